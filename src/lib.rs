@@ -1,0 +1,3 @@
+//! hashgate
+pub mod config;
+pub mod sim;

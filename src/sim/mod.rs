@@ -1,0 +1,4 @@
+//! sim
+pub mod pool;
+pub mod miner;
+pub mod load;
