@@ -1,0 +1,20 @@
+//! What is mined and when it counts: jobs, the work made from them, shares, targets.
+//!
+//! Knows the arithmetic of Stratum work; knows nothing of sockets, clocks, pools' health or money.
+//!
+//! | noun | file |
+//! |---|---|
+//! | difficulty, target, hashrate | `difficulty.rs` |
+//! | a pool's job, and the work that miners get from it | `job.rs` |
+//! | the bounded window of jobs one miner may still submit for | `window.rs` |
+//! | the share check: `Submission` → `ValidShare`, `PoolShare` or `Reject` | `share.rs` |
+
+mod difficulty;
+mod job;
+mod share;
+mod window;
+
+pub use difficulty::{BlockHash, Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Target};
+pub use job::{Extranonce, Job, JobError, JobId, JobIds, MAX_EXTRANONCE, UpstreamId, Work, WorkSeries};
+pub use share::{Judge, Judged, NTIME_AHEAD, PoolShare, Reject, Submission, SubmittedVersion, ValidShare};
+pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN};

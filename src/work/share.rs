@@ -1,0 +1,291 @@
+//! Decides whether a submitted share counts, and for what.
+//!
+//! Knows jobs and targets; knows nothing of sockets, pools or money. The order of the checks is that of the table, and a miner
+//! hears the first that fails.
+//!
+//! | check | fails with | goes to the pool |
+//! |---|---|---|
+//! | the job was sent to this lease | [`Reject::JobNotFound`] | no |
+//! | extranonce2 length, ntime, version bits | [`Reject::Extranonce2Length`], [`Reject::Ntime`], [`Reject::VersionBits`] | no |
+//! | header not seen before | [`Reject::Duplicate`] | never |
+//! | meets the network's or the job's pool target | | **yes, whatever comes below** |
+//! | no later clean job of the same upstream, which lives | [`Reject::Stale`] | as above |
+//! | the easier of the job's difficulty and the one in force | [`Reject::LowDifficulty`] | as above |
+//! | credited | [`ValidShare`] | as above |
+//!
+//! [`ValidShare`] and [`PoolShare`] can be made here only: holding one proves that the hash was computed and met its target.
+
+use std::sync::Arc;
+
+use crate::work::{BlockHash, Difficulty, Extranonce, Job, JobId, JobWindow, LiveJob, Target, UpstreamId};
+
+/// Seconds that a share's ntime may be ahead of its job's (ckpool `stratifier.c`: 7000).
+pub const NTIME_AHEAD: u32 = 7000;
+
+/// What a miner claims to have found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// The job it names; `None` if the text is no id of ours.
+    pub job: Option<JobId>,
+    /// Its part of the extranonce.
+    pub extranonce2: Extranonce,
+    /// Header time, seconds since 1970.
+    pub ntime: u32,
+    /// Header nonce.
+    pub nonce: u32,
+    /// What it says about the header's version.
+    pub version: SubmittedVersion,
+}
+
+/// The sixth parameter of a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmittedVersion {
+    /// Five parameters: the job's version.
+    Unrolled,
+    /// The rolled bits (BIP 310).
+    Bits(u32),
+    /// The whole version (firmware that spoke `mining.multi_version`).
+    Full(u32),
+}
+
+/// Why a share does not count. The one table of code, text and metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reject {
+    /// A parameter has the wrong shape; names it.
+    Malformed(&'static str),
+    /// No subscribe on this connection.
+    NotSubscribed,
+    /// The worker was not authorized on this connection.
+    Unauthorized,
+    /// This job was never sent to this miner, or so long ago that it is forgotten.
+    JobNotFound,
+    /// Not the length of that job's extranonce2.
+    Extranonce2Length,
+    /// Before the job's ntime, or over [`NTIME_AHEAD`] after it.
+    Ntime,
+    /// Rolls a bit that was not granted.
+    VersionBits,
+    /// The header was submitted before.
+    Duplicate,
+    /// A later clean job came from the same pool connection, or it is gone.
+    Stale,
+    /// Above the target.
+    LowDifficulty,
+    /// The pool of the miner's route is away.
+    NoPool,
+}
+
+impl Reject {
+    /// Every reject, for tables and metrics.
+    pub const ALL: [Self; 11] = [
+        Self::Malformed(""),
+        Self::NotSubscribed,
+        Self::Unauthorized,
+        Self::JobNotFound,
+        Self::Extranonce2Length,
+        Self::Ntime,
+        Self::VersionBits,
+        Self::Duplicate,
+        Self::Stale,
+        Self::LowDifficulty,
+        Self::NoPool,
+    ];
+
+    /// Stratum error code, text for the miner, metric label.
+    const fn row(self) -> (u32, &'static str, &'static str) {
+        match self {
+            Self::Malformed(_) => (20, "Malformed", "malformed"),
+            Self::NotSubscribed => (25, "Not subscribed", "not_subscribed"),
+            Self::Unauthorized => (24, "Unauthorized worker", "unauthorized"),
+            Self::JobNotFound => (21, "Job not found", "job_not_found"),
+            Self::Extranonce2Length => (20, "Invalid extranonce2 length", "extranonce2_length"),
+            Self::Ntime => (20, "Ntime out of range", "ntime"),
+            Self::VersionBits => (20, "Version bits outside mask", "version_bits"),
+            Self::Duplicate => (22, "Duplicate", "duplicate"),
+            Self::Stale => (21, "Stale", "stale"),
+            Self::LowDifficulty => (23, "Low difficulty", "low_difficulty"),
+            Self::NoPool => (20, "No pool", "no_pool"),
+        }
+    }
+
+    /// The Stratum error code.
+    pub const fn code(self) -> u32 {
+        self.row().0
+    }
+
+    /// The metric label.
+    pub const fn label(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Position in [`Reject::ALL`], for counters.
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|row| row.label() == self.label()).expect("ALL lists every reject")
+    }
+}
+
+impl std::fmt::Display for Reject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Malformed(field) => write!(f, "Malformed {field}"),
+            other => f.write_str(other.row().1),
+        }
+    }
+}
+
+/// A share that counts. Only [`Judge::judge`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValidShare {
+    credited: Difficulty,
+}
+
+impl ValidShare {
+    /// The difficulty it was judged by, which is what it is worth.
+    pub fn credited(&self) -> Difficulty {
+        self.credited
+    }
+}
+
+/// A share that its pool should see. Only [`Judge::judge`] makes one.
+#[derive(Clone, Debug)]
+pub struct PoolShare {
+    job: Arc<Job>,
+    extranonce2: Extranonce,
+    ntime: u32,
+    nonce: u32,
+    version: u32,
+    hash: BlockHash,
+}
+
+impl PoolShare {
+    /// The pool's job it solves.
+    pub fn job(&self) -> &Arc<Job> {
+        &self.job
+    }
+
+    /// The connection that must be told.
+    pub fn upstream(&self) -> UpstreamId {
+        self.job.upstream
+    }
+
+    /// The pool's extranonce2: salt, lease id and the miner's part.
+    pub fn extranonce2(&self) -> &Extranonce {
+        &self.extranonce2
+    }
+
+    /// Header time.
+    pub fn ntime(&self) -> u32 {
+        self.ntime
+    }
+
+    /// Header nonce.
+    pub fn nonce(&self) -> u32 {
+        self.nonce
+    }
+
+    /// The full version that was hashed.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The header's hash.
+    pub fn hash(&self) -> &BlockHash {
+        &self.hash
+    }
+
+    /// Whether it solves a block.
+    pub fn is_block(&self) -> bool {
+        self.job.network_target.is_met_by(&self.hash)
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub struct Judged {
+    /// For the miner, and for the books.
+    pub verdict: Result<ValidShare, Reject>,
+    /// For the pool.
+    pub pool_share: Option<PoolShare>,
+}
+
+impl From<Reject> for Judged {
+    fn from(reject: Reject) -> Self {
+        Self { verdict: Err(reject), pool_share: None }
+    }
+}
+
+/// Who is judged: one miner's lease and what was agreed with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge {
+    /// The lease's id, the miner's extranonce1.
+    pub lease: Extranonce,
+    /// The version bits granted to this miner.
+    pub version_mask: u32,
+    /// The difficulty in force: the last that the miner was told.
+    pub difficulty: Difficulty,
+    /// The target of [`difficulty`](Self::difficulty).
+    pub target: Target,
+}
+
+impl Judge {
+    /// Checks a submission against the miner's window of jobs, and remembers it there.
+    pub fn judge(&self, window: &mut JobWindow, submission: &Submission) -> Judged {
+        let Some((id, job)) = submission.job.and_then(|id| Some((id, window.get(id)?))) else {
+            return Reject::JobNotFound.into();
+        };
+        let version = match self.check_fields(job, submission) {
+            Ok(version) => version,
+            Err(reject) => return reject.into(),
+        };
+        let Submission { extranonce2, ntime, nonce, .. } = *submission;
+        let work = &job.work;
+        let hash = work.hash(&self.lease, &extranonce2, ntime, nonce, version);
+        if window.has_seen(id, &hash) {
+            return Reject::Duplicate.into();
+        }
+        let for_pool = work.job.pool_target.is_met_by(&hash) || work.job.network_target.is_met_by(&hash);
+        let pool_share = for_pool.then(|| PoolShare {
+            job: work.job.clone(),
+            extranonce2: work.pool_extranonce2(&self.lease, &extranonce2),
+            ntime,
+            nonce,
+            version,
+            hash,
+        });
+        let verdict = self.credit(job, &hash);
+        if for_pool || verdict.is_ok() {
+            window.remember(id, &hash);
+        }
+        Judged { verdict, pool_share }
+    }
+
+    /// Everything that can be said without a hash; yields the full version.
+    fn check_fields(&self, job: &LiveJob, submission: &Submission) -> Result<u32, Reject> {
+        let work = &job.work;
+        if submission.extranonce2.len() != usize::from(work.extranonce2_size) {
+            return Err(Reject::Extranonce2Length);
+        }
+        let job_ntime = work.job.notify.ntime;
+        if submission.ntime < job_ntime || submission.ntime - job_ntime > NTIME_AHEAD {
+            return Err(Reject::Ntime);
+        }
+        // The job's mask is part of it: a pool may have narrowed its mask since the miner was granted one.
+        let mask = self.version_mask & work.version_mask;
+        match submission.version {
+            SubmittedVersion::Unrolled => Ok(work.version),
+            SubmittedVersion::Bits(bits) if bits & !mask == 0 => Ok(work.version | bits),
+            SubmittedVersion::Full(full) if (full ^ work.version) & !mask == 0 => Ok(full),
+            SubmittedVersion::Bits(_) | SubmittedVersion::Full(_) => Err(Reject::VersionBits),
+        }
+    }
+
+    /// The `min` rule of ckpool: a change of difficulty never costs an honest share.
+    fn credit(&self, job: &LiveJob, hash: &BlockHash) -> Result<ValidShare, Reject> {
+        if job.stale {
+            return Err(Reject::Stale);
+        }
+        let (difficulty, target) =
+            if job.target >= self.target { (job.difficulty, &job.target) } else { (self.difficulty, &self.target) };
+        if target.is_met_by(hash) { Ok(ValidShare { credited: difficulty }) } else { Err(Reject::LowDifficulty) }
+    }
+}

@@ -1,0 +1,124 @@
+//! The jobs that one miner may still submit shares for, and the shares it has submitted.
+//!
+//! Knows one lease's jobs; knows nothing of connections. It outlives the miner's connection: a miner that resumes its session
+//! finds its jobs and its duplicates here.
+//!
+//! Limits: [`MAX_LIVE_JOBS`] jobs, the oldest goes first; [`MAX_SEEN`] share fingerprints over all of them: when they are full,
+//! the oldest job is retired with its own. A job whose fingerprints were forgotten can't be submitted for any more, so that a
+//! duplicate never goes to a pool (a farm's address gets banned for them: xmrig-proxy#320).
+
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
+
+use crate::work::{BlockHash, Difficulty, JobId, Target, UpstreamId, Work};
+
+/// Pools send a job in 30 s and we re-send in 45 s: sixteen reach back five minutes, longer than any share is on its way.
+pub const MAX_LIVE_JOBS: usize = 16;
+
+/// A thousand shares a second (a whole farm behind one connection) for four minutes; 4 MiB at the most.
+pub const MAX_SEEN: usize = 1 << 18;
+
+/// One work that was sent to the miner.
+#[derive(Debug)]
+pub struct LiveJob {
+    /// What was sent.
+    pub work: Arc<Work>,
+    /// The difficulty the miner was told for it.
+    pub difficulty: Difficulty,
+    pub(super) target: Target,
+    pub(super) stale: bool,
+    seen: HashSet<u64, BuildHasherDefault<AlreadyHashed>>,
+}
+
+impl LiveJob {
+    /// `target` is that of `difficulty`; it is passed in because it costs a division of big integers.
+    pub fn new(work: Arc<Work>, difficulty: Difficulty, target: Target) -> Self {
+        Self { work, difficulty, target, stale: false, seen: HashSet::default() }
+    }
+}
+
+/// The bounded window of [`LiveJob`]s of one lease.
+#[derive(Debug, Default)]
+pub struct JobWindow {
+    jobs: VecDeque<LiveJob>,
+    seen: usize,
+}
+
+impl JobWindow {
+    /// Adds the newest job.
+    pub fn push(&mut self, job: LiveJob) {
+        if self.jobs.len() == MAX_LIVE_JOBS {
+            self.retire_oldest();
+        }
+        self.jobs.push_back(job);
+    }
+
+    /// A clean job came from this upstream, or the upstream is gone: what it issued before is stale.
+    pub fn supersede(&mut self, upstream: UpstreamId) {
+        for job in &mut self.jobs {
+            job.stale |= job.work.job.upstream == upstream;
+        }
+    }
+
+    /// The job a miner submits for.
+    pub fn get(&self, id: JobId) -> Option<&LiveJob> {
+        self.jobs.iter().rev().find(|job| job.work.id == id)
+    }
+
+    /// The newest job.
+    pub fn newest(&self) -> Option<&LiveJob> {
+        self.jobs.back()
+    }
+
+    /// Whether shares for jobs of this upstream can still come.
+    pub fn has_jobs_of(&self, upstream: UpstreamId) -> bool {
+        self.jobs.iter().any(|job| job.work.job.upstream == upstream)
+    }
+
+    /// No job was ever sent, or all were retired.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Whether the header was submitted for this job before.
+    pub(super) fn has_seen(&self, id: JobId, hash: &BlockHash) -> bool {
+        self.get(id).is_some_and(|job| job.seen.contains(&hash.fingerprint()))
+    }
+
+    /// Remembers the header. May retire the oldest job, even this one when it fills the window alone.
+    pub(super) fn remember(&mut self, id: JobId, hash: &BlockHash) {
+        if let Some(job) = self.jobs.iter_mut().rev().find(|job| job.work.id == id) {
+            self.seen += usize::from(job.seen.insert(hash.fingerprint()));
+        }
+        while self.seen > MAX_SEEN {
+            self.retire_oldest();
+        }
+    }
+
+    fn retire_oldest(&mut self) {
+        if let Some(oldest) = self.jobs.pop_front() {
+            self.seen -= oldest.seen.len();
+        }
+    }
+}
+
+/// A fingerprint is a piece of a SHA-256 and needs no second hash. (A miner that grinds for collisions slows its own session only.)
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("fingerprints are u64")
+    }
+
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
+}
