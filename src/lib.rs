@@ -1,6 +1,7 @@
 //! hashgate
 pub mod config;
 pub mod hash;
+pub mod router;
 pub mod sim;
 pub mod stratum;
 pub mod work;
