@@ -1,3 +1,4 @@
 //! hashgate
 pub mod config;
 pub mod sim;
+pub mod work;

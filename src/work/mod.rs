@@ -1,0 +1,4 @@
+//! Work.
+mod difficulty;
+
+pub use difficulty::Difficulty;
