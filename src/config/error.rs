@@ -77,11 +77,7 @@ impl ConfigErrors {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        write!(
-            f,
-            "{count} {}",
-            if count == 1 { "problem" } else { "problems" }
-        )?;
+        write!(f, "{count} {}", if count == 1 { "problem" } else { "problems" })?;
         for problem in self.0.iter().take(MAX_LISTED) {
             write!(f, "\n  {problem}")?;
         }
@@ -122,20 +118,13 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub fn new(what: impl Into<String>, help: impl Into<String>) -> Wrong {
-        Wrong {
-            what: what.into(),
-            help: help.into(),
-        }
+        Wrong { what: what.into(), help: help.into() }
     }
 }
 
 /// A foreign text quoted for a message: control characters escaped, long ones cut.
 pub(super) fn shown(text: &str) -> String {
-    let mut quoted: String = text
-        .chars()
-        .take(MAX_QUOTED_CHARS)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut quoted: String = text.chars().take(MAX_QUOTED_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(MAX_QUOTED_CHARS).is_some() {
         quoted.push('…');
     }
@@ -147,32 +136,15 @@ mod tests {
     use super::*;
 
     fn problem(key: Option<&str>, position: Option<Position>) -> Problem {
-        Problem {
-            key: key.map(str::to_owned),
-            position,
-            what: "has no port".into(),
-            help: "add it".into(),
-        }
+        Problem { key: key.map(str::to_owned), position, what: "has no port".into(), help: "add it".into() }
     }
 
     #[test]
     fn a_problem_says_where_what_and_what_to_do() {
-        let at = Some(Position {
-            line: 31,
-            column: 7,
-        });
-        assert_eq!(
-            problem(Some("pool \"a\".url"), at).to_string(),
-            "line 31: pool \"a\".url: has no port; add it"
-        );
-        assert_eq!(
-            problem(None, at).to_string(),
-            "line 31, column 7: has no port; add it"
-        );
-        assert_eq!(
-            problem(Some("listener"), None).to_string(),
-            "listener: has no port; add it"
-        );
+        let at = Some(Position { line: 31, column: 7 });
+        assert_eq!(problem(Some("pool \"a\".url"), at).to_string(), "line 31: pool \"a\".url: has no port; add it");
+        assert_eq!(problem(None, at).to_string(), "line 31, column 7: has no port; add it");
+        assert_eq!(problem(Some("listener"), None).to_string(), "listener: has no port; add it");
     }
 
     #[test]

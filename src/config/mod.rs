@@ -244,18 +244,10 @@ impl Config {
     /// # Errors
     /// [`LoadError`] when the file cannot be read, or with everything that is wrong with it.
     pub fn load(path: &Path) -> Result<(Config, Vec<Warning>), LoadError> {
-        let text =
-            secret::read_bounded(path, MAX_CONFIG_BYTES).map_err(|source| LoadError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
-        let env = ProcessEnv {
-            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
-        };
-        Config::parse(&text, &env).map_err(|errors| LoadError::Invalid {
-            path: path.to_owned(),
-            errors,
-        })
+        let text = secret::read_bounded(path, MAX_CONFIG_BYTES)
+            .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let env = ProcessEnv { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
+        Config::parse(&text, &env).map_err(|errors| LoadError::Invalid { path: path.to_owned(), errors })
     }
 
     /// Validates a config text; `env` answers for environment variables and password files.
@@ -264,9 +256,8 @@ impl Config {
     /// [`ConfigErrors`] with everything that is wrong with it.
     pub fn parse(text: &str, env: &dyn Env) -> Result<(Config, Vec<Warning>), ConfigErrors> {
         let report = raw::Report::new(text);
-        let config = report.parse().and_then(|document| {
-            validate::config(&mut raw::Section::root(&report, &document), env)
-        });
+        let config =
+            report.parse().and_then(|document| validate::config(&mut raw::Section::root(&report, &document), env));
         report.finish(config)
     }
 }

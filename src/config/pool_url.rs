@@ -59,8 +59,7 @@ impl PoolUrl {
         if !text.contains("://") {
             return Err(Wrong::new("has no scheme", EXAMPLE));
         }
-        let url = Url::parse(text)
-            .map_err(|error| Wrong::new(format!("is not an address: {error}"), EXAMPLE))?;
+        let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not an address: {error}"), EXAMPLE))?;
         let tls = match url.scheme() {
             "stratum+tcp" | "tcp" => false,
             "stratum+ssl" | "stratum+tls" | "ssl" | "tls" => true,
@@ -72,10 +71,7 @@ impl PoolUrl {
                 ));
             }
             other => {
-                return Err(Wrong::new(
-                    format!("has the unknown scheme {}", shown(other)),
-                    EXAMPLE,
-                ));
+                return Err(Wrong::new(format!("has the unknown scheme {}", shown(other)), EXAMPLE));
             }
         };
         if !url.username().is_empty() || url.password().is_some() {
@@ -88,35 +84,20 @@ impl PoolUrl {
             return Err(Wrong::new("has something behind the port", EXAMPLE));
         }
         let host = host(&url)?;
-        let port = url.port().filter(|port| *port != 0).ok_or_else(|| {
-            Wrong::new(
-                "has no port",
-                "add the pool's port, as in stratum+tcp://host:3333",
-            )
-        })?;
-        Ok(if tls {
-            PoolUrl::Tls { host, port, pin }
-        } else {
-            PoolUrl::Tcp { host, port }
-        })
+        let port = url
+            .port()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| Wrong::new("has no port", "add the pool's port, as in stratum+tcp://host:3333"))?;
+        Ok(if tls { PoolUrl::Tls { host, port, pin } } else { PoolUrl::Tcp { host, port } })
     }
 }
 
 /// A host name as DNS has it, or an address.
 pub(super) fn is_host(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     name.len() <= MAX_HOST_BYTES
-        && (name.parse::<IpAddr>().is_ok()
-            || name
-                .strip_suffix('.')
-                .unwrap_or(name)
-                .split('.')
-                .all(is_label))
+        && (name.parse::<IpAddr>().is_ok() || name.strip_suffix('.').unwrap_or(name).split('.').all(is_label))
 }
 
 fn host(url: &Url) -> Result<String, Wrong> {
@@ -126,11 +107,7 @@ fn host(url: &Url) -> Result<String, Wrong> {
         Some(Host::Ipv6(address)) => address.to_string(),
         None => String::new(),
     };
-    if is_host(&host) {
-        Ok(host)
-    } else {
-        Err(Wrong::new("has no valid host name", EXAMPLE))
-    }
+    if is_host(&host) { Ok(host) } else { Err(Wrong::new("has no valid host name", EXAMPLE)) }
 }
 
 impl SimulatedPool {
@@ -152,9 +129,7 @@ impl SimulatedPool {
                 "difficulty" => pool.difficulty = units::difficulty(&value)?,
                 "clean_every" => {
                     pool.clean_every = units::duration(&value)?;
-                    if !(Duration::from_millis(100)..=Duration::from_secs(24 * 3600))
-                        .contains(&pool.clean_every)
-                    {
+                    if !(Duration::from_millis(100)..=Duration::from_secs(24 * 3600)).contains(&pool.clean_every) {
                         return Err(Wrong::new(
                             format!("clean_every={} is out of range", shown(&value)),
                             "write 100ms to 24h",
@@ -162,15 +137,9 @@ impl SimulatedPool {
                     }
                 }
                 "extranonce2_size" => {
-                    pool.extranonce2_size = value
-                        .parse()
-                        .ok()
-                        .filter(|size| (2..=16).contains(size))
-                        .ok_or_else(|| {
-                            Wrong::new(
-                                format!("extranonce2_size={} is out of range", shown(&value)),
-                                "write 2 to 16",
-                            )
+                    pool.extranonce2_size =
+                        value.parse().ok().filter(|size| (2..=16).contains(size)).ok_or_else(|| {
+                            Wrong::new(format!("extranonce2_size={} is out of range", shown(&value)), "write 2 to 16")
                         })?;
                 }
                 other => {
@@ -178,10 +147,7 @@ impl SimulatedPool {
                         Some(near) => format!("did you mean \"{near}\"?"),
                         None => format!("known here: {}", Self::OPTIONS.join(", ")),
                     };
-                    return Err(Wrong::new(
-                        format!("has the unknown option {}", shown(other)),
-                        help,
-                    ));
+                    return Err(Wrong::new(format!("has the unknown option {}", shown(other)), help));
                 }
             }
         }
@@ -206,22 +172,17 @@ impl fmt::Display for PoolUrl {
             PoolUrl::Tcp { host, port } => ("stratum+tcp", host, port),
             PoolUrl::Tls { host, port, .. } => ("stratum+ssl", host, port),
             PoolUrl::Simulated(pool) => {
-                let every = humantime::format_duration(pool.clean_every)
-                    .to_string()
-                    .replace(' ', "");
+                let every = humantime::format_duration(pool.clean_every).to_string().replace(' ', "");
                 return write!(
                     f,
-                    "sim://?difficulty={}&clean_every={every}&extranonce2_size={}",
-                    pool.difficulty, pool.extranonce2_size
+                    "sim://?difficulty={:?}&clean_every={every}&extranonce2_size={}",
+                    pool.difficulty.get(),
+                    pool.extranonce2_size
                 );
             }
         };
         // Only an IPv6 address has a colon.
-        if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }
 
@@ -243,17 +204,10 @@ mod tests {
         ] {
             assert_eq!(PoolUrl::parse(text, None).unwrap().to_string(), text);
         }
-        assert_eq!(
-            PoolUrl::parse("sim://", None).unwrap(),
-            PoolUrl::Simulated(SimulatedPool::default())
-        );
+        assert_eq!(PoolUrl::parse("sim://", None).unwrap(), PoolUrl::Simulated(SimulatedPool::default()));
         assert_eq!(
             PoolUrl::parse("stratum+tls://POOL.example:1/", None).unwrap(),
-            PoolUrl::Tls {
-                host: "pool.example".into(),
-                port: 1,
-                pin: None
-            }
+            PoolUrl::Tls { host: "pool.example".into(), port: 1, pin: None }
         );
     }
 
@@ -262,36 +216,23 @@ mod tests {
         assert_eq!(what("pool.example:3333"), "has no scheme");
         assert_eq!(what("stratum+tcp://pool.example"), "has no port");
         assert_eq!(what("stratum+tcp://pool.example:0"), "has no port");
-        assert_eq!(
-            what("http://pool.example:80"),
-            "has the unknown scheme \"http\""
-        );
-        assert_eq!(
-            what("stratum+tcp://pool.example:1/acct"),
-            "has something behind the port"
-        );
+        assert_eq!(what("http://pool.example:80"), "has the unknown scheme \"http\"");
+        assert_eq!(what("stratum+tcp://pool.example:1/acct"), "has something behind the port");
         assert_eq!(what("stratum+tcp://:3333"), "is not an address: empty host");
-        assert_eq!(
-            what("stratum+tcp://pool..example:1"),
-            "has no valid host name"
-        );
+        assert_eq!(what("stratum+tcp://pool..example:1"), "has no valid host name");
         assert!(what("stratum2+tcp://pool.example:1").contains("Stratum V2"));
         assert!(what("stratum+tcp://pool.example:99999").starts_with("is not an address"));
     }
 
     #[test]
     fn a_password_in_the_address_is_refused_unseen() {
-        let wrong =
-            PoolUrl::parse("stratum+tcp://acct:hunter2@pool.example:3333", None).unwrap_err();
+        let wrong = PoolUrl::parse("stratum+tcp://acct:hunter2@pool.example:3333", None).unwrap_err();
         assert!(!format!("{wrong:?}").contains("hunter2"));
     }
 
     #[test]
     fn options_of_the_simulation_are_as_strict_as_keys() {
-        assert_eq!(
-            PoolUrl::parse("sim://?dificulty=1", None).unwrap_err().help,
-            "did you mean \"difficulty\"?"
-        );
+        assert_eq!(PoolUrl::parse("sim://?dificulty=1", None).unwrap_err().help, "did you mean \"difficulty\"?");
         assert!(what("sim://?clean_every=0s").contains("out of range"));
         assert!(what("sim://?extranonce2_size=99").contains("out of range"));
         assert!(what("sim://host").contains("names a host"));

@@ -45,11 +45,7 @@ pub(super) struct Report<'t> {
 
 impl<'t> Report<'t> {
     pub fn new(text: &'t str) -> Report<'t> {
-        Report {
-            text,
-            errors: RefCell::default(),
-            warnings: RefCell::default(),
-        }
+        Report { text, errors: RefCell::default(), warnings: RefCell::default() }
     }
 
     /// Parses the text; on syntax errors nothing else is worth checking.
@@ -78,10 +74,9 @@ impl<'t> Report<'t> {
         };
         let errors = in_order(self.errors);
         match config {
-            Some(config) if errors.is_empty() => Ok((
-                config,
-                in_order(self.warnings).into_iter().map(Warning).collect(),
-            )),
+            Some(config) if errors.is_empty() => {
+                Ok((config, in_order(self.warnings).into_iter().map(Warning).collect()))
+            }
             _ => Err(ConfigErrors(errors)),
         }
     }
@@ -89,10 +84,7 @@ impl<'t> Report<'t> {
     fn position(&self, offset: usize) -> Position {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Position { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 }
 
@@ -110,13 +102,7 @@ pub(super) struct Section<'r, 't> {
 impl<'r, 't> Section<'r, 't> {
     /// The document itself.
     pub fn root(report: &'r Report<'t>, document: &'r Spanned<DeTable<'t>>) -> Section<'r, 't> {
-        Section {
-            report,
-            path: String::new(),
-            offset: None,
-            table: Some(document.get_ref()),
-            asked: Vec::new(),
-        }
+        Section { report, path: String::new(), offset: None, table: Some(document.get_ref()), asked: Vec::new() }
     }
 
     /// `[key]`; an absent one reads as empty.
@@ -168,13 +154,7 @@ impl<'r, 't> Section<'r, 't> {
             return Vec::new();
         };
         if array.len() > MAX_TABLES {
-            self.error(
-                key,
-                Wrong::new(
-                    format!("there are {}", array.len()),
-                    format!("write at most {MAX_TABLES}"),
-                ),
-            );
+            self.error(key, Wrong::new(format!("there are {}", array.len()), format!("write at most {MAX_TABLES}")));
         }
         let mut sections = Vec::new();
         for (index, entry) in array.iter().take(MAX_TABLES).enumerate() {
@@ -182,11 +162,7 @@ impl<'r, 't> Section<'r, 't> {
                 self.error(
                     key,
                     Wrong::new(
-                        format!(
-                            "entry {} is {}, not a table",
-                            index + 1,
-                            kind(entry.get_ref())
-                        ),
+                        format!("entry {} is {}, not a table", index + 1, kind(entry.get_ref())),
                         format!("write [[{key}]] on a line of its own"),
                     ),
                 );
@@ -214,9 +190,7 @@ impl<'r, 't> Section<'r, 't> {
         convert: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<T> {
         let value = self.value(key)?;
-        convert(value.get_ref())
-            .map_err(|wrong| self.error(key, wrong))
-            .ok()
+        convert(value.get_ref()).map_err(|wrong| self.error(key, wrong)).ok()
     }
 
     /// As [`Section::optional`], with a default.
@@ -251,10 +225,7 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Records an error at a key of this section.
     pub fn error(&self, key: &str, wrong: Wrong) {
-        self.report
-            .errors
-            .borrow_mut()
-            .push(self.problem(key, wrong));
+        self.report.errors.borrow_mut().push(self.problem(key, wrong));
     }
 
     /// Errors in the whole text so far: whether reading something found any.
@@ -264,10 +235,7 @@ impl<'r, 't> Section<'r, 't> {
 
     /// Records a warning at a key of this section.
     pub fn warn(&self, key: &str, wrong: Wrong) {
-        self.report
-            .warnings
-            .borrow_mut()
-            .push(self.problem(key, wrong));
+        self.report.warnings.borrow_mut().push(self.problem(key, wrong));
     }
 
     /// Reports every key that nobody asked for. To be called when all were.
@@ -296,11 +264,7 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     fn problem(&self, key: &str, wrong: Wrong) -> Problem {
-        let offset = self
-            .table
-            .and_then(|table| table.get(key))
-            .map(|value| value.span().start)
-            .or(self.offset);
+        let offset = self.table.and_then(|table| table.get(key)).map(|value| value.span().start).or(self.offset);
         Problem {
             key: Some(self.key_path(key)),
             position: offset.map(|offset| self.report.position(offset)),
@@ -330,25 +294,15 @@ where
 {
     move |value| {
         let DeValue::Integer(number) = value else {
-            return Err(wrong_type(
-                value,
-                &format!("a whole number from {} to {}", range.start(), range.end()),
-            ));
+            return Err(wrong_type(value, &format!("a whole number from {} to {}", range.start(), range.end())));
         };
         let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-        within(
-            &range,
-            parsed.and_then(|number| T::try_from(number).ok()),
-            &number.to_string(),
-            T::to_string,
-        )
+        within(&range, parsed.and_then(|number| T::try_from(number).ok()), &number.to_string(), T::to_string)
     }
 }
 
 /// A number within `range`.
-pub(super) fn number(
-    range: RangeInclusive<f64>,
-) -> impl FnOnce(&DeValue<'_>) -> Result<f64, Wrong> {
+pub(super) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&DeValue<'_>) -> Result<f64, Wrong> {
     move |value| {
         let (parsed, written) = float(value).ok_or_else(|| wrong_type(value, "a number"))?;
         within(&range, Some(parsed), &written, f64::to_string)
@@ -356,30 +310,22 @@ pub(super) fn number(
 }
 
 /// A duration such as `"5s"` within `range`.
-pub(super) fn duration(
-    range: RangeInclusive<Duration>,
-) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, Wrong> {
+pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, Wrong> {
     move |value| {
         let written = text(value, "\"5s\"")?;
         let parsed = units::duration(written)?;
-        within(&range, Some(parsed), &shown(written), |bound| {
-            format!("\"{}\"", humantime::format_duration(*bound))
-        })
+        within(&range, Some(parsed), &shown(written), |bound| format!("\"{}\"", humantime::format_duration(*bound)))
     }
 }
 
 /// A size such as `"16 KiB"`, or a whole number of bytes, within `range`.
-pub(super) fn size(
-    range: RangeInclusive<usize>,
-) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
+pub(super) fn size(range: RangeInclusive<usize>) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
     move |value| match value {
         DeValue::Integer(_) => integer(range)(value),
         _ => {
             let written = text(value, "\"16 KiB\"")?;
             let parsed = units::size(written)?;
-            within(&range, Some(parsed), &shown(written), |bound| {
-                format!("{bound} bytes")
-            })
+            within(&range, Some(parsed), &shown(written), |bound| format!("{bound} bytes"))
         }
     }
 }
@@ -387,44 +333,32 @@ pub(super) fn size(
 /// A difficulty: a number, or text such as `"64k"`.
 pub(super) fn difficulty(value: &DeValue<'_>) -> Result<Difficulty, Wrong> {
     match float(value) {
-        Some((number, written)) => {
-            Difficulty::new(number).ok_or_else(|| units::not_a_difficulty(&written))
-        }
+        Some((number, written)) => Difficulty::new(number).ok_or_else(|| units::not_a_difficulty(&written)),
         None => units::difficulty(text(value, "\"64k\"")?),
     }
 }
 
 /// A difficulty, or the hashrate of a typical miner, which `shares_per_minute` turns into one.
-pub(super) fn difficulty_or_hashrate(
-    shares_per_minute: f64,
-) -> impl FnOnce(&DeValue<'_>) -> Result<Difficulty, Wrong> {
+pub(super) fn difficulty_or_hashrate(shares_per_minute: f64) -> impl FnOnce(&DeValue<'_>) -> Result<Difficulty, Wrong> {
     move |value| match value {
-        DeValue::String(written) if written.trim_end().ends_with("H/s") => {
-            units::hashrate(written)?
-                .difficulty_for(shares_per_minute)
-                .ok_or_else(|| units::not_a_difficulty(&shown(written)))
-        }
+        DeValue::String(written) if written.trim_end().ends_with("H/s") => units::hashrate(written)?
+            .difficulty_for(shares_per_minute)
+            .ok_or_else(|| units::not_a_difficulty(&shown(written))),
         _ => difficulty(value),
     }
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(
-    words: &[(&'static str, T)],
-) -> impl FnOnce(&DeValue<'_>) -> Result<T, Wrong> {
+pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, Wrong> {
     move |value| {
         let written = text(value, "\"…\"")?;
-        words
-            .iter()
-            .find(|(word, _)| *word == written)
-            .map(|(_, meaning)| *meaning)
-            .ok_or_else(|| {
-                let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                Wrong::new(
-                    format!("{} is not one of the choices", shown(written)),
-                    format!("write \"{}\"", names.join("\" or \"")),
-                )
-            })
+        words.iter().find(|(word, _)| *word == written).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            Wrong::new(
+                format!("{} is not one of the choices", shown(written)),
+                format!("write \"{}\"", names.join("\" or \"")),
+            )
+        })
     }
 }
 
@@ -443,20 +377,11 @@ pub(super) fn strings(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
         return Err(wrong_type(value, EXAMPLE));
     };
     if array.len() > MAX_LIST {
-        return Err(Wrong::new(
-            format!("has {} entries", array.len()),
-            format!("write at most {MAX_LIST}"),
-        ));
+        return Err(Wrong::new(format!("has {} entries", array.len()), format!("write at most {MAX_LIST}")));
     }
     array
         .iter()
-        .map(|entry| {
-            entry
-                .get_ref()
-                .as_str()
-                .map(str::to_owned)
-                .ok_or_else(|| wrong_type(entry.get_ref(), EXAMPLE))
-        })
+        .map(|entry| entry.get_ref().as_str().map(str::to_owned).ok_or_else(|| wrong_type(entry.get_ref(), EXAMPLE)))
         .collect()
 }
 
@@ -494,21 +419,15 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 fn text<'v>(value: &'v DeValue<'_>, example: &str) -> Result<&'v str, Wrong> {
-    value
-        .as_str()
-        .ok_or_else(|| wrong_type(value, &format!("text in quotes, {example}")))
+    value.as_str().ok_or_else(|| wrong_type(value, &format!("text in quotes, {example}")))
 }
 
 /// A number and how it was written.
 fn float(value: &DeValue<'_>) -> Option<(f64, String)> {
     match value {
-        DeValue::Float(number) => Some((
-            number.as_str().parse().unwrap_or(f64::NAN),
-            number.to_string(),
-        )),
+        DeValue::Float(number) => Some((number.as_str().parse().unwrap_or(f64::NAN), number.to_string())),
         DeValue::Integer(number) => {
-            let parsed = i128::from_str_radix(number.as_str(), number.radix())
-                .map_or(f64::NAN, |number| number as f64);
+            let parsed = i128::from_str_radix(number.as_str(), number.radix()).map_or(f64::NAN, |number| number as f64);
             Some((parsed, number.to_string()))
         }
         _ => None,
@@ -550,9 +469,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 fn shown_key(key: &str) -> String {
     let bare = !key.is_empty()
         && key.len() <= 40
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if bare { key.to_owned() } else { shown(key) }
 }
 
@@ -568,10 +485,9 @@ mod tests {
             read(&mut root);
             root.refuse_unknown_keys();
         }
-        report.finish(Some(())).map_or_else(
-            |errors| errors.problems().iter().map(Problem::to_string).collect(),
-            |_| Vec::new(),
-        )
+        report
+            .finish(Some(()))
+            .map_or_else(|errors| errors.problems().iter().map(Problem::to_string).collect(), |_| Vec::new())
     }
 
     #[test]
@@ -590,18 +506,15 @@ mod tests {
 
     #[test]
     fn wrong_types_and_ranges_say_what_to_write() {
-        let found = errors(
-            "a = true\nb = 9\nc = nan\nd = 5\ne = \"1h\"\nf = [1]\ng = 0x10\n",
-            |root| {
-                root.or("a", 1, integer(1..=5_u8));
-                root.or("b", 1, integer(1..=5_u8));
-                root.or("c", 1.0, number(0.1..=600.0));
-                root.optional("d", duration(Duration::ZERO..=Duration::from_secs(60)));
-                root.optional("e", duration(Duration::ZERO..=Duration::from_secs(60)));
-                root.optional("f", strings);
-                assert_eq!(root.optional("g", integer(0..=99_u8)), Some(16));
-            },
-        );
+        let found = errors("a = true\nb = 9\nc = nan\nd = 5\ne = \"1h\"\nf = [1]\ng = 0x10\n", |root| {
+            root.or("a", 1, integer(1..=5_u8));
+            root.or("b", 1, integer(1..=5_u8));
+            root.or("c", 1.0, number(0.1..=600.0));
+            root.optional("d", duration(Duration::ZERO..=Duration::from_secs(60)));
+            root.optional("e", duration(Duration::ZERO..=Duration::from_secs(60)));
+            root.optional("f", strings);
+            assert_eq!(root.optional("g", integer(0..=99_u8)), Some(16));
+        });
         assert_eq!(
             found,
             [
@@ -630,40 +543,25 @@ mod tests {
         let found = errors("a = 1\npassword = \"hunter2\nb = = 2\n", |_| {});
         assert!(found.len() >= 2, "{found:?}");
         assert!(found[0].starts_with("line 2, column "), "{found:?}");
-        assert!(
-            !found.iter().any(|line| line.contains("hunter2")),
-            "{found:?}"
-        );
+        assert!(!found.iter().any(|line| line.contains("hunter2")), "{found:?}");
     }
 
     #[test]
     fn nearness_has_a_limit() {
-        assert_eq!(
-            nearest("kep_alive", &["listen", "keep_alive"]),
-            Some("keep_alive")
-        );
+        assert_eq!(nearest("kep_alive", &["listen", "keep_alive"]), Some("keep_alive"));
         assert_eq!(nearest("port", &["listen", "keep_alive"]), None);
         assert_eq!(nearest(&"x".repeat(10_000), &["listen"]), None);
     }
 
     #[test]
     fn difficulties_come_as_numbers_text_or_hashrates() {
-        let found = errors(
-            "a = 65536\nb = \"64k\"\nc = \"200 TH/s\"\nd = -1\ne = inf\n",
-            |root| {
-                assert_eq!(root.optional("a", difficulty).unwrap().get(), 65_536.0);
-                assert_eq!(root.optional("b", difficulty).unwrap().get(), 64_000.0);
-                assert_eq!(
-                    root.optional("c", difficulty_or_hashrate(18.0))
-                        .unwrap()
-                        .get()
-                        .round(),
-                    155_220.0
-                );
-                root.optional("d", difficulty);
-                root.optional("e", difficulty);
-            },
-        );
+        let found = errors("a = 65536\nb = \"64k\"\nc = \"200 TH/s\"\nd = -1\ne = inf\n", |root| {
+            assert_eq!(root.optional("a", difficulty).unwrap().get(), 65_536.0);
+            assert_eq!(root.optional("b", difficulty).unwrap().get(), 64_000.0);
+            assert_eq!(root.optional("c", difficulty_or_hashrate(18.0)).unwrap().get().round(), 155_220.0);
+            root.optional("d", difficulty);
+            root.optional("e", difficulty);
+        });
         assert_eq!(found.len(), 2);
     }
 }

@@ -47,12 +47,8 @@ impl Route {
     pub fn takes(&self, listener: usize, address: IpAddr, user: &str) -> bool {
         let address = address.to_canonical();
         self.serves(listener)
-            && (self.subnets.is_empty()
-                || self.subnets.iter().any(|subnet| subnet.contains(&address)))
-            && self
-                .user
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(user))
+            && (self.subnets.is_empty() || self.subnets.iter().any(|subnet| subnet.contains(&address)))
+            && self.user.as_ref().is_none_or(|pattern| pattern.matches(user))
     }
 
     /// Whether the route is for miners of this listener (an index) at all.
@@ -70,10 +66,7 @@ impl Route {
     fn hides(&self, later: &Route) -> bool {
         let subnets = self.subnets.is_empty()
             || !later.subnets.is_empty()
-                && later
-                    .subnets
-                    .iter()
-                    .all(|inner| self.subnets.iter().any(|outer| outer.contains(inner)));
+                && later.subnets.iter().all(|inner| self.subnets.iter().any(|outer| outer.contains(inner)));
         subnets && (self.user.is_none() || self.user == later.user)
     }
 }
@@ -87,11 +80,7 @@ pub(super) struct Places<'p, 'r, 't> {
 }
 
 /// All routes of the file, in order.
-pub(super) fn read(
-    sections: &mut [Section<'_, '_>],
-    names: &[Arc<str>],
-    places: &Places<'_, '_, '_>,
-) -> Vec<Route> {
+pub(super) fn read(sections: &mut [Section<'_, '_>], names: &[Arc<str>], places: &Places<'_, '_, '_>) -> Vec<Route> {
     let fail_back_after = Duration::from_secs(120);
     if sections.is_empty() {
         let pools = (0..places.pool_names.len()).collect();
@@ -110,19 +99,14 @@ pub(super) fn read(
         let before = section.error_count();
         let route = Route {
             name: name.clone(),
-            listeners: section.or("listeners", Vec::new(), |value| {
-                indexes(raw::strings(value)?, "listener", places.listener_names)
-            }),
+            listeners: section
+                .or("listeners", Vec::new(), |value| indexes(raw::strings(value)?, "listener", places.listener_names)),
             subnets: section.or("subnets", Vec::new(), |value| subnets(raw::strings(value)?)),
-            user: section
-                .optional("user", raw::parsed("\"account.*\"", pattern))
-                .flatten(),
+            user: section.optional("user", raw::parsed("\"account.*\"", pattern)).flatten(),
             pools: section
-                .required(
-                    "pools",
-                    "write pools = [\"name\", \"name\"], in failover order",
-                    |value| indexes(raw::strings(value)?, "pool", places.pool_names),
-                )
+                .required("pools", "write pools = [\"name\", \"name\"], in failover order", |value| {
+                    indexes(raw::strings(value)?, "pool", places.pool_names)
+                })
                 .unwrap_or_default(),
             fail_back_after: section.or(
                 "fail_back_after",
@@ -144,30 +128,17 @@ pub(super) fn read(
 }
 
 /// A failover from a real pool to the simulated one would look like mining.
-pub(super) fn warn_of_mixed_simulation(
-    sections: &[Section<'_, '_>],
-    routes: &[Route],
-    pools: &[Pool],
-) {
+pub(super) fn warn_of_mixed_simulation(sections: &[Section<'_, '_>], routes: &[Route], pools: &[Pool]) {
     let is_simulated = |index: usize| matches!(pools[index].url, PoolUrl::Simulated(_));
-    for (simulated, section) in sections
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| is_simulated(*index))
-    {
-        let mixes = |route: &&Route| {
-            route.pools.contains(&simulated)
-                && !route.pools.iter().all(|index| is_simulated(*index))
-        };
+    for (simulated, section) in sections.iter().enumerate().filter(|(index, _)| is_simulated(*index)) {
+        let mixes =
+            |route: &&Route| route.pools.contains(&simulated) && !route.pools.iter().all(|index| is_simulated(*index));
         if let Some(route) = routes.iter().find(mixes) {
             let what = format!(
                 "route \"{}\" has real pools too: miners would hash for nothing while this one serves them",
                 route.name
             );
-            section.warn(
-                "url",
-                Wrong::new(what, "leave the simulated pool out of that route"),
-            );
+            section.warn("url", Wrong::new(what, "leave the simulated pool out of that route"));
         }
     }
 }
@@ -175,25 +146,16 @@ pub(super) fn warn_of_mixed_simulation(
 fn refuse_hidden(sections: &[Section<'_, '_>], routes: &[Route], listeners: usize) {
     for (position, route) in routes.iter().enumerate() {
         let earlier = &routes[..position];
-        let hiding = |listener: usize| {
-            earlier
-                .iter()
-                .find(|other| other.serves(listener) && other.hides(route))
-        };
-        let hidden: Vec<Option<&Route>> = (0..listeners)
-            .filter(|listener| route.serves(*listener))
-            .map(hiding)
-            .collect();
+        let hiding = |listener: usize| earlier.iter().find(|other| other.serves(listener) && other.hides(route));
+        let hidden: Vec<Option<&Route>> =
+            (0..listeners).filter(|listener| route.serves(*listener)).map(hiding).collect();
         if let [Some(by), ..] = hidden[..]
             && hidden.iter().all(Option::is_some)
         {
             sections[position].error(
                 "",
                 Wrong::new(
-                    format!(
-                        "no miner gets here: route \"{}\" above takes them all",
-                        by.name
-                    ),
+                    format!("no miner gets here: route \"{}\" above takes them all", by.name),
                     "move it up, or drop it",
                 ),
             );
@@ -203,10 +165,7 @@ fn refuse_hidden(sections: &[Section<'_, '_>], routes: &[Route], listeners: usiz
 
 fn refuse_gaps(routes: &[Route], places: &Places<'_, '_, '_>) {
     for (listener, section) in places.listeners.iter().enumerate() {
-        if !routes
-            .iter()
-            .any(|route| route.serves(listener) && route.takes_everyone())
-        {
+        if !routes.iter().any(|route| route.serves(listener) && route.takes_everyone()) {
             section.error(
                 "",
                 Wrong::new(
@@ -221,13 +180,7 @@ fn refuse_gaps(routes: &[Route], places: &Places<'_, '_, '_>) {
 fn warn_of_unused_pools(routes: &[Route], places: &Places<'_, '_, '_>) {
     for (pool, section) in places.pools.iter().enumerate() {
         if !routes.iter().any(|route| route.pools.contains(&pool)) {
-            section.warn(
-                "",
-                Wrong::new(
-                    "no route leads to it",
-                    "name it in a route's pools, or drop it",
-                ),
-            );
+            section.warn("", Wrong::new("no route leads to it", "name it in a route's pools, or drop it"));
         }
     }
 }
@@ -242,10 +195,7 @@ fn indexes(wanted: Vec<String>, kind: &str, known: &[Arc<str>]) -> Result<Vec<us
     for name in &wanted {
         match known.iter().position(|known| known == name) {
             Some(index) if found.contains(&index) => {
-                return Err(Wrong::new(
-                    format!("{} is named twice", shown(name)),
-                    "name it once",
-                ));
+                return Err(Wrong::new(format!("{} is named twice", shown(name)), "name it once"));
             }
             Some(index) => found.push(index),
             None => unknown.push(name),
@@ -260,20 +210,14 @@ fn indexes(wanted: Vec<String>, kind: &str, known: &[Arc<str>]) -> Result<Vec<us
         None if known.is_empty() => format!("there is no {kind} yet"),
         None => format!("there are: {}", known.join(", ")),
     };
-    Err(Wrong::new(
-        format!("no {kind} has the name {}", names.join(" or ")),
-        help,
-    ))
+    Err(Wrong::new(format!("no {kind} has the name {}", names.join(" or ")), help))
 }
 
 /// Networks; a lone address is a network of one. Everything named in two halves is everything.
 fn subnets(texts: Vec<String>) -> Result<Vec<IpNet>, Wrong> {
     const HELP: &str = "write networks: [\"10.1.0.0/16\", \"fd00::/8\"]";
     if texts.is_empty() {
-        return Err(Wrong::new(
-            "is empty",
-            "leave the key out to take every network",
-        ));
+        return Err(Wrong::new("is empty", "leave the key out to take every network"));
     }
     let mut subnets = Vec::new();
     for text in &texts {
@@ -289,11 +233,8 @@ fn subnets(texts: Vec<String>) -> Result<Vec<IpNet>, Wrong> {
         }
         subnets.push(subnet);
     }
-    let everything = |ipv4: bool| {
-        subnets
-            .iter()
-            .any(|subnet| subnet.prefix_len() == 0 && subnet.addr().is_ipv4() == ipv4)
-    };
+    let everything =
+        |ipv4: bool| subnets.iter().any(|subnet| subnet.prefix_len() == 0 && subnet.addr().is_ipv4() == ipv4);
     if everything(true) && everything(false) {
         subnets.clear();
     }
@@ -316,7 +257,6 @@ fn pattern(text: &str) -> Result<Option<UserPattern>, Wrong> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
     use crate::config::{Config, Problem, Warning, validate::tests::NoEnv};
 
     const PLACES: &str = r#"
@@ -341,13 +281,7 @@ user = "a"
             errors
                 .problems()
                 .iter()
-                .map(
-                    |Problem {
-                         key, what, help, ..
-                     }| {
-                        format!("{}: {what}; {help}", key.clone().unwrap_or_default())
-                    },
-                )
+                .map(|Problem { key, what, help, .. }| format!("{}: {what}; {help}", key.clone().unwrap_or_default()))
                 .collect()
         })
     }
@@ -356,16 +290,12 @@ user = "a"
     fn without_routes_everyone_mines_for_all_pools_in_file_order() {
         let (config, warnings) = parse("").unwrap();
         assert_eq!(warnings, []);
-        assert_eq!(
-            (&*config.routes[0].name, &config.routes[0].pools[..]),
-            ("default", &[0, 1][..])
-        );
+        assert_eq!((&*config.routes[0].name, &config.routes[0].pools[..]), ("default", &[0, 1][..]));
     }
 
     #[test]
     fn names_that_lead_nowhere_are_told_with_those_that_exist() {
-        let errors = parse("[[route]]\nlisteners = [\"fram\"]\npools = [\"asia\", \"africa\"]\n")
-            .unwrap_err();
+        let errors = parse("[[route]]\nlisteners = [\"fram\"]\npools = [\"asia\", \"africa\"]\n").unwrap_err();
         assert_eq!(
             errors,
             [
@@ -380,9 +310,7 @@ user = "a"
         let errors = parse("[[route]]\nname = \"all\"\npools = [\"eu\"]\n[[route]]\nname = \"late\"\nuser = \"a.*\"\npools = [\"us\"]\n").unwrap_err();
         assert_eq!(
             errors,
-            [
-                "route \"late\": no miner gets here: route \"all\" above takes them all; move it up, or drop it"
-            ]
+            ["route \"late\": no miner gets here: route \"all\" above takes them all; move it up, or drop it"]
         );
         let errors = parse(
             "[[route]]\nname = \"wide\"\nsubnets = [\"10.0.0.0/8\"]\npools = [\"eu\"]\n[[route]]\nname = \"narrow\"\nsubnets = [\"10.1.0.0/16\"]\npools = [\"us\"]\n[[route]]\npools = [\"us\"]\n",
@@ -394,14 +322,12 @@ user = "a"
 
     #[test]
     fn a_route_hidden_on_one_listener_alone_is_welcome() {
-        parse("[[route]]\nlisteners = [\"farm\"]\npools = [\"eu\"]\n[[route]]\npools = [\"us\"]\n")
-            .unwrap();
+        parse("[[route]]\nlisteners = [\"farm\"]\npools = [\"eu\"]\n[[route]]\npools = [\"us\"]\n").unwrap();
     }
 
     #[test]
     fn a_listener_whose_miners_could_fit_no_route_is_refused() {
-        let errors =
-            parse("[[route]]\nlisteners = [\"farm\"]\npools = [\"eu\", \"us\"]\n").unwrap_err();
+        let errors = parse("[[route]]\nlisteners = [\"farm\"]\npools = [\"eu\", \"us\"]\n").unwrap_err();
         assert_eq!(
             errors,
             [
@@ -412,7 +338,8 @@ user = "a"
 
     #[test]
     fn patterns_that_take_everything_are_no_patterns() {
-        let (config, _) = parse("[[route]]\nuser = \"**\"\nsubnets = [\"0.0.0.0/0\", \"::/0\"]\npools = [\"eu\", \"us\"]\n").unwrap();
+        let (config, _) =
+            parse("[[route]]\nuser = \"**\"\nsubnets = [\"0.0.0.0/0\", \"::/0\"]\npools = [\"eu\", \"us\"]\n").unwrap();
         assert!(config.routes[0].takes_everyone());
     }
 
@@ -425,13 +352,10 @@ user = "a"
 
     #[test]
     fn a_simulated_pool_beside_real_ones_is_a_warning() {
-        let (_, warnings) =
-            parse("[[pool]]\nname = \"sim\"\nurl = \"sim://\"\nuser = \"a\"\n").unwrap();
+        let (_, warnings) = parse("[[pool]]\nname = \"sim\"\nurl = \"sim://\"\nuser = \"a\"\n").unwrap();
         assert_eq!(warnings.len(), 1);
         assert!(
-            warnings[0]
-                .to_string()
-                .contains("pool \"sim\".url: route \"default\" has real pools too"),
+            warnings[0].to_string().contains("pool \"sim\".url: route \"default\" has real pools too"),
             "{}",
             warnings[0]
         );
@@ -439,30 +363,18 @@ user = "a"
 
     #[test]
     fn networks_have_no_bits_behind_their_prefix() {
-        let errors =
-            parse("[[route]]\nsubnets = [\"10.0.0.5/8\"]\npools = [\"eu\"]\n").unwrap_err();
-        assert_eq!(
-            errors,
-            ["route[1].subnets: \"10.0.0.5/8\" has bits behind its prefix; write \"10.0.0.0/8\""]
-        );
+        let errors = parse("[[route]]\nsubnets = [\"10.0.0.5/8\"]\npools = [\"eu\"]\n").unwrap_err();
+        assert_eq!(errors, ["route[1].subnets: \"10.0.0.5/8\" has bits behind its prefix; write \"10.0.0.0/8\""]);
     }
 
     /// A route over a small world, so that routes often meet.
     fn route_text() -> impl Strategy<Value = String> {
-        let listeners = prop_oneof![
-            Just(""),
-            Just("listeners = [\"farm\"]\n"),
-            Just("listeners = [\"guests\"]\n")
-        ];
-        let subnets = prop_oneof![
-            Just(""),
-            Just("subnets = [\"10.0.0.0/8\"]\n"),
-            Just("subnets = [\"10.1.0.0/16\", \"::1\"]\n")
-        ];
+        let listeners = prop_oneof![Just(""), Just("listeners = [\"farm\"]\n"), Just("listeners = [\"guests\"]\n")];
+        let subnets =
+            prop_oneof![Just(""), Just("subnets = [\"10.0.0.0/8\"]\n"), Just("subnets = [\"10.1.0.0/16\", \"::1\"]\n")];
         let user = prop_oneof![Just(""), Just("user = \"a.*\"\n"), Just("user = \"b\"\n")];
-        (listeners, subnets, user).prop_map(|(listeners, subnets, user)| {
-            format!("[[route]]\npools = [\"eu\"]\n{listeners}{subnets}{user}")
-        })
+        (listeners, subnets, user)
+            .prop_map(|(listeners, subnets, user)| format!("[[route]]\npools = [\"eu\"]\n{listeners}{subnets}{user}"))
     }
 
     proptest! {

@@ -29,10 +29,7 @@ impl Secret {
             ));
         }
         if text.chars().any(char::is_control) {
-            return Err(Wrong::new(
-                "has control characters or several lines",
-                "use one line of plain text",
-            ));
+            return Err(Wrong::new("has control characters or several lines", "use one line of plain text"));
         }
         Ok(Secret(text))
     }
@@ -93,10 +90,9 @@ pub(super) fn from_variable(name: &str, env: &dyn Env) -> Result<Secret, Wrong> 
             format!("the environment variable {} is not set", shown(name)),
             "set it where hashgate is started",
         )),
-        Some(text) if text.is_empty() => Err(Wrong::new(
-            format!("the environment variable {} is empty", shown(name)),
-            "set it to the password",
-        )),
+        Some(text) if text.is_empty() => {
+            Err(Wrong::new(format!("the environment variable {} is empty", shown(name)), "set it to the password"))
+        }
         Some(text) => Secret::new(text),
     }
 }
@@ -112,10 +108,7 @@ pub(super) fn from_file(path: &str, env: &dyn Env) -> Result<Secret, Wrong> {
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(Wrong::new(
-            format!("{} is empty", shown(path)),
-            "put the password on its only line",
-        ));
+        return Err(Wrong::new(format!("{} is empty", shown(path)), "put the password on its only line"));
     }
     Secret::new(line.to_owned())
 }
@@ -124,14 +117,9 @@ pub(super) fn from_file(path: &str, env: &dyn Env) -> Result<Secret, Wrong> {
 pub(super) fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<String> {
     let mut text = String::new();
     // One byte more than allowed, so that a file which is too long shows; devices without an end stop here too.
-    File::open(path)?
-        .take(max_bytes + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(max_bytes + 1).read_to_string(&mut text)?;
     if text.len() as u64 > max_bytes {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("larger than {max_bytes} bytes"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {max_bytes} bytes")));
     }
     Ok(text)
 }
@@ -145,47 +133,21 @@ mod tests {
     #[test]
     fn a_secret_never_prints() {
         let secret = Secret::new("hunter2".into()).unwrap();
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "*** *** Some(***)"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
         assert_eq!(secret.expose(), "hunter2");
     }
 
     #[test]
     fn a_password_file_loses_its_newline_and_may_not_be_large() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let env = ProcessEnv {
-            folder: file.path().parent().unwrap().to_owned(),
-        };
-        let name = file
-            .path()
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
-        assert!(
-            from_file(&name, &env)
-                .unwrap_err()
-                .what
-                .contains("is empty")
-        );
+        let env = ProcessEnv { folder: file.path().parent().unwrap().to_owned() };
+        let name = file.path().file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(from_file(&name, &env).unwrap_err().what.contains("is empty"));
         file.write_all(b"hunter2\r\n").unwrap();
         assert_eq!(from_file(&name, &env).unwrap().expose(), "hunter2");
         file.write_all(&[b'x'; 1000]).unwrap();
-        assert!(
-            from_file(&name, &env)
-                .unwrap_err()
-                .what
-                .contains("larger than 258 bytes")
-        );
-        assert!(
-            from_file("no-such-file", &env)
-                .unwrap_err()
-                .what
-                .contains("cannot read")
-        );
+        assert!(from_file(&name, &env).unwrap_err().what.contains("larger than 258 bytes"));
+        assert!(from_file("no-such-file", &env).unwrap_err().what.contains("cannot read"));
     }
 
     #[test]

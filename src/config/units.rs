@@ -66,10 +66,7 @@ pub(super) fn difficulty(text: &str) -> Result<Difficulty, Wrong> {
 
 /// What to say of `value`, already quoted, when it cannot be a difficulty.
 pub(super) fn not_a_difficulty(value: &str) -> Wrong {
-    Wrong::new(
-        format!("{value} is not a difficulty"),
-        "write a number above 0: 65536, \"64k\" or \"1M\" (k is 1000)",
-    )
+    Wrong::new(format!("{value} is not a difficulty"), "write a number above 0: 65536, \"64k\" or \"1M\" (k is 1000)")
 }
 
 /// Hashes per second.
@@ -94,16 +91,19 @@ pub(super) fn hashrate(text: &str) -> Result<Hashrate, Wrong> {
         .map(|(number, factor)| number * factor)
         .filter(|rate| rate.is_finite() && *rate > 0.0)
         .map(Hashrate)
-        .ok_or_else(|| Wrong::new(format!("{} is not a hashrate", shown(text)), "write a number above 0 with H/s, kH/s, MH/s, GH/s, TH/s, PH/s or EH/s: \"100 TH/s\""))
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("{} is not a hashrate", shown(text)),
+                "write a number above 0 with H/s, kH/s, MH/s, GH/s, TH/s, PH/s or EH/s: \"100 TH/s\"",
+            )
+        })
 }
 
 /// `"1fffe000"`: up to eight hex digits, `0x` allowed.
 pub(super) fn version_mask(text: &str) -> Result<u32, Wrong> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     Some(digits)
-        .filter(|digits| {
-            (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
-        })
+        .filter(|digits| (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()))
         .and_then(|digits| u32::from_str_radix(digits, 16).ok())
         .ok_or_else(|| {
             Wrong::new(
@@ -118,31 +118,18 @@ pub(super) fn fingerprint(text: &str) -> Result<[u8; 32], Wrong> {
     const HELP: &str = "write \"sha256:\" and the 64 hex digits that `openssl x509 -noout -fingerprint -sha256` prints for the pool's certificate";
     let (algorithm, digits) = text.split_once(':').unwrap_or(("", text));
     if !algorithm.eq_ignore_ascii_case("sha256") {
-        return Err(Wrong::new(
-            format!("{} is not a fingerprint", shown(text)),
-            HELP,
-        ));
+        return Err(Wrong::new(format!("{} is not a fingerprint", shown(text)), HELP));
     }
     let digits: String = digits.chars().filter(|c| *c != ':').collect();
     if let Some(stranger) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
         return Err(Wrong::new(
-            format!(
-                "the fingerprint has {} where a hex digit belongs",
-                shown(&stranger.to_string())
-            ),
+            format!("the fingerprint has {} where a hex digit belongs", shown(&stranger.to_string())),
             HELP,
         ));
     }
     let mut bytes = [0; 32];
-    hex::decode_to_slice(&digits, &mut bytes).map_err(|_| {
-        Wrong::new(
-            format!(
-                "the fingerprint has {} hex digits instead of 64",
-                digits.len()
-            ),
-            HELP,
-        )
-    })?;
+    hex::decode_to_slice(&digits, &mut bytes)
+        .map_err(|_| Wrong::new(format!("the fingerprint has {} hex digits instead of 64", digits.len()), HELP))?;
     Ok(bytes)
 }
 
@@ -154,14 +141,10 @@ fn split_unit(text: &str) -> (&str, &str) {
     let exponent = |at: usize| {
         matches!(bytes[at], b'e' | b'E')
             && at > 0
-            && bytes
-                .get(at + 1)
-                .is_some_and(|next| next.is_ascii_digit() || matches!(next, b'-' | b'+'))
+            && bytes.get(at + 1).is_some_and(|next| next.is_ascii_digit() || matches!(next, b'-' | b'+'))
     };
     let end = (0..bytes.len())
-        .find(|&at| {
-            !(bytes[at].is_ascii_digit() || matches!(bytes[at], b'.' | b'-' | b'+') || exponent(at))
-        })
+        .find(|&at| !(bytes[at].is_ascii_digit() || matches!(bytes[at], b'.' | b'-' | b'+') || exponent(at)))
         .unwrap_or(bytes.len());
     let (number, unit) = text.split_at(end);
     (number, unit.trim_start())
@@ -236,20 +219,9 @@ mod tests {
 
     #[test]
     fn a_fingerprint_of_the_wrong_length_is_counted() {
-        assert_eq!(
-            fingerprint(&format!("sha256:{}", "ab".repeat(32))).unwrap(),
-            [0xab; 32]
-        );
-        assert_eq!(
-            fingerprint(&format!("SHA256:{}", vec!["AB"; 32].join(":"))).unwrap(),
-            [0xab; 32]
-        );
-        assert!(
-            fingerprint("sha256:abcd")
-                .unwrap_err()
-                .what
-                .contains("4 hex digits instead of 64")
-        );
+        assert_eq!(fingerprint(&format!("sha256:{}", "ab".repeat(32))).unwrap(), [0xab; 32]);
+        assert_eq!(fingerprint(&format!("SHA256:{}", vec!["AB"; 32].join(":"))).unwrap(), [0xab; 32]);
+        assert!(fingerprint("sha256:abcd").unwrap_err().what.contains("4 hex digits instead of 64"));
         assert!(fingerprint(&"ab".repeat(32)).is_err());
         assert!(fingerprint("sha1:abcd").is_err());
     }

@@ -46,10 +46,7 @@ impl UserTemplate {
             ));
         }
         if text.chars().any(char::is_control) {
-            return Err(Wrong::new(
-                format!("{} has control characters", shown(text)),
-                HELP,
-            ));
+            return Err(Wrong::new(format!("{} has control characters", shown(text)), HELP));
         }
         let mut parts = Vec::new();
         let mut rest = text;
@@ -62,13 +59,7 @@ impl UserTemplate {
                 .into_iter()
                 .find_map(|(name, part)| Some((part, from.strip_prefix(name)?)))
                 .ok_or_else(|| {
-                    Wrong::new(
-                        format!(
-                            "{} has braces around something else than worker or user",
-                            shown(text)
-                        ),
-                        HELP,
-                    )
+                    Wrong::new(format!("{} has braces around something else than worker or user", shown(text)), HELP)
                 })?;
             parts.push(part);
             rest = behind;
@@ -95,9 +86,7 @@ impl UserTemplate {
                 name.truncate(name.trim_end_matches(SEPARATORS).len());
             }
         }
-        let cut = (0..=MAX_USER_BYTES.min(name.len()))
-            .rev()
-            .find(|at| name.is_char_boundary(*at));
+        let cut = (0..=MAX_USER_BYTES.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
         name.truncate(cut.unwrap_or(0));
         name
     }

@@ -2,15 +2,13 @@
 //! within one section. What routes, pools and listeners are to each other is in `routes.rs`.
 //! Every default is here, once; `config.example.toml` shows them all.
 
-use std::{
-    net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, thread, time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, thread, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Answer, Config, Env, Limits, Listener, Log, LogFormat, Metrics, Pool, PoolUrl, Proxy, Secret,
-    UserTemplate, Vardiff, VersionDialect, WorkerNames,
+    Answer, Config, Env, Limits, Listener, Log, LogFormat, Metrics, Pool, PoolUrl, Proxy, Secret, UserTemplate,
+    Vardiff, VersionDialect, WorkerNames,
     error::{Wrong, shown},
     pool_url,
     raw::{self, Section},
@@ -45,33 +43,15 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
 
     let mut listener_sections = root.tables("listener");
     let mut pool_sections = root.tables("pool");
-    require_one(
-        root,
-        "listener",
-        "write a [[listener]] with listen = \"127.0.0.1:3333\"",
-    );
-    require_one(
-        root,
-        "pool",
-        "write a [[pool]] with url = \"stratum+tcp://host:3333\" and user = \"account\"",
-    );
+    require_one(root, "listener", "write a [[listener]] with listen = \"127.0.0.1:3333\"");
+    require_one(root, "pool", "write a [[pool]] with url = \"stratum+tcp://host:3333\" and user = \"account\"");
     let listener_names = names(&mut listener_sections, "listener");
     let pool_names = names(&mut pool_sections, "pool");
-    let listeners: Vec<_> = listener_sections
-        .iter_mut()
-        .zip(&listener_names)
-        .map(|(section, name)| listener(section, name))
-        .collect();
-    let pools: Vec<_> = pool_sections
-        .iter_mut()
-        .zip(&pool_names)
-        .map(|(section, name)| pool(section, name, env))
-        .collect();
-    refuse_shared_addresses(
-        &listener_sections,
-        &listeners,
-        metrics.as_ref().and_then(Option::as_ref),
-    );
+    let listeners: Vec<_> =
+        listener_sections.iter_mut().zip(&listener_names).map(|(section, name)| listener(section, name)).collect();
+    let pools: Vec<_> =
+        pool_sections.iter_mut().zip(&pool_names).map(|(section, name)| pool(section, name, env)).collect();
+    refuse_shared_addresses(&listener_sections, &listeners, metrics.as_ref().and_then(Option::as_ref));
 
     let mut route_sections = root.tables("route");
     let route_names = names(&mut route_sections, "route");
@@ -104,11 +84,7 @@ fn proxy(mut section: Section<'_, '_>) -> Proxy {
         workers: NonZeroUsize::new(workers)
             .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         state_file: (!state_file.is_empty()).then(|| state_file.into()),
-        shutdown_grace: section.or(
-            "shutdown_grace",
-            secs(5),
-            raw::duration(Duration::ZERO..=secs(300)),
-        ),
+        shutdown_grace: section.or("shutdown_grace", secs(5), raw::duration(Duration::ZERO..=secs(300))),
     };
     section.refuse_unknown_keys();
     proxy
@@ -128,17 +104,13 @@ fn log(mut section: Section<'_, '_>) -> Log {
 }
 
 fn filter(text: &str) -> Result<String, Wrong> {
-    const HELP: &str =
-        "write a level (error, warn, info, debug, trace) or \"info,hashgate::upstream=debug\"";
+    const HELP: &str = "write a level (error, warn, info, debug, trace) or \"info,hashgate::upstream=debug\"";
     if text.trim().is_empty() {
         return Err(Wrong::new("is empty", HELP));
     }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Wrong::new(
-            format!("{} is not a log filter", shown(text)),
-            HELP,
-        )),
+        Err(_) => Err(Wrong::new(format!("{} is not a log filter", shown(text)), HELP)),
     }
 }
 
@@ -165,33 +137,18 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
     let connections = section.or("connections", 100_000, raw::integer(1..=1_000_000));
     let limits = Limits {
         connections,
-        connections_per_address: section.or(
-            "connections_per_address",
-            connections,
-            raw::integer(1..=1_000_000),
-        ),
+        connections_per_address: section.or("connections_per_address", connections, raw::integer(1..=1_000_000)),
         accepts_per_second: section.or("accepts_per_second", 2000, raw::integer(1..=1_000_000)),
         line_bytes: section.or("line_bytes", 16 * 1024, raw::size(1024..=1024 * 1024)),
         pre_auth_timeout: section.or("pre_auth_timeout", secs(20), raw::duration(TIMEOUT)),
         unacked_timeout: section.or("unacked_timeout", secs(60), raw::duration(TIMEOUT)),
-        send_buffer_bytes: section.or(
-            "send_buffer_bytes",
-            256 * 1024,
-            raw::size(16 * 1024..=16 * 1024 * 1024),
-        ),
-        workers_per_connection: section.or(
-            "workers_per_connection",
-            1024,
-            raw::integer(1..=65_536),
-        ),
+        send_buffer_bytes: section.or("send_buffer_bytes", 256 * 1024, raw::size(16 * 1024..=16 * 1024 * 1024)),
+        workers_per_connection: section.or("workers_per_connection", 1024, raw::integer(1..=65_536)),
     };
     if limits.connections_per_address > connections {
         section.warn(
             "connections_per_address",
-            Wrong::new(
-                "is more than connections",
-                "it has no effect: lower it, or leave it out",
-            ),
+            Wrong::new("is more than connections", "it has no effect: lower it, or leave it out"),
         );
     }
     section.refuse_unknown_keys();
@@ -208,21 +165,14 @@ fn listener(section: &mut Section<'_, '_>, name: &Arc<str>) -> Option<Listener> 
     if !matches!(extranonce2_size, 2 | 4 | 8) {
         section.warn(
             "extranonce2_size",
-            Wrong::new(
-                "NerdMiner works only with 2, 4 or 8",
-                "write 4 unless no NerdMiner comes here",
-            ),
+            Wrong::new("NerdMiner works only with 2, 4 or 8", "write 4 unless no NerdMiner comes here"),
         );
     }
     let version_mask = version_mask(section);
     let keep_alive = section.or("keep_alive", secs(45), raw::duration(secs(30)..=secs(55)));
     let answer = answer(section);
     let vardiff = vardiff(section);
-    let layout_wait = section.or(
-        "layout_wait",
-        secs(10),
-        raw::duration(Duration::ZERO..=secs(30)),
-    );
+    let layout_wait = section.or("layout_wait", secs(10), raw::duration(Duration::ZERO..=secs(30)));
     section.refuse_unknown_keys();
     Some(Listener {
         name: name.clone(),
@@ -237,11 +187,7 @@ fn listener(section: &mut Section<'_, '_>, name: &Arc<str>) -> Option<Listener> 
 }
 
 fn version_mask(section: &mut Section<'_, '_>) -> u32 {
-    let mask = section.or(
-        "version_mask",
-        BIP320_MASK,
-        raw::parsed("\"1fffe000\"", units::version_mask),
-    );
+    let mask = section.or("version_mask", BIP320_MASK, raw::parsed("\"1fffe000\"", units::version_mask));
     if mask & !BIP323_MASK != 0 {
         let what = format!(
             "has bits ({:08x}) that are not the miners' to roll: neither BIP 320 nor the BIP 323 draft has them",
@@ -279,10 +225,7 @@ fn answer(section: &mut Section<'_, '_>) -> Answer {
     if has_timeout && answer == Answer::Proxy {
         section.warn(
             "answer_timeout",
-            Wrong::new(
-                "has no effect, as the proxy answers",
-                "write answer = \"pool\", or leave it out",
-            ),
+            Wrong::new("has no effect, as the proxy answers", "write answer = \"pool\", or leave it out"),
         );
     }
     answer
@@ -290,31 +233,18 @@ fn answer(section: &mut Section<'_, '_>) -> Answer {
 
 fn vardiff(section: &mut Section<'_, '_>) -> Vardiff {
     let shares_per_minute = section.or("shares_per_minute", 18.0, raw::number(0.1..=600.0));
-    let min = section.or(
-        "min_difficulty",
-        difficulty(1.0),
-        raw::difficulty_or_hashrate(shares_per_minute),
-    );
-    let max = section.optional(
-        "max_difficulty",
-        raw::difficulty_or_hashrate(shares_per_minute),
-    );
+    let min = section.or("min_difficulty", difficulty(1.0), raw::difficulty_or_hashrate(shares_per_minute));
+    let max = section.optional("max_difficulty", raw::difficulty_or_hashrate(shares_per_minute));
     let start = section.optional("difficulty", raw::difficulty_or_hashrate(shares_per_minute));
     if max.is_some_and(|max| max < min) {
         section.error(
             "max_difficulty",
-            Wrong::new(
-                format!("is below min_difficulty, which is {min}"),
-                "raise it, or lower min_difficulty",
-            ),
+            Wrong::new(format!("is below min_difficulty, which is {min}"), "raise it, or lower min_difficulty"),
         );
     } else if start.is_some_and(|start| start < min || max.is_some_and(|max| start > max)) {
         section.error(
             "difficulty",
-            Wrong::new(
-                "does not lie between min_difficulty and max_difficulty",
-                "move it, or them",
-            ),
+            Wrong::new("does not lie between min_difficulty and max_difficulty", "move it, or them"),
         );
     }
     // The default start gives way to bounds that were chosen.
@@ -325,12 +255,7 @@ fn vardiff(section: &mut Section<'_, '_>) -> Vardiff {
     if let Some(max) = max.filter(|max| start > *max) {
         start = max;
     }
-    Vardiff {
-        start,
-        min,
-        max,
-        shares_per_minute,
-    }
+    Vardiff { start, min, max, shares_per_minute }
 }
 
 fn pool(section: &mut Section<'_, '_>, name: &Arc<str>, env: &dyn Env) -> Option<Pool> {
@@ -343,43 +268,29 @@ fn pool(section: &mut Section<'_, '_>, name: &Arc<str>, env: &dyn Env) -> Option
     let workers = section.or(
         "workers",
         WorkerNames::Aggregate,
-        raw::choice(&[
-            ("aggregate", WorkerNames::Aggregate),
-            ("forward", WorkerNames::Forward),
-        ]),
+        raw::choice(&[("aggregate", WorkerNames::Aggregate), ("forward", WorkerNames::Forward)]),
     );
     if let Some(user) = &user {
         check_user(section, user, workers);
     }
     let password = password(section, env);
-    let dialects = [
-        ("bip310", VersionDialect::Bip310),
-        ("or", VersionDialect::Or),
-        ("xor", VersionDialect::Xor),
-    ];
+    let dialects = [("bip310", VersionDialect::Bip310), ("or", VersionDialect::Or), ("xor", VersionDialect::Xor)];
     let dialect = section.or("dialect", VersionDialect::Bip310, raw::choice(&dialects));
     let suggest_difficulty = section.optional("suggest_difficulty", raw::difficulty);
     let connect_timeout = section.or("connect_timeout", secs(10), raw::duration(TIMEOUT));
     let reply_timeout = section.or("reply_timeout", secs(30), raw::duration(TIMEOUT));
-    let notify_timeout = section.or(
-        "notify_timeout",
-        secs(120),
-        raw::duration(Duration::from_millis(100)..=secs(3600)),
-    );
+    let notify_timeout =
+        section.or("notify_timeout", secs(120), raw::duration(Duration::from_millis(100)..=secs(3600)));
     if notify_timeout < SHORTEST_SENSIBLE_NOTIFY_TIMEOUT {
         section.warn(
             "notify_timeout",
-            Wrong::new(
-                "is shorter than the time between many pools' jobs",
-                "write \"60s\" or more",
-            ),
+            Wrong::new("is shorter than the time between many pools' jobs", "write \"60s\" or more"),
         );
     }
     let max_miners = section.or("max_miners", 10_000, raw::integer(1..=65_536));
     let redirect_hosts = section.or("redirect_hosts", Vec::new(), redirect_hosts);
     let extranonce2_size = section.optional("extranonce2_size", raw::integer(2..=16));
-    let admit_shares_per_second =
-        section.or("admit_shares_per_second", 2000, raw::integer(1..=1_000_000));
+    let admit_shares_per_second = section.or("admit_shares_per_second", 2000, raw::integer(1..=1_000_000));
     section.refuse_unknown_keys();
     Some(Pool {
         name: name.clone(),
@@ -400,20 +311,13 @@ fn pool(section: &mut Section<'_, '_>, name: &Arc<str>, env: &dyn Env) -> Option
 }
 
 fn url(section: &mut Section<'_, '_>) -> Option<PoolUrl> {
-    let pin = section.optional(
-        "tls_fingerprint",
-        raw::parsed("\"sha256:…\"", units::fingerprint),
-    );
+    let pin = section.optional("tls_fingerprint", raw::parsed("\"sha256:…\"", units::fingerprint));
     let url = section.required(
         "url",
         "write url = \"stratum+tcp://host:3333\"",
-        raw::parsed("\"stratum+tcp://host:3333\"", |text| {
-            PoolUrl::parse(text, pin)
-        }),
+        raw::parsed("\"stratum+tcp://host:3333\"", |text| PoolUrl::parse(text, pin)),
     );
-    if section.has("tls_fingerprint")
-        && matches!(url, Some(PoolUrl::Tcp { .. } | PoolUrl::Simulated(_)))
-    {
+    if section.has("tls_fingerprint") && matches!(url, Some(PoolUrl::Tcp { .. } | PoolUrl::Simulated(_))) {
         section.error(
             "tls_fingerprint",
             Wrong::new(
@@ -429,13 +333,7 @@ fn check_user(section: &Section<'_, '_>, user: &UserTemplate, workers: WorkerNam
     match workers {
         WorkerNames::Forward if !user.names_worker() => {
             let what = "names no worker, but workers = \"forward\" gives each its own login";
-            section.error(
-                "user",
-                Wrong::new(
-                    what,
-                    format!("write \"{user}.{{worker}}\", or workers = \"aggregate\""),
-                ),
-            );
+            section.error("user", Wrong::new(what, format!("write \"{user}.{{worker}}\", or workers = \"aggregate\"")));
         }
         WorkerNames::Aggregate if user.render("").is_empty() => {
             section.error(
@@ -448,61 +346,30 @@ fn check_user(section: &Section<'_, '_>, user: &UserTemplate, workers: WorkerNam
         }
         WorkerNames::Aggregate if user.names_worker() => {
             let what = "one login serves all miners, and no worker's name is put into it";
-            section.warn(
-                "user",
-                Wrong::new(
-                    what,
-                    "add workers = \"forward\" if the pool should see each worker",
-                ),
-            );
+            section.warn("user", Wrong::new(what, "add workers = \"forward\" if the pool should see each worker"));
         }
         WorkerNames::Forward | WorkerNames::Aggregate => {}
     }
     if user.to_string().starts_with("YOUR_") {
-        section.warn(
-            "user",
-            Wrong::new(
-                "is still the example's placeholder",
-                "write your account, or nobody is paid",
-            ),
-        );
+        section.warn("user", Wrong::new("is still the example's placeholder", "write your account, or nobody is paid"));
     }
 }
 
 fn password(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Secret> {
-    let given: Vec<&str> = ["password", "password_env", "password_file"]
-        .into_iter()
-        .filter(|key| section.has(key))
-        .collect();
+    let given: Vec<&str> =
+        ["password", "password_env", "password_file"].into_iter().filter(|key| section.has(key)).collect();
     if let [first, second, ..] = given[..] {
         section.error(
             second,
-            Wrong::new(
-                format!("{first} is there too"),
-                "keep one of password, password_env and password_file",
-            ),
+            Wrong::new(format!("{first} is there too"), "keep one of password, password_env and password_file"),
         );
     }
-    let plain = section.optional(
-        "password",
-        raw::parsed("\"x\"", |text| Secret::new(text.to_owned())),
-    );
-    let variable = section.optional(
-        "password_env",
-        raw::parsed("the variable's name", |name| {
-            secret::from_variable(name, env)
-        }),
-    );
-    let file = section.optional(
-        "password_file",
-        raw::parsed("the file's path", |path| secret::from_file(path, env)),
-    );
+    let plain = section.optional("password", raw::parsed("\"x\"", |text| Secret::new(text.to_owned())));
+    let variable =
+        section.optional("password_env", raw::parsed("the variable's name", |name| secret::from_variable(name, env)));
+    let file = section.optional("password_file", raw::parsed("the file's path", |path| secret::from_file(path, env)));
     // "x" is what miners say to pools that ask for no password.
-    if given.is_empty() {
-        Secret::new("x".to_owned()).ok()
-    } else {
-        plain.or(variable).or(file)
-    }
+    if given.is_empty() { Secret::new("x".to_owned()).ok() } else { plain.or(variable).or(file) }
 }
 
 fn redirect_hosts(value: &toml::de::DeValue<'_>) -> Result<Vec<String>, Wrong> {
@@ -512,10 +379,7 @@ fn redirect_hosts(value: &toml::de::DeValue<'_>) -> Result<Vec<String>, Wrong> {
             format!("{} is not a host name", shown(stranger)),
             "write names only, without scheme and port: [\"eu.pool.example\"]",
         )),
-        None => Ok(hosts
-            .into_iter()
-            .map(|host| host.to_ascii_lowercase())
-            .collect()),
+        None => Ok(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()),
     }
 }
 
@@ -524,16 +388,11 @@ fn names(sections: &mut [Section<'_, '_>], kind: &str) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     for section in sections {
         let default = format!("{kind}-{}", names.len() + 1);
-        let name: Arc<str> = section
-            .or("name", default, raw::parsed("a name", name))
-            .into();
+        let name: Arc<str> = section.or("name", default, raw::parsed("a name", name)).into();
         if names.contains(&name) {
             section.error(
                 "name",
-                Wrong::new(
-                    format!("another {kind} has the name {}", shown(&name)),
-                    "give each its own",
-                ),
+                Wrong::new(format!("another {kind} has the name {}", shown(&name)), "give each its own"),
             );
         }
         names.push(name);
@@ -543,9 +402,7 @@ fn names(sections: &mut [Section<'_, '_>], kind: &str) -> Vec<Arc<str>> {
 
 fn name(text: &str) -> Result<String, Wrong> {
     let valid = (1..=MAX_NAME_CHARS).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if valid {
         Ok(text.to_owned())
     } else {
@@ -558,7 +415,10 @@ fn name(text: &str) -> Result<String, Wrong> {
 
 fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
     text.parse().map_err(|_| {
-        Wrong::new(format!("{} is not an address with a port", shown(text)), "write numbers: \"127.0.0.1:3333\", \"0.0.0.0:3333\" for every IPv4 address, \"[::]:3333\" for all")
+        Wrong::new(
+            format!("{} is not an address with a port", shown(text)),
+            "write numbers: \"127.0.0.1:3333\", \"0.0.0.0:3333\" for every IPv4 address, \"[::]:3333\" for all",
+        )
     })
 }
 
@@ -570,27 +430,15 @@ fn require_one(root: &Section<'_, '_>, kind: &'static str, help: &str) {
 
 /// Two sockets cannot share an address: with `SO_REUSEPORT` the system would even allow it, and deal the
 /// connections out between them.
-fn refuse_shared_addresses(
-    sections: &[Section<'_, '_>],
-    listeners: &[Option<Listener>],
-    metrics: Option<&Metrics>,
-) {
-    let mut taken: Vec<(SocketAddr, String)> = metrics
-        .map(|metrics| (metrics.listen, "metrics".to_owned()))
-        .into_iter()
-        .collect();
+fn refuse_shared_addresses(sections: &[Section<'_, '_>], listeners: &[Option<Listener>], metrics: Option<&Metrics>) {
+    let mut taken: Vec<(SocketAddr, String)> =
+        metrics.map(|metrics| (metrics.listen, "metrics".to_owned())).into_iter().collect();
     for (section, listener) in sections.iter().zip(listeners) {
         let Some(listener) = listener else { continue };
-        if let Some((_, owner)) = taken
-            .iter()
-            .find(|(address, _)| overlap(*address, listener.listen))
-        {
+        if let Some((_, owner)) = taken.iter().find(|(address, _)| overlap(*address, listener.listen)) {
             section.error(
                 "listen",
-                Wrong::new(
-                    format!("{} is taken by {owner}", listener.listen),
-                    "give it another port",
-                ),
+                Wrong::new(format!("{} is taken by {owner}", listener.listen), "give it another port"),
             );
         }
         taken.push((listener.listen, format!("listener \"{}\"", listener.name)));
@@ -600,9 +448,7 @@ fn refuse_shared_addresses(
 /// Whether a connection could belong to both. Port 0 asks the system for a free one, so it meets nobody;
 /// `[::]` takes IPv4 too.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let takes = |wide: SocketAddr, other: SocketAddr| {
-        wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4())
-    };
+    let takes = |wide: SocketAddr, other: SocketAddr| wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4());
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
 }
 
@@ -648,12 +494,8 @@ pub(super) mod tests {
     /// The smallest config with these lines added to its listener.
     fn with_listener(added: &str) -> Result<(Config, Vec<String>), Vec<String>> {
         let text = MINIMAL.replace("[[pool]]", &format!("{added}\n[[pool]]"));
-        let warnings = |warnings: Vec<crate::config::Warning>| {
-            warnings.iter().map(ToString::to_string).collect()
-        };
-        Config::parse(&text, &NoEnv)
-            .map(|(config, list)| (config, warnings(list)))
-            .map_err(|errors| lines(&errors))
+        let warnings = |warnings: Vec<crate::config::Warning>| warnings.iter().map(ToString::to_string).collect();
+        Config::parse(&text, &NoEnv).map(|(config, list)| (config, warnings(list))).map_err(|errors| lines(&errors))
     }
 
     #[test]
@@ -662,10 +504,7 @@ pub(super) mod tests {
         assert_eq!(warnings, []);
         assert_eq!(&*config.listeners[0].name, "listener-1");
         assert_eq!(config.pools[0].password.expose(), "x");
-        assert_eq!(
-            config.limits.connections_per_address,
-            config.limits.connections
-        );
+        assert_eq!(config.limits.connections_per_address, config.limits.connections);
         assert_eq!(config.listeners[0].vardiff.start.get(), 65_536.0);
         assert!(config.metrics.is_none());
     }
@@ -739,32 +578,21 @@ user = 7
             let errors = lines(&Config::parse(&more(taken), &NoEnv).unwrap_err());
             assert_eq!(errors.len(), 1);
             assert!(
-                errors[0].contains(&format!(
-                    "listener[2].listen: {taken} is taken by listener \"listener-1\""
-                )),
+                errors[0].contains(&format!("listener[2].listen: {taken} is taken by listener \"listener-1\"")),
                 "{errors:?}"
             );
         }
         for free in ["127.0.0.2:3333", "[::1]:3333", "127.0.0.1:3334"] {
             Config::parse(&more(free), &NoEnv).unwrap();
         }
-        let with_metrics = format!(
-            "[metrics]\nlisten = \"127.0.0.1:3333\"\n{}",
-            more("127.0.0.1:3334")
-        );
-        assert!(
-            lines(&Config::parse(&with_metrics, &NoEnv).unwrap_err())[0]
-                .contains("is taken by metrics")
-        );
+        let with_metrics = format!("[metrics]\nlisten = \"127.0.0.1:3333\"\n{}", more("127.0.0.1:3334"));
+        assert!(lines(&Config::parse(&with_metrics, &NoEnv).unwrap_err())[0].contains("is taken by metrics"));
     }
 
     #[test]
     fn names_are_unique_and_fit_for_labels() {
         let errors = lines(&Config::parse(&format!("{MINIMAL}[[pool]]\nname = \"pool-1\"\nurl = \"sim://\"\nuser = \"a\"\n[[pool]]\nname = \"a b\"\nurl = \"sim://\"\nuser = \"a\"\n"), &NoEnv).unwrap_err());
-        assert!(
-            errors[0].contains("another pool has the name \"pool-1\""),
-            "{errors:?}"
-        );
+        assert!(errors[0].contains("another pool has the name \"pool-1\""), "{errors:?}");
         assert!(errors[1].contains("\"a b\" is not a name"), "{errors:?}");
     }
 
@@ -782,10 +610,7 @@ user = 7
             with_listener("max_difficulty = 5\nmin_difficulty = 10").unwrap_err()[0]
                 .contains("listener[1].max_difficulty: is below min_difficulty, which is 10")
         );
-        assert!(
-            with_listener("shares_per_minute = nan").unwrap_err()[0]
-                .contains("nan is out of range")
-        );
+        assert!(with_listener("shares_per_minute = nan").unwrap_err()[0].contains("nan is out of range"));
     }
 
     #[test]
@@ -804,12 +629,8 @@ user = 7
 
     #[test]
     fn the_pool_may_answer_for_shares() {
-        let (config, warnings) =
-            with_listener("answer = \"pool\"\nanswer_timeout = \"5s\"").unwrap();
-        assert_eq!(
-            config.listeners[0].answer,
-            Answer::Pool { timeout: secs(5) }
-        );
+        let (config, warnings) = with_listener("answer = \"pool\"\nanswer_timeout = \"5s\"").unwrap();
+        assert_eq!(config.listeners[0].answer, Answer::Pool { timeout: secs(5) });
         assert_eq!(warnings, [""; 0]);
     }
 
@@ -842,34 +663,20 @@ user = 7
 
     #[test]
     fn a_fingerprint_needs_tls_and_32_bytes() {
-        assert!(
-            pool_errors("tls_fingerprint = \"sha256:abcd\"\n")[0]
-                .contains("4 hex digits instead of 64")
-        );
+        assert!(pool_errors("tls_fingerprint = \"sha256:abcd\"\n")[0].contains("4 hex digits instead of 64"));
         let pin = "ab".repeat(32);
-        assert!(
-            pool_errors(&format!("tls_fingerprint = \"sha256:{pin}\"\n"))[0]
-                .contains("the pool's url has no TLS")
-        );
-        let text = format!("{MINIMAL}tls_fingerprint = \"sha256:{pin}\"\n")
-            .replace("stratum+tcp", "stratum+ssl");
+        assert!(pool_errors(&format!("tls_fingerprint = \"sha256:{pin}\"\n"))[0].contains("the pool's url has no TLS"));
+        let text = format!("{MINIMAL}tls_fingerprint = \"sha256:{pin}\"\n").replace("stratum+tcp", "stratum+ssl");
         let (config, _) = Config::parse(&text, &NoEnv).unwrap();
-        assert!(
-            matches!(config.pools[0].url, PoolUrl::Tls { pin: Some(pin), .. } if pin == [0xab; 32])
-        );
+        assert!(matches!(config.pools[0].url, PoolUrl::Tls { pin: Some(pin), .. } if pin == [0xab; 32]));
     }
 
     #[test]
     fn a_template_fits_the_way_workers_are_named() {
-        let text = |user: &str, workers: &str| {
-            MINIMAL.replace("\"acct\"", &format!("\"{user}\"\nworkers = \"{workers}\""))
-        };
+        let text =
+            |user: &str, workers: &str| MINIMAL.replace("\"acct\"", &format!("\"{user}\"\nworkers = \"{workers}\""));
         let (_, warnings) = Config::parse(&text("acct.{worker}", "aggregate"), &NoEnv).unwrap();
-        assert!(
-            warnings[0]
-                .to_string()
-                .contains("no worker's name is put into it")
-        );
+        assert!(warnings[0].to_string().contains("no worker's name is put into it"));
         assert!(
             lines(&Config::parse(&text("{user}", "aggregate"), &NoEnv).unwrap_err())[0]
                 .contains("is empty without a miner")
@@ -880,9 +687,6 @@ user = 7
 
     #[test]
     fn redirects_are_allowed_to_hosts_not_to_addresses_with_ports() {
-        assert!(
-            pool_errors("redirect_hosts = [\"eu.pool.example:3333\"]\n")[0]
-                .contains("is not a host name")
-        );
+        assert!(pool_errors("redirect_hosts = [\"eu.pool.example:3333\"]\n")[0].contains("is not a host name"));
     }
 }
