@@ -148,9 +148,9 @@ proptest! {
         for (index, value) in changes {
             let at = index.index(lines.len());
             let line = &mut lines[at];
-            if let Some((key, _)) = line.split_once(" = ") {
-                *line = format!("{key} = {value}");
-            }
+            // A table's header goes, too: `[[pool]]` becomes `pool = …`.
+            let key = line.split_once(" = ").map_or(&**line, |(key, _)| key).trim_matches(['[', ']']).to_owned();
+            *line = format!("{key} = {value}");
         }
         check(&lines.join("\n"))?;
     }

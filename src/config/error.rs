@@ -124,11 +124,16 @@ impl Wrong {
 
 /// A foreign text quoted for a message: control characters escaped, long ones cut.
 pub(super) fn shown(text: &str) -> String {
+    format!("\"{}\"", cut(text))
+}
+
+/// As [`shown`], without the quotes: for numbers.
+pub(super) fn cut(text: &str) -> String {
     let mut quoted: String = text.chars().take(MAX_QUOTED_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(MAX_QUOTED_CHARS).is_some() {
         quoted.push('…');
     }
-    format!("\"{quoted}\"")
+    quoted
 }
 
 #[cfg(test)]

@@ -2,27 +2,29 @@
 //! Knows what each setting means and which go together; opens no socket and starts nothing.
 //!
 //! ```text
-//! text ── raw: keys, types, places ── validate, routes: ranges, relations ──┬─ Config + warnings ── plan (`check`)
-//!           units: "16 KiB", "64k"                                         └─ ConfigErrors
+//! text ── raw: keys, places ── validate, listeners, pools, routes: ranges, relations ──┬─ Config + warnings ── plan (`check`)
+//!         value: types, ranges · units: "16 KiB", "64k"                                └─ ConfigErrors
 //! ```
 //! `check` and `run` go through the same [`Config::load`]. Secrets come from the file, the environment or a
 //! file of their own, and print as `***` by type. Every value here is in range and every index is valid:
 //! nobody downstream checks again. Types compare with `==`, so that a reload can tell what changed.
 //!
-//! A new section is a field of [`Config`], a function in `validate.rs` that reads it, and a paragraph in `plan.rs`.
+//! A new section is a field of [`Config`], a function that reads it, called from `validate.rs`, and a paragraph in `plan.rs`.
 
 mod error;
+mod listeners;
 mod plan;
 mod pool_url;
+mod pools;
 mod raw;
 mod routes;
 mod secret;
 mod units;
 mod user;
 mod validate;
+mod value;
 
 use std::{
-    fmt,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -259,15 +261,5 @@ impl Config {
         let config =
             report.parse().and_then(|document| validate::config(&mut raw::Section::root(&report, &document), env));
         report.finish(config)
-    }
-}
-
-impl fmt::Display for VersionDialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            VersionDialect::Bip310 => "bip310",
-            VersionDialect::Or => "or",
-            VersionDialect::Xor => "xor",
-        })
     }
 }

@@ -20,8 +20,9 @@ use wildmatch::WildMatch;
 use super::{
     Pool, PoolUrl, Route,
     error::{Wrong, shown},
-    raw::{self, Section, nearest},
+    raw::{Section, nearest},
     user::MAX_USER_BYTES,
+    value,
 };
 
 /// A pattern of user names: `*` for any run of characters, `?` for any one.
@@ -99,19 +100,20 @@ pub(super) fn read(sections: &mut [Section<'_, '_>], names: &[Arc<str>], places:
         let before = section.error_count();
         let route = Route {
             name: name.clone(),
-            listeners: section
-                .or("listeners", Vec::new(), |value| indexes(raw::strings(value)?, "listener", places.listener_names)),
-            subnets: section.or("subnets", Vec::new(), |value| subnets(raw::strings(value)?)),
-            user: section.optional("user", raw::parsed("\"account.*\"", pattern)).flatten(),
+            listeners: section.or("listeners", Vec::new(), |value| {
+                indexes(value::strings(value)?, "listener", places.listener_names)
+            }),
+            subnets: section.or("subnets", Vec::new(), |value| subnets(value::strings(value)?)),
+            user: section.optional("user", value::parsed("\"account.*\"", pattern)).flatten(),
             pools: section
                 .required("pools", "write pools = [\"name\", \"name\"], in failover order", |value| {
-                    indexes(raw::strings(value)?, "pool", places.pool_names)
+                    indexes(value::strings(value)?, "pool", places.pool_names)
                 })
                 .unwrap_or_default(),
             fail_back_after: section.or(
                 "fail_back_after",
                 fail_back_after,
-                raw::duration(Duration::ZERO..=Duration::from_secs(24 * 3600)),
+                value::duration(Duration::ZERO..=Duration::from_secs(24 * 3600)),
             ),
         };
         section.refuse_unknown_keys();

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::{Wrong, shown};
+use super::error::Wrong;
 
 /// Bytes of a secret: pools take passwords of a few dozen, and the authorize line must stay under the
 /// 1 KiB at which ckpool drops lines.
@@ -82,33 +82,27 @@ impl Env for ProcessEnv {
     }
 }
 
-/// The secret in an environment variable.
+/// The secret in an environment variable. Names are not quoted in errors, here and below: operators write
+/// the password itself in their place.
 pub(super) fn from_variable(name: &str, env: &dyn Env) -> Result<Secret, Wrong> {
-    // `std::env::var` accepts any name, but an empty one or one with `=` was never set.
+    const HELP: &str = "write the variable's name, and set it to the password where hashgate is started";
     match env.var(name) {
-        None => Err(Wrong::new(
-            format!("the environment variable {} is not set", shown(name)),
-            "set it where hashgate is started",
-        )),
-        Some(text) if text.is_empty() => {
-            Err(Wrong::new(format!("the environment variable {} is empty", shown(name)), "set it to the password"))
-        }
+        None => Err(Wrong::new("names an environment variable that is not set", HELP)),
+        Some(text) if text.is_empty() => Err(Wrong::new("names an environment variable that is empty", HELP)),
         Some(text) => Secret::new(text),
     }
 }
 
 /// The secret in a file, without the newline at its end.
 pub(super) fn from_file(path: &str, env: &dyn Env) -> Result<Secret, Wrong> {
-    let text = env.read_file(Path::new(path)).map_err(|error| {
-        Wrong::new(
-            format!("cannot read {}: {error}", shown(path)),
-            "give hashgate's user a readable file with the password on its only line",
-        )
-    })?;
+    const HELP: &str = "write the path of a file with the password on its only line, readable to hashgate's user";
+    let text = env
+        .read_file(Path::new(path))
+        .map_err(|error| Wrong::new(format!("names a file that cannot be read: {error}"), HELP))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(Wrong::new(format!("{} is empty", shown(path)), "put the password on its only line"));
+        return Err(Wrong::new("names a file that is empty", HELP));
     }
     Secret::new(line.to_owned())
 }
@@ -147,7 +141,7 @@ mod tests {
         assert_eq!(from_file(&name, &env).unwrap().expose(), "hunter2");
         file.write_all(&[b'x'; 1000]).unwrap();
         assert!(from_file(&name, &env).unwrap_err().what.contains("larger than 258 bytes"));
-        assert!(from_file("no-such-file", &env).unwrap_err().what.contains("cannot read"));
+        assert!(from_file("no-such-file", &env).unwrap_err().what.contains("cannot be read"));
     }
 
     #[test]
