@@ -1,0 +1,3 @@
+//! The side that faces the miners.
+
+pub mod vardiff;
