@@ -1,4 +1,4 @@
 //! sim
-pub mod pool;
-pub mod miner;
 pub mod load;
+pub mod miner;
+pub mod pool;
