@@ -186,8 +186,8 @@ impl Client {
         bits: Option<u32>,
     ) -> Share {
         self.next_extranonce2 += 1;
-        let bytes = self.next_extranonce2.to_be_bytes();
-        let extranonce2 = bytes[8 - self.extranonce2_size.min(8)..].to_vec();
+        let mut extranonce2 = self.next_extranonce2.to_le_bytes().to_vec();
+        extranonce2.resize(self.extranonce2_size, 0);
         let coinbase = [
             &job.coinb1[..],
             &self.extranonce1,

@@ -161,6 +161,14 @@ async fn a_pool_without_news_answers_all_the_same() {
     pool.new_block();
     client.call("mining.ping", json!([])).await;
     assert_eq!((client.jobs.len(), client.difficulty), (0, None));
+    pool.fault(Fault::Resume);
+    client.job().await;
+    let share = client.good_share().await;
+    assert_eq!(
+        client.submit(&share).await["result"],
+        true,
+        "it gets its job afterwards"
+    );
 }
 
 #[tokio::test]

@@ -196,6 +196,28 @@ async fn a_suggested_difficulty_is_noted_and_honoured_if_so_set() {
 }
 
 #[tokio::test]
+async fn a_late_suggestion_holds_from_the_next_job_on() {
+    let pool = start(PoolSettings {
+        honour_suggested: true,
+        ..easy()
+    })
+    .await;
+    let mut client = Client::mining(pool.addr()).await;
+    let job = client.job().await;
+    let old = client.grind(&job, EASY, true, 0x2000_0000, None);
+    client
+        .call("mining.suggest_difficulty", json!([1e-6]))
+        .await;
+    assert_eq!(client.submit(&old).await["result"], true);
+    assert_eq!(client.difficulty, Some(1e-6));
+    pool.new_template();
+    client.next_job().await;
+    let new = client.good_share().await;
+    assert_eq!(client.submit(&new).await["result"], true);
+    assert_eq!(pool.accepted_shares()[1].difficulty, 1e-6);
+}
+
+#[tokio::test]
 async fn a_session_id_brings_back_extranonce_and_jobs() {
     let pool = start(PoolSettings {
         resume: true,

@@ -232,6 +232,38 @@ async fn refusals_come_in_the_form_asked_for() {
 }
 
 #[tokio::test]
+async fn every_split_of_the_extranonce_can_be_mined() {
+    for (extranonce1_len, extranonce2_size) in [
+        (4, 2),
+        (4, 3),
+        (8, 4),
+        (2, 5),
+        (4, 6),
+        (1, 7),
+        (16, 8),
+        (4, 16),
+    ] {
+        let pool = start(PoolSettings {
+            extranonce1_len,
+            extranonce2_size,
+            ..easy()
+        })
+        .await;
+        let mut client = Client::mining(pool.addr()).await;
+        assert_eq!(
+            (client.extranonce1.len(), client.extranonce2_size),
+            (extranonce1_len, extranonce2_size)
+        );
+        let share = client.good_share().await;
+        assert_eq!(
+            client.submit(&share).await["result"],
+            true,
+            "{extranonce1_len}+{extranonce2_size}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn with_an_easy_network_target_shares_are_blocks() {
     let pool = start(PoolSettings {
         nbits: 0x207f_ffff,

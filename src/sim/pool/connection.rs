@@ -11,7 +11,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::session::{Flow, Outbox, Session};
+use super::reply::Outbox;
+use super::session::{Flow, Session};
 use super::shared::{Event, Shared};
 
 /// Longest line taken at all, in bytes.

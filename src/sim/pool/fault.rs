@@ -23,7 +23,8 @@ pub enum Fault {
     SlowReplies(Duration),
     /// Judge and credit submits but never answer them. Stands.
     SilentReplies,
-    /// Send nothing unasked: no difficulty, no job, to anybody. Stands.
+    /// Send nothing unasked: no difficulty, no job, to anybody; new extranonces and masks are lost on everyone. Stands.
+    /// Afterwards everyone gets the newest job.
     NoNotify,
     /// Refuse every share with this error, before looking at it. Stands.
     RejectAll {

@@ -11,7 +11,6 @@
 //! 31 bytes, the rest goes into the script.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -264,9 +263,7 @@ impl Draw {
 
     /// The next 64 bits as hex, e.g. for a session id.
     pub fn hex(&mut self) -> String {
-        let mut text = String::with_capacity(16);
-        let _ = write!(text, "{:016x}", self.next());
-        text
+        format!("{:016x}", self.next())
     }
 }
 

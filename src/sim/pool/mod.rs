@@ -8,28 +8,32 @@
 //!  SimPool ── orders ──▶ listener ──▶ one task per connection ──▶ session ──▶ check ──▶ ledger
 //!     └────── events (jobs, difficulty, faults) ──▲
 //! ```
-//! | file         | what                                             |
-//! |--------------|--------------------------------------------------|
-//! | `settings`   | what kind of pool to be                          |
-//! | `target`     | difficulty and target, exact                     |
-//! | `job`        | templates, coinbase, notify lines                |
-//! | `check`      | the verdict on a share                           |
-//! | `session`    | one client's conversation                        |
-//! | `parked`     | sessions that may be resumed                     |
-//! | `fault`      | what can go wrong on demand                      |
-//! | `stats`      | what was counted                                 |
-//! | `reply`      | how answers are worded                           |
-//! | `shared`, `connection`, `listener` | state and tasks            |
+//! | file                     | what                                             |
+//! |--------------------------|--------------------------------------------------|
+//! | `settings`               | what kind of pool to be                          |
+//! | `target`                 | difficulty and target, exact                     |
+//! | `job`                    | templates, coinbase, notify lines                |
+//! | `check`, `reject`        | the verdict on a share                           |
+//! | `session`                | one client's conversation                        |
+//! | `issued`, `parked`       | what a session was given, and what is kept of it |
+//! | `fault`                  | what can go wrong on demand                      |
+//! | `stats`                  | what was counted                                 |
+//! | `reply`                  | how answers are worded                           |
+//! | `shared`                 | what all connections have in common              |
+//! | `connection`, `listener` | the tasks around the sockets                     |
 //!
 //! Limits: everything that grows is bounded where it is declared. A job's shares are judged by the difficulty in force when the job
-//! was sent to that connection, in both directions; there is no leniency after a change, as the job list of a real pool has none.
+//! was sent to that connection, in both directions; there is no leniency after a change.
+//! A session that is resumed is sent the newest job again even if it has it, as ckpool does. Silent clients are never timed out.
 
 mod check;
 mod connection;
 mod fault;
+mod issued;
 mod job;
 mod listener;
 mod parked;
+mod reject;
 mod reply;
 mod session;
 mod settings;
@@ -50,19 +54,38 @@ use self::listener::{Door, Orders};
 use self::reply::{notification, quoted};
 use self::shared::{Event, Shared};
 
-pub use self::check::{Accepted, IssuedJob, Reject, ShareFields, VersionRules};
+pub use self::check::{Accepted, IssuedJob, ShareFields, VersionRules};
 pub use self::fault::Fault;
 pub use self::job::{Job, JobParts};
+pub use self::reject::Reject;
 pub use self::settings::{
-    FirstJob, PoolError, PoolSettings, ReplyForm, Strictness, Users, VersionDialect,
+    FirstJob, MAX_BRANCHES, MAX_COINBASE_LEN, MAX_EXTRANONCE1_LEN, MAX_EXTRANONCE2_SIZE,
+    MAX_NAME_LEN, PoolError, PoolSettings, ReplyForm, Strictness, Users, VersionDialect,
 };
-pub use self::stats::{AcceptedShare, ConnectionStats, OTHER_WORKERS, PoolStats, WorkerStats};
-pub use self::target::{ShareDifficulty, Target};
+pub use self::stats::{
+    AcceptedShare, ConnectionStats, MAX_WORKERS, OTHER_WORKERS, PoolStats, WorkerStats,
+};
+pub use self::target::{MAX_DIFFICULTY, MIN_DIFFICULTY, ShareDifficulty, Target};
 
 /// How often [`SimPool::wait_for`] looks.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// A running simulated pool. Dropping it ends it in the background, [`SimPool::shutdown`] waits for the end.
+/// A running simulated pool.
+///
+/// ```
+/// use hashgate::sim::pool::{Fault, PoolSettings, SimPool};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let pool = SimPool::start(PoolSettings { difficulty: 1e-9, ..PoolSettings::default() }).await?;
+/// println!("mining at stratum+tcp://{}", pool.addr());
+/// pool.new_block();
+/// pool.fault(Fault::DropConnections);
+/// assert_eq!(pool.stats().accepted, 0);
+/// pool.shutdown().await;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+/// Dropping it ends it in the background, [`SimPool::shutdown`] waits for the end.
 #[derive(Debug)]
 pub struct SimPool {
     addr: SocketAddr,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::session::{Extranonce, IssuedJobs};
+use super::issued::{Extranonce, IssuedJobs};
 
 /// How long a session can be resumed; ckpool keeps them for 600 s.
 const PARKED_FOR: Duration = Duration::from_secs(600);

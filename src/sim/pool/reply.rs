@@ -1,8 +1,35 @@
-//! How answers are written: ids verbatim, refusals in the pool's own form.
+//! How answers are written: ids verbatim, refusals in the pool's own form, and when they leave.
+
+use std::collections::VecDeque;
 
 use serde_json::to_string as json;
+use tokio::time::Instant;
 
 use super::settings::ReplyForm;
+
+/// Lines to be written: now, or when their time has come.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// Ready for the socket.
+    pub(super) ready: Vec<u8>,
+    /// Held back by [`Fault::SlowReplies`](super::Fault::SlowReplies), in order of time.
+    pub(super) delayed: VecDeque<(Instant, String)>,
+}
+
+impl Outbox {
+    pub(super) fn send(&mut self, line: &str) {
+        self.ready.extend_from_slice(line.as_bytes());
+    }
+
+    /// Moves what is due to the ready bytes.
+    pub(super) fn release(&mut self, now: Instant) {
+        while self.delayed.front().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, line)) = self.delayed.pop_front()
+        {
+            self.send(&line);
+        }
+    }
+}
 
 /// `result` is JSON already.
 pub(super) fn success(id: &str, result: &str) -> String {

@@ -14,10 +14,10 @@
 //! | `mining.ping`                 | `"pong"`                                                       |
 //! | anything else                 | −3 "Method not found"                                          |
 //!
-//! A connection holds the last [`MAX_ISSUED_JOBS`] jobs it was sent, older ones are "not found".
+//! A connection holds the last [`MAX_ISSUED_JOBS`](super::issued::MAX_ISSUED_JOBS) jobs it was sent, older ones are "not found".
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -25,80 +25,21 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::check::{Accepted, IssuedJob, Reject, ShareFields, VersionRules, parse_u32};
+use super::check::{Accepted, IssuedJob, ShareFields, VersionRules, parse_u32};
 use super::fault::Standing;
+use super::issued::{Extranonce, IssuedJobs};
 use super::job::{Draw, Job};
 use super::parked::ParkedSession;
-use super::reply::{notification, quoted, refusal, success};
+use super::reject::Reject;
+use super::reply::{Outbox, notification, quoted, refusal, success};
 use super::settings::FirstJob;
 use super::shared::{Event, Shared};
 use super::target::{MAX_DIFFICULTY, MIN_DIFFICULTY, ShareDifficulty};
 
-/// Jobs a connection can submit to: eight minutes' worth at the default interval.
-const MAX_ISSUED_JOBS: usize = 16;
 /// Workers on one connection; a proxy below may log in many.
 const MAX_WORKERS_PER_CONNECTION: usize = 4096;
 /// The line length over which ckpool hangs up, in bytes.
 const LONG_LINE: usize = 1024;
-
-/// What the coinbase of a session holds between `coinb1` and `coinb2`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Extranonce {
-    /// The pool's part.
-    pub(super) one: Vec<u8>,
-    /// Bytes of the miner's part.
-    pub(super) two_size: usize,
-}
-
-/// The jobs sent on a session, by id.
-#[derive(Debug, Default)]
-pub(super) struct IssuedJobs {
-    by_id: HashMap<String, IssuedJob>,
-    order: VecDeque<String>,
-}
-
-impl IssuedJobs {
-    fn insert(&mut self, job: IssuedJob) {
-        let id = job.job().parts.id.clone();
-        if self.by_id.insert(id.clone(), job).is_some() {
-            return; // re-sent after a resume: same age, new difficulty
-        }
-        self.order.push_back(id);
-        if self.order.len() > MAX_ISSUED_JOBS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_id.remove(&oldest);
-        }
-    }
-
-    fn get(&self, id: &str) -> Option<&IssuedJob> {
-        self.by_id.get(id)
-    }
-}
-
-/// Lines to be written: now, or when their time has come.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    /// Ready for the socket.
-    pub(super) ready: Vec<u8>,
-    /// Held back by [`Fault::SlowReplies`](super::Fault::SlowReplies), in order of time.
-    pub(super) delayed: VecDeque<(Instant, String)>,
-}
-
-impl Outbox {
-    fn send(&mut self, line: &str) {
-        self.ready.extend_from_slice(line.as_bytes());
-    }
-
-    /// Moves what is due to the ready bytes.
-    pub(super) fn release(&mut self, now: Instant) {
-        while self.delayed.front().is_some_and(|(due, _)| *due <= now)
-            && let Some((_, line)) = self.delayed.pop_front()
-        {
-            self.send(&line);
-        }
-    }
-}
 
 /// Whether the conversation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +69,8 @@ pub(super) struct Session {
     extranonce: Option<Extranonce>,
     wants_extranonce: bool,
     workers: HashSet<String>,
-    mask: u32,
+    /// Version bits in force, if any were negotiated.
+    mask: Option<u32>,
     suggested: Option<Arc<ShareDifficulty>>,
     announced: Option<Arc<ShareDifficulty>>,
     newest_job: Option<u64>,
@@ -145,7 +87,7 @@ impl Session {
             extranonce: None,
             wants_extranonce: false,
             workers: HashSet::new(),
-            mask: 0,
+            mask: None,
             suggested: None,
             announced: None,
             newest_job: None,
@@ -217,24 +159,24 @@ impl Session {
     /// Takes something that happened to the whole pool.
     pub(super) fn handle_event(&mut self, event: Event, standing: &Standing, out: &mut Outbox) {
         match event {
-            Event::Standing => {}
+            Event::Standing => self.resync(standing, out), // there may be news that a fault held back
             Event::Line(line) => out.send(&line),
             _ if standing.no_notify => {}
             Event::Job { job, clean } => {
-                if self.has_first_job() {
+                if self.may_have_jobs() {
                     self.send_job(&job, clean, standing, out);
                 }
             }
             Event::Difficulty => {
                 self.suggested = None;
-                if self.has_first_job() {
+                if self.may_have_jobs() {
                     self.announce_difficulty(standing, out);
                 }
             }
             Event::Extranonce { extranonce2_size } => self.change_extranonce(extranonce2_size, out),
             Event::VersionMask(mask) => {
-                if self.mask != 0 {
-                    self.mask = mask;
+                if self.mask.is_some() {
+                    self.mask = Some(mask);
                     out.send(&notification(
                         "mining.set_version_mask",
                         &format!("[\"{mask:08x}\"]"),
@@ -244,9 +186,9 @@ impl Session {
         }
     }
 
-    /// Brings a connection that missed events up to date.
+    /// Sends the newest job, unless the client has it or may not have any.
     pub(super) fn resync(&mut self, standing: &Standing, out: &mut Outbox) {
-        if self.has_first_job() {
+        if self.may_have_jobs() {
             let job = self.pool.current_job();
             self.send_job(&job, true, standing, out);
         }
@@ -277,18 +219,17 @@ impl Session {
                         .and_then(parse_u32)
                         .unwrap_or(u32::MAX);
                     let own = settings.version_mask.unwrap_or(0);
-                    self.mask = own & wanted;
-                    let answered = if settings.unintersected_mask {
+                    let granted = if settings.unintersected_mask {
                         own
                     } else {
-                        self.mask
+                        own & wanted
                     };
-                    answer.insert(extension.to_owned(), Value::Bool(answered != 0));
-                    if answered != 0 {
-                        self.mask = answered;
+                    answer.insert(extension.to_owned(), Value::Bool(granted != 0));
+                    self.mask = (granted != 0).then_some(granted);
+                    if granted != 0 {
                         answer.insert(
                             "version-rolling.mask".to_owned(),
-                            Value::String(format!("{answered:08x}")),
+                            Value::String(format!("{granted:08x}")),
                         );
                     }
                 }
@@ -359,7 +300,7 @@ impl Session {
         );
         out.send(&success(id, &result));
         if first {
-            self.send_first_job(standing, out);
+            self.resync(standing, out);
         }
     }
 
@@ -382,7 +323,7 @@ impl Session {
         }
         self.workers.insert(user.to_owned());
         out.send(&success(id, "true"));
-        self.send_first_job(standing, out);
+        self.resync(standing, out);
     }
 
     fn suggest_difficulty(
@@ -404,7 +345,7 @@ impl Session {
             ShareDifficulty::new(difficulty.clamp(MIN_DIFFICULTY, MAX_DIFFICULTY))
         {
             self.suggested = Some(Arc::new(difficulty));
-            if self.has_first_job() {
+            if self.may_have_jobs() {
                 self.announce_difficulty(standing, out);
             }
         }
@@ -481,7 +422,7 @@ impl Session {
             return Err(Reject::Stale);
         }
         let rules = VersionRules {
-            mask: self.mask,
+            mask: self.mask.unwrap_or(0),
             dialect: self.pool.settings.dialect,
         };
         let share: Accepted = issued.judge(fields, rules)?;
@@ -495,17 +436,6 @@ impl Session {
         let logged_in =
             !self.workers.is_empty() || self.pool.settings.first_job == FirstJob::AfterSubscribe;
         self.extranonce.is_some() && logged_in
-    }
-
-    fn has_first_job(&self) -> bool {
-        self.may_have_jobs() && self.newest_job.is_some()
-    }
-
-    fn send_first_job(&mut self, standing: &Standing, out: &mut Outbox) {
-        if self.newest_job.is_none() && self.may_have_jobs() {
-            let job = self.pool.current_job();
-            self.send_job(&job, true, standing, out);
-        }
     }
 
     fn send_job(&mut self, job: &Arc<Job>, clean: bool, standing: &Standing, out: &mut Outbox) {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use super::check::{Accepted, IssuedJob, Reject};
+use super::check::{Accepted, IssuedJob};
+use super::reject::Reject;
 
 /// Worker names told apart; the shares of later ones are booked under [`OTHER_WORKERS`].
 pub const MAX_WORKERS: usize = 10_000;
