@@ -24,7 +24,7 @@
 //!
 //! Limits: everything that grows is bounded where it is declared. A job's shares are judged by the difficulty in force when the job
 //! was sent to that connection, in both directions; there is no leniency after a change.
-//! A session that is resumed is sent the newest job again even if it has it, as ckpool does. Silent clients are never timed out.
+//! A session that is resumed is sent the newest job again even if it has it. Silent clients are never timed out.
 
 mod check;
 mod connection;
