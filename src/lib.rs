@@ -1,5 +1,6 @@
 //! hashgate
 pub mod config;
+pub mod downstream;
 pub mod hash;
 pub mod router;
 pub mod sim;

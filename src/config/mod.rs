@@ -42,6 +42,7 @@ pub use self::{
     secret::{Env, ProcessEnv, Secret},
     user::{MAX_USER_BYTES, UserTemplate},
 };
+pub use crate::stratum::VersionDialect;
 use crate::work::Difficulty;
 
 /// Bytes of a config file: a thousand pools would fit; more is not a config.
@@ -201,17 +202,6 @@ pub struct Pool {
     pub extranonce2_size: Option<u8>,
     /// Shares a second sent to this pool right after miners were moved to it.
     pub admit_shares_per_second: u32,
-}
-
-/// How a pool makes a header version of its job's version and the bits submitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionDialect {
-    /// `(job & !mask) | (bits & mask)`, BIP 310.
-    Bip310,
-    /// `job | bits`: ckpool, DATUM gateway.
-    Or,
-    /// `job ^ bits`: public-pool, btcpool.
-    Xor,
 }
 
 /// Whose worker names a pool sees.

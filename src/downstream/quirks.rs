@@ -3,14 +3,7 @@
 //! Firmware is recognised by its user agent, which may be wrong or missing: every miner works without a row here, a row makes its
 //! start better. Source of the rows: `cgminer`, `ESP-Miner`, `NerdMiner_v2`, `bmminer` sources, and operators' issues.
 
-/// How the difficulties of a miner are rounded (always down: rounding up loses shares).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Whole numbers from 1 on, three digits below 1.
-    Fine,
-    /// Powers of two.
-    PowerOfTwo,
-}
+use crate::downstream::vardiff::Step;
 
 /// One row: what is done differently for a firmware.
 #[derive(Clone, Copy, Debug, PartialEq)]

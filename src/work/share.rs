@@ -113,6 +113,18 @@ impl Reject {
         self.row().0
     }
 
+    /// What a pool's reject means to the miner that waited for it.
+    pub fn from_pool(code: i64) -> Self {
+        match code {
+            21 => Self::Stale,
+            22 => Self::Duplicate,
+            23 => Self::LowDifficulty,
+            24 => Self::Unauthorized,
+            25 => Self::NotSubscribed,
+            _ => Self::NoPool,
+        }
+    }
+
     /// The metric label.
     pub const fn label(self) -> &'static str {
         self.row().2

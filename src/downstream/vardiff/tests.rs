@@ -23,11 +23,7 @@ fn difficulty(value: f64) -> Difficulty {
 }
 
 fn settings() -> Arc<VardiffSettings> {
-    Arc::new(VardiffSettings {
-        shares_per_minute: 18.0,
-        min: difficulty(1e-6),
-        max: None,
-    })
+    Arc::new(VardiffSettings { shares_per_minute: 18.0, min: difficulty(1e-6), max: None })
 }
 
 /// The difficulty that gives exactly 18 shares a minute.
@@ -108,11 +104,7 @@ impl Sim {
                 self.send_job();
             } else {
                 let retarget = self.vardiff.poll(self.now);
-                assert!(
-                    self.vardiff.next_timeout() > self.now,
-                    "{}: a timeout that never moves",
-                    self.what
-                );
+                assert!(self.vardiff.next_timeout() > self.now, "{}: a timeout that never moves", self.what);
                 self.obey(retarget);
             }
         }
@@ -126,18 +118,13 @@ impl Sim {
         }
         let mean_s = self.hashes_by.get() * HASHES_PER_DIFFICULTY / self.hs;
         let wait_s = -(1.0 - self.rng.random::<f64>()).ln() * mean_s;
-        (wait_s < (before - self.now).as_secs_f64())
-            .then(|| self.now + Duration::from_secs_f64(wait_s))
+        (wait_s < (before - self.now).as_secs_f64()).then(|| self.now + Duration::from_secs_f64(wait_s))
     }
 
     /// A share is credited by the easier of its job's difficulty and the one in force (the `min` rule).
     fn submit(&mut self) {
         let in_force = self.vardiff.difficulty();
-        let judged_by = if self.job < in_force {
-            self.job
-        } else {
-            in_force
-        };
+        let judged_by = if self.job < in_force { self.job } else { in_force };
         self.shares += 1;
         if self.hashes_by < judged_by {
             self.rejects += 1;
@@ -154,22 +141,14 @@ impl Sim {
             Urgency::Now => self.send_job(),
             // The harshest reading: the difficulty goes out by itself, long before its job.
             Urgency::NextJob => {
-                self.arrivals.push_back(Arrival {
-                    at: self.now + LATENCY,
-                    set: retarget.difficulty,
-                    job: None,
-                });
+                self.arrivals.push_back(Arrival { at: self.now + LATENCY, set: retarget.difficulty, job: None });
             }
         }
     }
 
     fn send_job(&mut self) {
         let set = self.vardiff.difficulty();
-        self.arrivals.push_back(Arrival {
-            at: self.now + LATENCY,
-            set,
-            job: Some(set),
-        });
+        self.arrivals.push_back(Arrival { at: self.now + LATENCY, set, job: Some(set) });
         self.next_job = self.now + JOB_EVERY;
     }
 
@@ -190,12 +169,7 @@ impl Sim {
     fn assert_settled(&self) {
         let (low, high) = self.vardiff.step.band();
         let ratio = self.ratio();
-        assert!(
-            (low / 1.1..high * 1.1).contains(&ratio),
-            "{}: off by {ratio} after {:?}",
-            self.what,
-            self.retargets
-        );
+        assert!((low / 1.1..high * 1.1).contains(&ratio), "{}: off by {ratio} after {:?}", self.what, self.retargets);
     }
 }
 
@@ -212,26 +186,13 @@ fn a_miner_costs_96_bytes() {
 /// Set `VARDIFF_MINER_DAYS` for more than the 40 that every run takes.
 #[test]
 fn a_constant_hashrate_is_never_retargeted_once_settled() {
-    let days = std::env::var("VARDIFF_MINER_DAYS")
-        .ok()
-        .and_then(|days| days.parse().ok())
-        .unwrap_or(40u64);
+    let days = std::env::var("VARDIFF_MINER_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(40u64);
     let mut moved = Vec::new();
     for seed in 0..days {
         let hs = 5e5 * 10f64.powi((seed / 2 % 10) as i32) * (1.0 + (seed % 7) as f64 / 4.0);
         let step = STEPS[(seed % 2) as usize];
-        let firmware = if seed / 20 % 2 == 0 {
-            Firmware::AtOnce
-        } else {
-            Firmware::NextJob
-        };
-        let mut sim = Sim::new(
-            seed,
-            step,
-            firmware,
-            hs,
-            ideal(hs) * [0.01, 3.0, 30.0][(seed % 3) as usize],
-        );
+        let firmware = if seed / 20 % 2 == 0 { Firmware::AtOnce } else { Firmware::NextJob };
+        let mut sim = Sim::new(seed, step, firmware, hs, ideal(hs) * [0.01, 3.0, 30.0][(seed % 3) as usize]);
         let settling = sim.run(90 * MINUTE);
         sim.assert_settled();
         assert!(settling.len() <= 4, "{}: {settling:?}", sim.what);
@@ -241,9 +202,5 @@ fn a_constant_hashrate_is_never_retargeted_once_settled() {
             moved.push(format!("{}: ratio {ratio:.3}, then {day:?}", sim.what));
         }
     }
-    assert!(
-        moved.is_empty(),
-        "{} of {days} miner-days: {moved:#?}",
-        moved.len()
-    );
+    assert!(moved.is_empty(), "{} of {days} miner-days: {moved:#?}", moved.len());
 }

@@ -1,0 +1,935 @@
+//! One miner's connection, from its first line to its last share.
+//!
+//! Knows the protocol and this miner; knows nothing of sockets, clocks, pools or other miners. Lines and messages come in through
+//! `handle_*` with the time they came at; lines for the miner go to [`Io::out`], everything else that should happen to
+//! [`Io::effects`]. Nothing here waits: a reply that needs the router is *held*, and while one is held the caller
+//! passes no further line in, so that answers keep their order.
+//!
+//! ```text
+//!            subscribe ─► (layout known?) ─► Effect::WantLease ─► handle_lease ─► reply
+//!            authorize ─► true
+//!  both, or 2 s after subscribe ─► Effect::WantRoute ─► handle_attached ─► set_difficulty, notify
+//!            submit ─► share check ─► reply, Effect::Judged, Effect::Submit
+//! ```
+//!
+//! | link to the pool | a share is answered |
+//! |---|---|
+//! | [`Link::Live`] | by the check, or by the pool's word if the listener says so |
+//! | [`Link::Away`]: lost, may resume | "No pool", never `true`; a block is kept for the pool |
+//! | jobs of other connections that are gone | "Stale" |
+//!
+//! Limits: see the constants; texts from the miner are cut when they are read (`stratum/request.rs`).
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config,
+    downstream::{
+        PasswordOptions, Quirks,
+        vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
+    },
+    router::{ExtranonceLease, Grant, Layout, LeaseTerms, SessionId},
+    stratum::{Configure, Extension, Frame, RawId, Request, Response, Submit},
+    work::{
+        Difficulty, Extranonce, Hashrate, JobId, JobWindow, Judge, Judged, LiveJob, PoolShare, Reject, Submission,
+        SubmittedVersion, Target, UpstreamId, ValidShare, WorkSeries,
+    },
+};
+
+/// Work is sent at the latest so long after subscribe, authorized or not (Braiins Hashpower drops servers that wait longer than
+/// 2 s; the caller's clock may be late by a quarter of a second).
+const FIRST_WORK: Duration = Duration::from_millis(1500);
+
+/// Lines that are no JSON object before a connection that made sense before is closed.
+const MAX_MALFORMED: u8 = 8;
+
+/// Shares of one miner that wait for the pool's word; beyond it ours is given.
+const MAX_AWAITED: usize = 256;
+
+/// A suggestion this soon after the first work replaces the difficulty we started with.
+const SUGGESTION_IN_TIME: Duration = Duration::from_secs(15);
+
+/// What every session of a listener shares.
+#[derive(Debug)]
+pub struct ListenerSettings {
+    /// Position in the config.
+    pub index: usize,
+    /// From the config.
+    pub listener: config::Listener,
+    /// From the config.
+    pub limits: config::Limits,
+    /// The listener's difficulty rules, in the form vardiff shares.
+    pub vardiff: Arc<VardiffSettings>,
+}
+
+/// Where a session leaves what it has to say; owned by the caller and used for many sessions.
+#[derive(Debug, Default)]
+pub struct Io {
+    /// Lines for this miner.
+    pub out: Vec<u8>,
+    /// What else should happen, in order.
+    pub effects: Vec<Effect>,
+    /// Set when `out` carries a clean job: it may overtake what is still waiting to be sent.
+    pub clean: bool,
+}
+
+/// What a session wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// It needs the listener's layout; answer with [`Session::handle_layout`].
+    WantLayout,
+    /// It needs an extranonce; answer with [`Session::handle_lease`].
+    WantLease {
+        /// The session that the miner wants to resume.
+        resume: Option<SessionId>,
+    },
+    /// It needs work; answer with [`Session::handle_attached`]. Comes again when the user name becomes known later.
+    WantRoute {
+        /// The first authorized worker; `None` if there is none yet.
+        user: Option<Arc<str>>,
+    },
+    /// A share was judged.
+    Judged(Result<ValidShare, Reject>),
+    /// A share that its pool should see.
+    Submit {
+        /// What.
+        share: PoolShare,
+        /// The worker that found it.
+        user: Arc<str>,
+        /// The ticket of the waiting reply, for [`Session::handle_pool_word`]; 0 if none waits.
+        ticket: u32,
+    },
+    /// The difficulty that suits the miner changed.
+    Retargeted,
+    /// End the connection, after what was written.
+    Close(CloseReason),
+}
+
+/// Why a connection is ended by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The first line was no Stratum: a scanner, a browser, TLS.
+    NotStratum,
+    /// Too many lines that are no JSON.
+    Malformed,
+    /// A line over the limit.
+    LineTooLong,
+    /// Not subscribed and authorized in time.
+    PreAuthTimeout,
+    /// No extranonce is free.
+    Exhausted,
+    /// The firmware can't work with the extranonce2 size that the pools leave.
+    Extranonce2Size,
+    /// The miner would run through its extranonce before the next work.
+    TooFastForExtranonce2,
+    /// It does not read what it is sent.
+    SlowReader,
+    /// We asked it to reconnect, for a new layout.
+    Relayout,
+}
+
+impl CloseReason {
+    /// For metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotStratum => "not_stratum",
+            Self::Malformed => "malformed",
+            Self::LineTooLong => "line_too_long",
+            Self::PreAuthTimeout => "pre_auth_timeout",
+            Self::Exhausted => "extranonce_exhausted",
+            Self::Extranonce2Size => "extranonce2_size",
+            Self::TooFastForExtranonce2 => "too_fast_for_extranonce2",
+            Self::SlowReader => "slow_reader",
+            Self::Relayout => "relayout",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotStratum => "it does not speak Stratum",
+            Self::Malformed => "too many malformed lines",
+            Self::LineTooLong => "a line over the limit",
+            Self::PreAuthTimeout => "not subscribed and authorized in time",
+            Self::Exhausted => "no extranonce is free",
+            Self::Extranonce2Size => "its firmware can't use the extranonce2 size that the pools leave",
+            Self::TooFastForExtranonce2 => {
+                "too fast for the extranonce2 that the pools leave, unless it rolls versions"
+            }
+            Self::SlowReader => "it does not read what it is sent",
+            Self::Relayout => "asked to reconnect for a new extranonce layout",
+        })
+    }
+}
+
+/// What the router says of a miner's route.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// The difficulty this worker had when it was last seen.
+    pub remembered: Option<Difficulty>,
+    /// The work of its pool, if that is there, and when the pool sent it.
+    pub work: Option<(Arc<WorkSeries>, Instant)>,
+}
+
+/// What a miner finds when it resumes its session: everything that its lease has seen.
+#[derive(Debug)]
+pub struct Parked {
+    window: JobWindow,
+    latest: Option<Latest>,
+    vardiff: Option<Vardiff>,
+}
+
+/// The work sent last.
+#[derive(Debug, Clone)]
+struct Latest {
+    series: Arc<WorkSeries>,
+    came: Instant,
+    number: u32,
+}
+
+/// A reply that waits for the router; the miner's following lines wait with it.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    /// The line is handled again when the layout is known.
+    ForLayout(Box<[u8]>),
+    /// A subscribe, its id verbatim.
+    ForLease(Box<str>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// No pool yet.
+    None,
+    Live(UpstreamId),
+    Away(UpstreamId),
+}
+
+/// How the miner's version bits are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rolling {
+    /// It did not say; a sixth parameter is taken against the listener's mask (datum_gateway#214).
+    Unasked,
+    /// BIP 310, with the bits it asked for and was granted.
+    Granted(u32),
+    /// `mining.multi_version`: the sixth parameter is the whole version.
+    WholeVersion,
+}
+
+/// What is known of where the difficulty should start; the lowest wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum StartFrom {
+    Password,
+    Remembered,
+    Suggested,
+    UserAgent,
+    Listener,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    ticket: u32,
+    id: Box<str>,
+    verdict: ValidShare,
+    since: Instant,
+}
+
+/// One miner's connection.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<ListenerSettings>,
+    layout: Option<Layout>,
+    lease: Option<ExtranonceLease<Parked>>,
+    held: Held,
+    quirks: &'static Quirks,
+    /// Authorized worker names, sorted.
+    workers: Vec<Arc<str>>,
+    /// The first of them, which decides the route.
+    user: Option<Arc<str>>,
+    asked_route: AskedRoute,
+    rolling: Rolling,
+    takes_set_extranonce: bool,
+    options: PasswordOptions,
+    suggested: Option<Difficulty>,
+    started_from: StartFrom,
+    window: JobWindow,
+    link: Link,
+    latest: Option<Latest>,
+    vardiff: Option<Vardiff>,
+    /// The difficulty in force: what the miner was told last.
+    told: Option<(Difficulty, Target)>,
+    awaited: VecDeque<Awaited>,
+    next_ticket: u32,
+    malformed: u8,
+    made_sense: bool,
+    connected: Instant,
+    subscribed: Option<Instant>,
+    first_work: Option<Instant>,
+    last_work: Instant,
+    credited_any: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskedRoute {
+    No,
+    Anonymous,
+    ByName,
+}
+
+impl Session {
+    /// A connection that was just accepted.
+    pub fn new(settings: Arc<ListenerSettings>, layout: Option<Layout>, now: Instant) -> Self {
+        Self {
+            settings,
+            layout,
+            lease: None,
+            held: Held::Nothing,
+            quirks: Quirks::of(""),
+            workers: Vec::new(),
+            user: None,
+            asked_route: AskedRoute::No,
+            rolling: Rolling::Unasked,
+            takes_set_extranonce: false,
+            options: PasswordOptions::default(),
+            suggested: None,
+            started_from: StartFrom::Listener,
+            window: JobWindow::default(),
+            link: Link::None,
+            latest: None,
+            vardiff: None,
+            told: None,
+            awaited: VecDeque::new(),
+            next_ticket: 1,
+            malformed: 0,
+            made_sense: false,
+            connected: now,
+            subscribed: None,
+            first_work: None,
+            last_work: now,
+            credited_any: false,
+        }
+    }
+
+    /// Whether a reply is held: no line may be passed in until the router has answered.
+    pub fn is_waiting(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
+    }
+
+    /// What the miner was granted.
+    pub fn lease(&self) -> Option<&LeaseTerms> {
+        self.lease.as_ref().map(|lease| &lease.terms)
+    }
+
+    /// The listener it came by.
+    pub fn listener(&self) -> usize {
+        self.settings.index
+    }
+
+    /// The first authorized worker.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
+    /// The firmware, by its user agent.
+    pub fn firmware(&self) -> &'static Quirks {
+        self.quirks
+    }
+
+    /// The live pool connection it works for.
+    pub fn upstream(&self) -> Option<UpstreamId> {
+        match self.link {
+            Link::Live(id) => Some(id),
+            Link::None | Link::Away(_) => None,
+        }
+    }
+
+    /// The pool connection its work came from, live or away.
+    pub fn works_for(&self, upstream: UpstreamId) -> bool {
+        self.link == Link::Live(upstream) || self.link == Link::Away(upstream) || self.window.has_jobs_of(upstream)
+    }
+
+    /// Difficulty in force and estimated hashrate; `None` before the first work.
+    pub fn difficulty(&self) -> Option<Difficulty> {
+        self.vardiff.as_ref().map(Vardiff::difficulty)
+    }
+
+    /// What it is estimated to hash.
+    pub fn hashrate(&self, now: Instant) -> Option<Hashrate> {
+        self.vardiff.as_ref()?.hashrate(now)
+    }
+
+    /// Whether it has subscribed and authorized: a miner, not just a connection.
+    pub fn is_mining(&self) -> bool {
+        self.lease.is_some() && self.user.is_some()
+    }
+
+    /// Gives the lease back, with everything its miner should find when it returns.
+    pub fn park(self) {
+        let Some(lease) = self.lease else { return };
+        if !self.window.is_empty() {
+            lease.park(Parked { window: self.window, latest: self.latest, vardiff: self.vardiff });
+        }
+    }
+
+    /// A line came.
+    pub fn handle_line(&mut self, now: Instant, line: &[u8], io: &mut Io) {
+        debug_assert!(!self.is_waiting(), "a held reply must go out first");
+        let frame = match Frame::parse(line) {
+            Ok(frame) => frame,
+            Err(_) => return self.malformed_line(io),
+        };
+        self.made_sense = true;
+        let (id, request) = Request::parse(&frame);
+        let is_submit = frame.method.as_deref() == Some("mining.submit");
+        match request {
+            Ok(Request::Submit(submit)) => self.submit(now, id, &submit, io),
+            Ok(request) => self.request(now, id, request, line, io),
+            Err(error) if is_submit => self.reject(id, Reject::Malformed(error.0), io),
+            Err(error) => Response(&mut io.out).error(id, 20, error),
+        }
+    }
+
+    fn malformed_line(&mut self, io: &mut Io) {
+        self.malformed += 1;
+        if !self.made_sense {
+            return io.effects.push(Effect::Close(CloseReason::NotStratum));
+        }
+        Response(&mut io.out).error(RawId::from_text("null"), 20, "Malformed line");
+        if self.malformed >= MAX_MALFORMED {
+            io.effects.push(Effect::Close(CloseReason::Malformed));
+        }
+    }
+
+    fn request(&mut self, now: Instant, id: RawId<'_>, request: Request<'_>, line: &[u8], io: &mut Io) {
+        let needs_layout = matches!(request, Request::Configure(_) | Request::Subscribe { .. });
+        if needs_layout && self.layout.is_none() {
+            self.held = Held::ForLayout(line.into());
+            return io.effects.push(Effect::WantLayout);
+        }
+        match request {
+            Request::Configure(configure) => self.configure(id, &configure, io),
+            Request::Subscribe { user_agent, session } => self.subscribe(id, &user_agent, session.as_deref(), io),
+            Request::Authorize { user, password } => self.authorize(id, &user, &password, io),
+            Request::SuggestDifficulty(difficulty) => {
+                Response(&mut io.out).ok(id);
+                self.suggest(now, Difficulty::new(difficulty), io);
+            }
+            Request::SuggestTarget(target) => {
+                Response(&mut io.out).ok(id);
+                self.suggest(now, Some(Target::from_be_bytes(target).difficulty()), io);
+            }
+            Request::ExtranonceSubscribe => {
+                self.takes_set_extranonce = true;
+                Response(&mut io.out).ok(id);
+            }
+            Request::MultiVersion => {
+                self.rolling = Rolling::WholeVersion;
+                Response(&mut io.out).ok(id);
+            }
+            Request::GetTransactions => Response(&mut io.out).error(id, 20, "Not supported."),
+            Request::Ping => Response(&mut io.out).result(id, "\"pong\""),
+            Request::Unknown(_) => Response(&mut io.out).method_not_found(id),
+            Request::Answer => {}
+            Request::Submit(_) => unreachable!("handled apart, on the hot path"),
+        }
+    }
+
+    fn configure(&mut self, id: RawId<'_>, configure: &Configure<'_>, io: &mut Io) {
+        let listener_mask = self.listener_mask();
+        let mut answer = serde_json::Map::new();
+        for extension in &configure.extensions {
+            match extension {
+                Extension::VersionRolling { mask } => {
+                    let granted = mask & listener_mask;
+                    self.rolling = Rolling::Granted(granted);
+                    answer.insert("version-rolling".into(), (granted != 0).into());
+                    if granted != 0 {
+                        answer.insert("version-rolling.mask".into(), format!("{granted:08x}").into());
+                    }
+                }
+                Extension::MinimumDifficulty { value } => {
+                    self.options.floor = value.and_then(Difficulty::new).or(self.options.floor);
+                    answer.insert("minimum-difficulty".into(), true.into());
+                }
+                Extension::SubscribeExtranonce => {
+                    self.takes_set_extranonce = true;
+                    answer.insert("subscribe-extranonce".into(), true.into());
+                }
+                Extension::Info => {
+                    answer.insert("info".into(), true.into());
+                }
+                Extension::Unknown(name) => {
+                    answer.insert(name.to_string(), false.into());
+                }
+            }
+        }
+        Response(&mut io.out).result(id, serde_json::Value::Object(answer));
+    }
+
+    fn subscribe(&mut self, id: RawId<'_>, user_agent: &str, session: Option<&str>, io: &mut Io) {
+        if self.lease.is_some() {
+            // A second subscribe changes nothing, but the miner waits for an answer.
+            return self.write_subscribed(id, io);
+        }
+        self.quirks = Quirks::of(user_agent);
+        let size = self.layout.expect("checked before").extranonce2_size;
+        if !self.quirks.extranonce2_sizes.contains(&size) {
+            Response(&mut io.out).error(
+                id,
+                20,
+                format_args!("The pools leave {size} bytes of extranonce2, which this firmware can't use"),
+            );
+            return io.effects.push(Effect::Close(CloseReason::Extranonce2Size));
+        }
+        self.held = Held::ForLease(id.as_str().into());
+        io.effects.push(Effect::WantLease { resume: session.and_then(SessionId::parse) });
+    }
+
+    fn write_subscribed(&self, id: RawId<'_>, io: &mut Io) {
+        if let Some(LeaseTerms { session, id: extranonce1, layout, .. }) = self.lease() {
+            Response(&mut io.out).subscribed(id, session, extranonce1, layout.extranonce2_size);
+        }
+    }
+
+    fn authorize(&mut self, id: RawId<'_>, user: &str, password: &str, io: &mut Io) {
+        if user.is_empty() {
+            return Response(&mut io.out).error(id, 24, "Unauthorized worker: the user name is empty");
+        }
+        if let Err(at) = self.workers.binary_search_by(|known| (**known).cmp(user)) {
+            if self.workers.len() >= self.settings.limits.workers_per_connection {
+                return Response(&mut io.out).error(id, 24, "Unauthorized worker: too many on this connection");
+            }
+            self.workers.insert(at, user.into());
+        }
+        if self.user.is_none() {
+            self.user = Some(user.into());
+            let PasswordOptions { start, floor } = PasswordOptions::parse(password);
+            self.options = PasswordOptions { start, floor: floor.or(self.options.floor) };
+        }
+        Response(&mut io.out).ok(id);
+        self.ask_route(io);
+    }
+
+    /// Asks for work as soon as a lease is there, and again when the user name is.
+    fn ask_route(&mut self, io: &mut Io) {
+        let wanted = if self.user.is_some() { AskedRoute::ByName } else { AskedRoute::Anonymous };
+        if self.lease.is_some() && self.asked_route != wanted && self.asked_route != AskedRoute::ByName {
+            self.asked_route = wanted;
+            io.effects.push(Effect::WantRoute { user: self.user.clone() });
+        }
+    }
+
+    fn suggest(&mut self, now: Instant, difficulty: Option<Difficulty>, io: &mut Io) {
+        // NerdMiner repeats its suggestion every 30 s: only what is said at the start counts.
+        let in_time = self.first_work.is_none_or(|first| now.duration_since(first) < SUGGESTION_IN_TIME);
+        if self.suggested == difficulty || self.credited_any || !in_time {
+            return;
+        }
+        self.suggested = difficulty;
+        let (Some(difficulty), true) = (difficulty, self.started_from > StartFrom::Suggested) else { return };
+        if let Some(vardiff) = &mut self.vardiff {
+            self.started_from = StartFrom::Suggested;
+            let retarget = vardiff.suggest(now, difficulty);
+            self.retarget(now, retarget, io);
+        }
+    }
+
+    /// The layout of the listener is known, or is taken as it is.
+    pub fn handle_layout(&mut self, now: Instant, layout: Layout, io: &mut Io) {
+        self.layout.get_or_insert(layout);
+        if let Held::ForLayout(line) = &mut self.held {
+            let line = std::mem::take(line);
+            self.held = Held::Nothing;
+            self.handle_line(now, &line, io);
+        }
+    }
+
+    /// The router's answer to [`Effect::WantLease`]; an error is a text for the miner.
+    pub fn handle_lease(
+        &mut self,
+        now: Instant,
+        lease: Result<(ExtranonceLease<Parked>, Option<Parked>), impl fmt::Display>,
+        io: &mut Io,
+    ) {
+        let Held::ForLease(id) = std::mem::replace(&mut self.held, Held::Nothing) else { return };
+        let id = RawId::from_text(&id);
+        match lease {
+            Ok((lease, resumed)) => {
+                self.layout = Some(lease.terms.layout);
+                self.lease = Some(lease);
+                if let Some(Parked { window, latest, vardiff }) = resumed {
+                    self.window = window;
+                    self.latest = latest;
+                    self.vardiff = vardiff;
+                }
+                self.subscribed = Some(now);
+                self.write_subscribed(id, io);
+                if self.user.is_some() {
+                    self.ask_route(io);
+                }
+            }
+            Err(refusal) => {
+                Response(&mut io.out).error(id, 20, refusal);
+                io.effects.push(Effect::Close(CloseReason::Exhausted));
+            }
+        }
+    }
+
+    /// The router's answer to [`Effect::WantRoute`].
+    pub fn handle_attached(&mut self, now: Instant, attached: &Attached, io: &mut Io) {
+        if self.first_work.is_none() || !self.credited_any {
+            self.start_difficulty(now, attached.remembered);
+        }
+        match &attached.work {
+            Some((series, came)) => self.handle_bound(now, series, *came, io),
+            None => self.handle_unbound(),
+        }
+    }
+
+    fn start_difficulty(&mut self, now: Instant, remembered: Option<Difficulty>) {
+        let by_agent = self.quirks.start_difficulty.and_then(Difficulty::new);
+        let (from, start) = [
+            (StartFrom::Password, self.options.start),
+            (StartFrom::Remembered, remembered),
+            (StartFrom::Suggested, self.suggested),
+            (StartFrom::UserAgent, by_agent),
+        ]
+        .into_iter()
+        .find_map(|(from, start)| Some((from, start?)))
+        .unwrap_or((StartFrom::Listener, self.settings.listener.vardiff.start));
+        self.started_from = from;
+        // A resumed session knows better.
+        if self.vardiff.is_some() && from > StartFrom::Password && self.first_work.is_none() {
+            return;
+        }
+        let mut vardiff = Vardiff::new(&self.settings.vardiff, self.quirks.step, start, now);
+        if let Some(suggested) = self.suggested {
+            // What a tiny miner suggests also lowers its floor.
+            if suggested < self.settings.listener.vardiff.min {
+                vardiff.suggest(now, suggested.min(start));
+            }
+        }
+        if let Some(floor) = self.options.floor {
+            vardiff.raise_floor(now, floor);
+        }
+        self.vardiff = Some(vardiff);
+    }
+
+    /// The miner works for this pool connection from now on.
+    pub fn handle_bound(&mut self, now: Instant, series: &Arc<WorkSeries>, came: Instant, io: &mut Io) {
+        let upstream = series.job().upstream;
+        if let Link::Away(gone) = self.link
+            && gone != upstream
+        {
+            self.window.supersede(gone);
+        }
+        self.link = Link::Live(upstream);
+        if self.vardiff.is_none() {
+            self.start_difficulty(now, None);
+        }
+        self.send_work(now, series, came, 0, true, io);
+    }
+
+    /// Its route has no live pool. What it hashes goes on until its own patience ends.
+    pub fn handle_unbound(&mut self) {
+        if let Link::Live(upstream) = self.link {
+            self.link = Link::Away(upstream);
+        }
+    }
+
+    /// A pool connection sent a job. `came`: when.
+    pub fn handle_job(&mut self, now: Instant, series: &Arc<WorkSeries>, came: Instant, io: &mut Io) {
+        let job = series.job();
+        if job.notify.clean {
+            self.window.supersede(job.upstream);
+        }
+        if self.link == Link::Live(job.upstream) {
+            self.send_work(now, series, came, 0, job.notify.clean, io);
+        }
+    }
+
+    /// A pool connection is lost. `may_resume`: it may come back with the same extranonce1.
+    pub fn handle_lost(&mut self, upstream: UpstreamId, may_resume: bool) {
+        match self.link {
+            Link::Live(id) | Link::Away(id) if id == upstream && may_resume => self.link = Link::Away(upstream),
+            _ => self.window.supersede(upstream),
+        }
+    }
+
+    /// A lost pool connection is back with the same extranonce1: its jobs count again.
+    pub fn handle_resumed(&mut self, upstream: UpstreamId) {
+        if self.link == Link::Away(upstream) {
+            self.link = Link::Live(upstream);
+        }
+    }
+
+    /// The pool's word on a share whose reply waits.
+    pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), (i64, &str)>, io: &mut Io) {
+        let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
+        let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
+        let id = RawId::from_text(&id);
+        match word {
+            Ok(()) => self.credit(id, verdict, io),
+            Err((code, text)) => {
+                let text: String = text.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+                Response(&mut io.out).error(id, u32::try_from(code).unwrap_or(20), text);
+                io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
+            }
+        }
+    }
+
+    /// The layout of the listener changed so that this miner's pool can't hold it: a new lease, or a reconnect.
+    pub fn handle_relayout(&mut self, layout: Layout, io: &mut Io) {
+        self.layout = Some(layout);
+        if self.takes_set_extranonce {
+            io.effects.push(Effect::WantLease { resume: None });
+        } else {
+            Response(&mut io.out).reconnect(1);
+            io.effects.push(Effect::Close(CloseReason::Relayout));
+        }
+    }
+
+    /// A lease for a miner that is connected already, after [`handle_relayout`](Self::handle_relayout).
+    pub fn handle_new_lease(&mut self, lease: ExtranonceLease<Parked>, io: &mut Io) {
+        let LeaseTerms { id, layout, .. } = lease.terms;
+        Response(&mut io.out).set_extranonce(id, layout.extranonce2_size);
+        // Jobs of the old extranonce stay with the old lease: shares for them can't be built any more.
+        self.window = JobWindow::default();
+        self.latest = None;
+        self.lease = Some(lease);
+        self.asked_route = AskedRoute::No;
+        self.ask_route(io);
+    }
+
+    /// The lease moved to another lane, under the same id.
+    pub fn handle_merged(&mut self, terms: impl FnOnce(&mut LeaseTerms)) {
+        if let Some(lease) = &mut self.lease {
+            terms(&mut lease.terms);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn next_timeout(&self) -> Instant {
+        let limits = &self.settings.limits;
+        let pre_auth = (!self.is_mining()).then(|| self.connected + limits.pre_auth_timeout);
+        let unasked = self.asked_route == AskedRoute::No;
+        let first_work = self.subscribed.filter(|_| unasked).map(|subscribed| subscribed + FIRST_WORK);
+        let is_live = matches!(self.link, Link::Live(_)) && self.latest.is_some();
+        let keep_alive = is_live.then(|| self.last_work + self.settings.listener.keep_alive);
+        let vardiff = self.vardiff.as_ref().filter(|_| is_live).map(Vardiff::next_timeout);
+        let awaited = self.awaited.front().map(|first| first.since + self.answer_timeout());
+        let far = self.connected + Duration::from_secs(86400 * 365);
+        [pre_auth, first_work, keep_alive, vardiff, awaited].into_iter().flatten().min().unwrap_or(far)
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, io: &mut Io) {
+        let limits = &self.settings.limits;
+        if !self.is_mining() && now >= self.connected + limits.pre_auth_timeout {
+            return io.effects.push(Effect::Close(CloseReason::PreAuthTimeout));
+        }
+        if self.subscribed.is_some_and(|subscribed| now >= subscribed + FIRST_WORK) {
+            self.ask_route(io);
+        }
+        while self.awaited.front().is_some_and(|first| now >= first.since + self.answer_timeout()) {
+            if let Some(Awaited { id, verdict, .. }) = self.awaited.pop_front() {
+                self.credit(RawId::from_text(&id), verdict, io);
+            }
+        }
+        if !matches!(self.link, Link::Live(_)) {
+            // Silence lets the firmware go to its own backup pool.
+            return;
+        }
+        let retarget = self.vardiff.as_mut().filter(|vardiff| now >= vardiff.next_timeout()).and_then(|v| v.poll(now));
+        self.retarget(now, retarget, io);
+        if now >= self.last_work + self.settings.listener.keep_alive {
+            self.send_more(now, io);
+        }
+    }
+
+    fn answer_timeout(&self) -> Duration {
+        match self.settings.listener.answer {
+            config::Answer::Pool { timeout } => timeout,
+            config::Answer::Proxy => Duration::ZERO,
+        }
+    }
+
+    fn listener_mask(&self) -> u32 {
+        self.layout.map_or(0, |layout| layout.version_mask)
+    }
+
+    /// The bits this miner may roll.
+    fn version_mask(&self) -> u32 {
+        match self.rolling {
+            Rolling::Granted(mask) => mask,
+            Rolling::Unasked | Rolling::WholeVersion => self.listener_mask(),
+        }
+    }
+
+    fn submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
+        let (user, judge) = match self.judge_for(&submit.user) {
+            Ok(judge) => judge,
+            Err(reject) => return self.reject(id, reject, io),
+        };
+        let Some(extranonce2) = Extranonce::from_hex(&submit.extranonce2) else {
+            return self.reject(id, Reject::Malformed("extranonce2"), io);
+        };
+        let submission = Submission {
+            job: JobId::parse(&submit.job),
+            extranonce2,
+            ntime: submit.ntime,
+            nonce: submit.nonce,
+            version: match (submit.version, self.rolling) {
+                (None, _) => SubmittedVersion::Unrolled,
+                (Some(full), Rolling::WholeVersion) => SubmittedVersion::Full(full),
+                (Some(bits), _) => SubmittedVersion::Bits(bits),
+            },
+        };
+        let Judged { mut verdict, mut pool_share } = judge.judge(&mut self.window, &submission);
+        if let Link::Away(upstream) = self.link
+            && self.is_for(submission.job, upstream)
+        {
+            // The pool can't credit it now; but a block is worth keeping.
+            pool_share = pool_share.filter(PoolShare::is_block);
+            verdict = verdict.and(Err(Reject::NoPool));
+        }
+        let mut ticket = 0;
+        match verdict {
+            Err(reject) => self.reject(id, reject, io),
+            Ok(valid) => {
+                if pool_share.is_some() && self.waits_for_pool() {
+                    ticket = self.next_ticket;
+                    self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
+                    self.awaited.push_back(Awaited { ticket, id: id.as_str().into(), verdict: valid, since: now });
+                } else {
+                    self.credit(id, valid, io);
+                }
+            }
+        }
+        if let Some(share) = pool_share {
+            io.effects.push(Effect::Submit { share, user, ticket });
+        }
+        if let Ok(valid) = verdict {
+            self.credited_any = true;
+            let retarget = self.vardiff.as_mut().and_then(|vardiff| vardiff.record_share(now, valid.credited()));
+            self.retarget(now, retarget, io);
+        }
+        if self.window.is_empty() {
+            // Its shares filled the window: the miner needs headers that can be told apart again.
+            self.send_more(now, io);
+        }
+    }
+
+    /// Who is judged, or why nobody is.
+    fn judge_for(&self, user: &str) -> Result<(Arc<str>, Judge), Reject> {
+        let lease = self.lease().ok_or(Reject::NotSubscribed)?;
+        let at = self.workers.binary_search_by(|known| (**known).cmp(user)).map_err(|_| Reject::Unauthorized)?;
+        let (difficulty, target) = self.told.ok_or(Reject::JobNotFound)?;
+        let judge = Judge { lease: lease.id, version_mask: self.version_mask(), difficulty, target };
+        Ok((self.workers[at].clone(), judge))
+    }
+
+    fn is_for(&self, job: Option<JobId>, upstream: UpstreamId) -> bool {
+        job.and_then(|job| self.window.get(job)).is_none_or(|job| job.work.job.upstream == upstream)
+    }
+
+    fn waits_for_pool(&self) -> bool {
+        matches!(self.settings.listener.answer, config::Answer::Pool { .. }) && self.awaited.len() < MAX_AWAITED
+    }
+
+    fn credit(&self, id: RawId<'_>, share: ValidShare, io: &mut Io) {
+        Response(&mut io.out).ok(id);
+        io.effects.push(Effect::Judged(Ok(share)));
+    }
+
+    fn reject(&self, id: RawId<'_>, reject: Reject, io: &mut Io) {
+        Response(&mut io.out).error(id, reject.code(), reject);
+        io.effects.push(Effect::Judged(Err(reject)));
+    }
+
+    fn retarget(&mut self, now: Instant, retarget: Option<Retarget>, io: &mut Io) {
+        let Some(Retarget { urgency, .. }) = retarget else { return };
+        io.effects.push(Effect::Retargeted);
+        if self.exhausts_extranonce2(now) {
+            Response(&mut io.out).show_message("too fast for the extranonce2 that the pools leave");
+            return io.effects.push(Effect::Close(CloseReason::TooFastForExtranonce2));
+        }
+        if urgency == Urgency::Now {
+            self.send_more(now, io);
+        }
+    }
+
+    /// Whether the miner runs through its headers before it gets new work; only where pools leave two bytes or less.
+    fn exhausts_extranonce2(&self, now: Instant) -> bool {
+        let size = self.layout.map_or(8, |layout| layout.extranonce2_size);
+        if size > 2 {
+            return false;
+        }
+        let headers = 2f64.powi(32 + 8 * i32::from(size) + self.version_mask().count_ones() as i32);
+        let seconds = self.settings.listener.keep_alive.as_secs_f64();
+        self.hashrate(now).is_some_and(|hashrate| hashrate.hs() * seconds > headers)
+    }
+
+    /// The next work of the job that the miner has: new headers under a new id.
+    fn send_more(&mut self, now: Instant, io: &mut Io) {
+        let Some(Latest { series, came, number }) = self.latest.clone() else { return };
+        if matches!(self.link, Link::Live(upstream) if upstream == series.job().upstream) {
+            self.send_work(now, &series, came, number + 1, false, io);
+        }
+    }
+
+    /// Sends the newest work of a series, at least number `least`, with the difficulty that belongs to it.
+    fn send_work(
+        &mut self,
+        now: Instant,
+        series: &Arc<WorkSeries>,
+        came: Instant,
+        least: u32,
+        clean: bool,
+        io: &mut Io,
+    ) {
+        // A miner never gets one work twice, also not when it resumes or returns to a pool.
+        let least = match &self.latest {
+            Some(latest) if Arc::ptr_eq(&latest.series, series) => least.max(latest.number + 1),
+            _ => least,
+        };
+        let elapsed_s = u32::try_from(now.saturating_duration_since(came).as_secs()).unwrap_or(u32::MAX);
+        let (Some((number, work)), Some(vardiff)) = (series.at_least(least, elapsed_s), &mut self.vardiff) else {
+            return;
+        };
+        vardiff.set_ceiling(now, series.job().difficulty_ceiling());
+        let difficulty = vardiff.difficulty();
+        let target = match self.told {
+            Some((told, target)) if told == difficulty => target,
+            _ => {
+                let target = difficulty.target();
+                Response(&mut io.out).set_difficulty(difficulty.get());
+                self.told = Some((difficulty, target));
+                target
+            }
+        };
+        io.out.extend_from_slice(work.line(clean));
+        io.clean |= clean;
+        self.window.push(LiveJob::new(work, difficulty, target));
+        self.latest = Some(Latest { series: series.clone(), came, number });
+        self.first_work.get_or_insert(now);
+        self.last_work = now;
+    }
+}
+
+/// A grant as a session takes it.
+impl Grant<Parked> {
+    /// Binds the grant to the way back of its lease.
+    pub fn into_lease(
+        self,
+        back: tokio::sync::mpsc::UnboundedSender<crate::router::Released<Parked>>,
+    ) -> (ExtranonceLease<Parked>, Option<Parked>) {
+        (ExtranonceLease::new(self.terms, back), self.resumed)
+    }
+}
