@@ -15,12 +15,12 @@
 //! **Leaving the band.** Each window starts over whenever its rate is on the right side of its edge (a CUSUM), so it
 //! begins at the change and holds no share from before. Its evidence is the Poisson log likelihood ratio
 //! `n·ln(n/m) − n + m` of `n` shares where the edge allows `m`: chance passes it once in about `e^evidence`. A large
-//! change is thus seen after some ten shares, a small one after thousands, and a constant rate never. The window that
+//! change is thus seen after some thirty shares, a small one after thousands, and a constant rate never. The window that
 //! proved the change then *is* the average. A new difficulty found from few shares is looked at again after 256 and
 //! 1024 ([`TRIM_AT`]), against the inner half of the band: what is left in peace doesn't sit on an edge.
 //!
-//! **Silence.** No share in `t` seconds is evidence for at most one share in `t`: a silent miner is lowered to that, about
-//! 12-fold each time while nothing is known of it, down to the floor. A proven miner more likely sleeps, and whole halls
+//! **Silence.** No share in `t` seconds is evidence for at most one share in `t`: a silent miner is lowered to that, some
+//! ten-fold each time while nothing is known of it, down to the floor. A proven miner more likely sleeps, and whole halls
 //! wake at once: silence lowers it [`SLEEP_FACTOR`]-fold and no further, so that the first seconds after waking bring
 //! a bounded flood. A share that ends a silence without the old rate coming back lets it go one such step lower.
 //! The share that ends a silence starts the average and both windows afresh: a night's sleep isn't slow hashing.
@@ -48,11 +48,11 @@ const MEMORY_S: f64 = 1200.0;
 /// Shares after which the hashrate is known well enough (12 %) to be remembered and to be given up slowly.
 const PROVEN: u32 = 64;
 
-/// Evidence needed while fewer than [`PROVEN`] shares are known; wrong once in some 1000, and quickly repaired.
-const EAGER: f64 = 7.0;
+/// Evidence needed while fewer than [`PROVEN`] shares are known; e^8 makes 3000 to one, and a wrong step is soon repaired.
+const EAGER: f64 = 8.0;
 
-/// Evidence needed against a proven hashrate: e^18 windows make 65 million to one, and a day has some thousands.
-const SURE: f64 = 18.0;
+/// Evidence needed against a proven hashrate: e^15 makes 3 million to one for a rate on the very edge.
+const SURE: f64 = 15.0;
 
 /// Share counts at which a difficulty is checked against the inner half of the band.
 const TRIM_AT: [u32; 2] = [256, 1024];
@@ -62,6 +62,9 @@ const SLEEP_FACTOR: f64 = 16.0;
 
 /// Shares of this many seconds may arrive at once after a stalled link without looking like a faster miner.
 const STALL_S: f64 = 10.0;
+
+/// A raise rests on this many shares at least (18 % of noise): when they come too fast, they come soon.
+const RAISE_SHARES: f64 = 32.0;
 
 /// No rate is read from a shorter span: one read may hold many shares.
 const SPAN_MIN_S: f64 = 1.0;
@@ -107,10 +110,10 @@ impl Step {
         }
     }
 
-    /// Geometric middle between the hold band and what rounding alone explains (1, or 1–2 for powers of two).
+    /// Half-way between the hold band and what rounding alone explains (1, or 1–2 for powers of two).
     const fn inner_band(self) -> (f64, f64) {
         match self {
-            Self::Fine => (0.775, 1.225),
+            Self::Fine => (0.72, 1.33),
             Self::PowerOfTwo => (0.894, 2.19),
         }
     }
@@ -354,6 +357,7 @@ impl Vardiff {
             return None;
         }
         if age_s < SPAN_MIN_S
+            || shares < RAISE_SHARES
             || evidence(shares, per_s * (age_s + STALL_S)) < self.evidence_needed()
         {
             return None;
