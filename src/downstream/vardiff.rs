@@ -206,7 +206,7 @@ pub struct Vardiff {
     step: Step,
     /// No share since silence was judged.
     silent: bool,
-    /// Nothing credited and nothing changed yet.
+    /// Nothing credited and nothing found out by silence yet: the start is still open to suggestions.
     fresh: bool,
 }
 
@@ -259,7 +259,7 @@ impl Vardiff {
 
     /// The estimate: `None` before the first share and right after a silence; falls while shares stay away.
     pub fn hashrate(&self, now: Instant) -> Option<Hashrate> {
-        let work_s = self.work_s + now.saturating_duration_since(self.seen).as_secs_f64();
+        let work_s = self.work_s + self.counted_s(now.saturating_duration_since(self.seen));
         (self.work > 0.0 && work_s > 0.0)
             .then(|| Hashrate::from_hs(self.work / work_s * HASHES_PER_DIFFICULTY))
     }
@@ -305,7 +305,7 @@ impl Vardiff {
 
     /// Never go above `ceiling`: the easier of the pool's own difficulty and the network's. It wins over every floor.
     ///
-    /// A lower one bites at once. A higher one is used when the shares ask for it.
+    /// A lower one is in force at once. A higher one is used when the shares ask for it.
     pub fn set_ceiling(&mut self, now: Instant, ceiling: Difficulty) -> Option<Retarget> {
         self.advance(now);
         self.ceiling = ceiling.get();
@@ -323,8 +323,9 @@ impl Vardiff {
 
     /// `mining.suggest_difficulty`. May be repeated as often as the firmware likes.
     ///
-    /// Below the listener's floor it is granted, since the rate of shares is the same for everybody in the end; unless
-    /// the miner raised the floor itself. As a start it is taken only until the first share or change: then we know better.
+    /// Below the listener's floor it is granted, since everybody's rate of shares is the same in the end; unless the miner
+    /// raised the floor itself. As a start it is taken only until the first share is credited or silence was judged: then
+    /// we know better. Not to be called where something better decided the start (`d=`, a remembered hashrate).
     pub fn suggest(&mut self, now: Instant, wish: Difficulty) -> Option<Retarget> {
         self.advance(now);
         if self.floor <= self.step.round_up(self.settings.min.get().max(LEAST)) {
@@ -338,14 +339,19 @@ impl Vardiff {
     fn advance(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen);
         self.seen += elapsed;
-        let blind_s = f64::from(-self.above.age_s).max(0.0);
-        self.work_s += (elapsed.as_secs_f64() - blind_s).max(0.0);
+        self.work_s += self.counted_s(elapsed);
         self.above.age_s += elapsed.as_secs_f32();
         self.below.age_s += elapsed.as_secs_f32();
         if self.work_s > MEMORY_S {
             self.work *= MEMORY_S / self.work_s;
             self.work_s = MEMORY_S;
         }
+    }
+
+    /// What of the next `elapsed` counts: all of it, but for a blind time that isn't over.
+    fn counted_s(&self, elapsed: Duration) -> f64 {
+        let blind_s = f64::from(-self.above.age_s).max(0.0);
+        (elapsed.as_secs_f64() - blind_s).max(0.0)
     }
 
     /// Has the miner become too fast for its difficulty?
@@ -416,6 +422,7 @@ impl Vardiff {
         }
         self.work = work;
         self.work_s = age_s;
+        self.fresh = false;
         let retarget = self.change_to(allowed);
         self.shares = if self.silent { 0 } else { shares as u32 };
         Some(retarget)
@@ -441,7 +448,6 @@ impl Vardiff {
             Urgency::NextJob
         };
         self.difficulty = difficulty;
-        self.fresh = false;
         self.begin_windows(match urgency {
             Urgency::Now => GRACE_NOW_S,
             Urgency::NextJob => GRACE_NEXT_JOB_S,

@@ -504,6 +504,18 @@ fn a_suggestion_below_the_floor_is_granted_and_its_repetition_changes_nothing() 
     for half_minutes in 1..10 {
         assert_eq!(vardiff.suggest(now + half_minutes * JOB_EVERY, wish), None);
     }
+    let mut late = Vardiff::new(&listener, Step::Fine, difficulty(65536.0), now);
+    assert!(late.set_ceiling(now, difficulty(1000.0)).is_some());
+    assert!(
+        late.suggest(now, difficulty(500.0)).is_some(),
+        "a ceiling says nothing of the miner"
+    );
+    late.record_share(now + MINUTE, difficulty(500.0));
+    assert_eq!(
+        late.suggest(now + MINUTE, difficulty(1000.0)),
+        None,
+        "a share does"
+    );
     let mut modest = Vardiff::new(&listener, Step::Fine, difficulty(65536.0), now);
     assert!(modest.raise_floor(now, difficulty(500_000.0)).is_some());
     assert_eq!(
