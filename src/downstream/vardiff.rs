@@ -15,12 +15,12 @@
 //! **Leaving the band.** Each window starts over whenever its rate is on the right side of its edge (a CUSUM), so it
 //! begins at the change and holds no share from before. Its evidence is the Poisson log likelihood ratio
 //! `n·ln(n/m) − n + m` of `n` shares where the edge allows `m`: chance passes it once in about `e^evidence`. A large
-//! change is thus seen after some ten shares, a small one after thousands, and a constant rate never. The window that
+//! change is thus seen after some thirty shares, a small one after thousands, and a constant rate never. The window that
 //! proved the change then *is* the average. A new difficulty found from few shares is looked at again after 256 and
 //! 1024 ([`TRIM_AT`]), against the inner half of the band: what is left in peace doesn't sit on an edge.
 //!
-//! **Silence.** No share in `t` seconds is evidence for at most one share in `t`: a silent miner is lowered to that, about
-//! 12-fold each time while nothing is known of it, down to the floor. A proven miner more likely sleeps, and whole halls
+//! **Silence.** No share in `t` seconds is evidence for at most one share in `t`: a silent miner is lowered to that, some
+//! ten-fold each time while nothing is known of it, down to the floor. A proven miner more likely sleeps, and whole halls
 //! wake at once: silence lowers it [`SLEEP_FACTOR`]-fold and no further, so that the first seconds after waking bring
 //! a bounded flood. A share that ends a silence without the old rate coming back lets it go one such step lower.
 //! The share that ends a silence starts the average and both windows afresh: a night's sleep isn't slow hashing.
@@ -48,11 +48,11 @@ const MEMORY_S: f64 = 1200.0;
 /// Shares after which the hashrate is known well enough (12 %) to be remembered and to be given up slowly.
 const PROVEN: u32 = 64;
 
-/// Evidence needed while fewer than [`PROVEN`] shares are known; wrong once in some 1000, and quickly repaired.
-const EAGER: f64 = 7.0;
+/// Evidence needed while fewer than [`PROVEN`] shares are known; e^8 makes 3000 to one, and a wrong step is soon repaired.
+const EAGER: f64 = 8.0;
 
-/// Evidence needed against a proven hashrate: e^18 windows make 65 million to one, and a day has some thousands.
-const SURE: f64 = 18.0;
+/// Evidence needed against a proven hashrate: e^15 makes 3 million to one for a rate on the very edge.
+const SURE: f64 = 15.0;
 
 /// Share counts at which a difficulty is checked against the inner half of the band.
 const TRIM_AT: [u32; 2] = [256, 1024];
@@ -62,6 +62,9 @@ const SLEEP_FACTOR: f64 = 16.0;
 
 /// Shares of this many seconds may arrive at once after a stalled link without looking like a faster miner.
 const STALL_S: f64 = 10.0;
+
+/// A raise rests on this many shares at least (18 % of noise): when they come too fast, they come soon.
+const RAISE_SHARES: f64 = 32.0;
 
 /// No rate is read from a shorter span: one read may hold many shares.
 const SPAN_MIN_S: f64 = 1.0;
@@ -107,10 +110,10 @@ impl Step {
         }
     }
 
-    /// Geometric middle between the hold band and what rounding alone explains (1, or 1–2 for powers of two).
+    /// Half-way between the hold band and what rounding alone explains (1, or 1–2 for powers of two).
     const fn inner_band(self) -> (f64, f64) {
         match self {
-            Self::Fine => (0.775, 1.225),
+            Self::Fine => (0.72, 1.33),
             Self::PowerOfTwo => (0.894, 2.19),
         }
     }
@@ -172,7 +175,10 @@ struct Window {
 
 impl Window {
     const fn after(grace_s: f32) -> Self {
-        Self { shares: 0.0, age_s: -grace_s }
+        Self {
+            shares: 0.0,
+            age_s: -grace_s,
+        }
     }
 }
 
@@ -200,13 +206,18 @@ pub struct Vardiff {
     step: Step,
     /// No share since silence was judged.
     silent: bool,
-    /// Nothing credited and nothing changed yet.
+    /// Nothing credited and nothing found out by silence yet: the start is still open to suggestions.
     fresh: bool,
 }
 
 impl Vardiff {
     /// A miner of which nothing is known but where to start; `start` is brought between floor and ceiling and rounded.
-    pub fn new(settings: &Arc<VardiffSettings>, step: Step, start: Difficulty, now: Instant) -> Self {
+    pub fn new(
+        settings: &Arc<VardiffSettings>,
+        step: Step,
+        start: Difficulty,
+        now: Instant,
+    ) -> Self {
         let mut this = Self {
             settings: Arc::clone(settings),
             seen: now,
@@ -228,7 +239,12 @@ impl Vardiff {
     }
 
     /// A miner that is known by name: starts where `remembered` belongs, and silence is taken for sleep from the start.
-    pub fn resume(settings: &Arc<VardiffSettings>, step: Step, remembered: Hashrate, now: Instant) -> Self {
+    pub fn resume(
+        settings: &Arc<VardiffSettings>,
+        step: Step,
+        remembered: Hashrate,
+        now: Instant,
+    ) -> Self {
         let mut this = Self::new(settings, step, settings.min, now);
         let per_s = remembered.hs() / HASHES_PER_DIFFICULTY;
         this.steady = per_s as f32;
@@ -243,8 +259,9 @@ impl Vardiff {
 
     /// The estimate: `None` before the first share and right after a silence; falls while shares stay away.
     pub fn hashrate(&self, now: Instant) -> Option<Hashrate> {
-        let work_s = self.work_s + now.saturating_duration_since(self.seen).as_secs_f64();
-        (self.work > 0.0 && work_s > 0.0).then(|| Hashrate::from_hs(self.work / work_s * HASHES_PER_DIFFICULTY))
+        let work_s = self.work_s + self.counted_s(now.saturating_duration_since(self.seen));
+        (self.work > 0.0 && work_s > 0.0)
+            .then(|| Hashrate::from_hs(self.work / work_s * HASHES_PER_DIFFICULTY))
     }
 
     /// Takes a share that was credited with the difficulty it was judged by.
@@ -266,7 +283,9 @@ impl Vardiff {
         if self.shares >= PROVEN && self.work_s > 0.0 {
             self.steady = (self.work / self.work_s) as f32;
         }
-        self.judge_above().or_else(|| self.judge_below()).or_else(|| self.trim())
+        self.judge_above()
+            .or_else(|| self.judge_below())
+            .or_else(|| self.trim())
     }
 
     /// The timer's path: a silent miner is lowered too. Cheap and harmless at any time; due at [`Self::next_timeout`].
@@ -286,7 +305,7 @@ impl Vardiff {
 
     /// Never go above `ceiling`: the easier of the pool's own difficulty and the network's. It wins over every floor.
     ///
-    /// A lower one bites at once. A higher one is used when the shares ask for it.
+    /// A lower one is in force at once. A higher one is used when the shares ask for it.
     pub fn set_ceiling(&mut self, now: Instant, ceiling: Difficulty) -> Option<Retarget> {
         self.advance(now);
         self.ceiling = ceiling.get();
@@ -304,8 +323,9 @@ impl Vardiff {
 
     /// `mining.suggest_difficulty`. May be repeated as often as the firmware likes.
     ///
-    /// Below the listener's floor it is granted, since the rate of shares is the same for everybody in the end; unless
-    /// the miner raised the floor itself. As a start it is taken only until the first share or change: then we know better.
+    /// Below the listener's floor it is granted, since everybody's rate of shares is the same in the end; unless the miner
+    /// raised the floor itself. As a start it is taken only until the first share is credited or silence was judged: then
+    /// we know better. Not to be called where something better decided the start (`d=`, a remembered hashrate).
     pub fn suggest(&mut self, now: Instant, wish: Difficulty) -> Option<Retarget> {
         self.advance(now);
         if self.floor <= self.step.round_up(self.settings.min.get().max(LEAST)) {
@@ -319,14 +339,19 @@ impl Vardiff {
     fn advance(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen);
         self.seen += elapsed;
-        let blind_s = f64::from(-self.above.age_s).max(0.0);
-        self.work_s += (elapsed.as_secs_f64() - blind_s).max(0.0);
+        self.work_s += self.counted_s(elapsed);
         self.above.age_s += elapsed.as_secs_f32();
         self.below.age_s += elapsed.as_secs_f32();
         if self.work_s > MEMORY_S {
             self.work *= MEMORY_S / self.work_s;
             self.work_s = MEMORY_S;
         }
+    }
+
+    /// What of the next `elapsed` counts: all of it, but for a blind time that isn't over.
+    fn counted_s(&self, elapsed: Duration) -> f64 {
+        let blind_s = f64::from(-self.above.age_s).max(0.0);
+        (elapsed.as_secs_f64() - blind_s).max(0.0)
     }
 
     /// Has the miner become too fast for its difficulty?
@@ -337,7 +362,10 @@ impl Vardiff {
             self.above = Window::after(0.0);
             return None;
         }
-        if age_s < SPAN_MIN_S || evidence(shares, per_s * (age_s + STALL_S)) < self.evidence_needed() {
+        if age_s < SPAN_MIN_S
+            || shares < RAISE_SHARES
+            || evidence(shares, per_s * (age_s + STALL_S)) < self.evidence_needed()
+        {
             return None;
         }
         self.follow(shares, age_s)
@@ -394,6 +422,7 @@ impl Vardiff {
         }
         self.work = work;
         self.work_s = age_s;
+        self.fresh = false;
         let retarget = self.change_to(allowed);
         self.shares = if self.silent { 0 } else { shares as u32 };
         Some(retarget)
@@ -413,14 +442,20 @@ impl Vardiff {
     fn change_to(&mut self, difficulty: Difficulty) -> Retarget {
         let factor = difficulty.get() / self.difficulty.get();
         let urgent = self.shares < PROVEN || !(1.0 / URGENT..=URGENT).contains(&factor);
-        let urgency = if urgent { Urgency::Now } else { Urgency::NextJob };
+        let urgency = if urgent {
+            Urgency::Now
+        } else {
+            Urgency::NextJob
+        };
         self.difficulty = difficulty;
-        self.fresh = false;
         self.begin_windows(match urgency {
             Urgency::Now => GRACE_NOW_S,
             Urgency::NextJob => GRACE_NEXT_JOB_S,
         });
-        Retarget { difficulty, urgency }
+        Retarget {
+            difficulty,
+            urgency,
+        }
     }
 
     fn begin_windows(&mut self, grace_s: f32) {
@@ -446,5 +481,9 @@ impl Vardiff {
 
 /// How surely `seen` shares are not what `allowed` would give: the Poisson log likelihood ratio, in nats.
 fn evidence(seen: f64, allowed: f64) -> f64 {
-    if seen > 0.0 { seen * (seen / allowed).ln() - seen + allowed } else { allowed }
+    if seen > 0.0 {
+        seen * (seen / allowed).ln() - seen + allowed
+    } else {
+        allowed
+    }
 }
