@@ -33,7 +33,7 @@ use crate::{
         PasswordOptions, Quirks,
         vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
     },
-    router::{ExtranonceLease, Grant, Layout, LeaseTerms, SessionId},
+    router::{ExtranonceLease, LaneId, Layout, LeaseTerms, SessionId},
     stratum::{Configure, Extension, Frame, RawId, Request, Response, Submit},
     work::{
         Difficulty, Extranonce, Hashrate, JobId, JobWindow, Judge, Judged, LiveJob, PoolShare, Reject, Submission,
@@ -131,9 +131,33 @@ pub enum CloseReason {
     SlowReader,
     /// We asked it to reconnect, for a new layout.
     Relayout,
+    /// The router's queue is full.
+    Overload,
+    /// The proxy ends.
+    Shutdown,
 }
 
 impl CloseReason {
+    /// Every reason, for counters.
+    pub const ALL: [Self; 11] = [
+        Self::NotStratum,
+        Self::Malformed,
+        Self::LineTooLong,
+        Self::PreAuthTimeout,
+        Self::Exhausted,
+        Self::Extranonce2Size,
+        Self::TooFastForExtranonce2,
+        Self::SlowReader,
+        Self::Relayout,
+        Self::Overload,
+        Self::Shutdown,
+    ];
+
+    /// Position in [`CloseReason::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// For metrics.
     pub const fn label(self) -> &'static str {
         match self {
@@ -146,6 +170,8 @@ impl CloseReason {
             Self::TooFastForExtranonce2 => "too_fast_for_extranonce2",
             Self::SlowReader => "slow_reader",
             Self::Relayout => "relayout",
+            Self::Overload => "overload",
+            Self::Shutdown => "shutdown",
         }
     }
 }
@@ -164,6 +190,8 @@ impl fmt::Display for CloseReason {
             }
             Self::SlowReader => "it does not read what it is sent",
             Self::Relayout => "asked to reconnect for a new extranonce layout",
+            Self::Overload => "the router can't keep up",
+            Self::Shutdown => "the proxy shuts down",
         })
     }
 }
@@ -217,7 +245,12 @@ enum Rolling {
     /// It did not say; a sixth parameter is taken against the listener's mask (datum_gateway#214).
     Unasked,
     /// BIP 310, with the bits it asked for and was granted.
-    Granted(u32),
+    Granted {
+        /// What it was granted, for good.
+        mask: u32,
+        /// What it was told last; narrower where its pool grants less.
+        told: u32,
+    },
     /// `mining.multi_version`: the sixth parameter is the whole version.
     WholeVersion,
 }
@@ -369,6 +402,11 @@ impl Session {
         self.lease.is_some() && self.user.is_some()
     }
 
+    /// Whether it was granted version rolling: many that were can't stop.
+    pub fn rolls(&self) -> bool {
+        matches!(self.rolling, Rolling::Granted { mask, .. } if mask != 0)
+    }
+
     /// Gives the lease back, with everything its miner should find when it returns.
     pub fn park(self) {
         let Some(lease) = self.lease else { return };
@@ -447,7 +485,7 @@ impl Session {
             match extension {
                 Extension::VersionRolling { mask } => {
                     let granted = mask & listener_mask;
-                    self.rolling = Rolling::Granted(granted);
+                    self.rolling = Rolling::Granted { mask: granted, told: granted };
                     answer.insert("version-rolling".into(), (granted != 0).into());
                     if granted != 0 {
                         answer.insert("version-rolling.mask".into(), format!("{granted:08x}").into());
@@ -708,9 +746,9 @@ impl Session {
     }
 
     /// The lease moved to another lane, under the same id.
-    pub fn handle_merged(&mut self, terms: impl FnOnce(&mut LeaseTerms)) {
-        if let Some(lease) = &mut self.lease {
-            terms(&mut lease.terms);
+    pub fn handle_merged(&mut self, from: LaneId, into: LaneId) {
+        if let Some(lease) = self.lease.as_mut().filter(|lease| lease.terms.lane == from) {
+            lease.terms.lane = into;
         }
     }
 
@@ -767,7 +805,7 @@ impl Session {
     /// The bits this miner may roll.
     fn version_mask(&self) -> u32 {
         match self.rolling {
-            Rolling::Granted(mask) => mask,
+            Rolling::Granted { mask, .. } => mask,
             Rolling::Unasked | Rolling::WholeVersion => self.listener_mask(),
         }
     }
@@ -830,7 +868,8 @@ impl Session {
     fn judge_for(&self, user: &str) -> Result<(Arc<str>, Judge), Reject> {
         let lease = self.lease().ok_or(Reject::NotSubscribed)?;
         let at = self.workers.binary_search_by(|known| (**known).cmp(user)).map_err(|_| Reject::Unauthorized)?;
-        let (difficulty, target) = self.told.ok_or(Reject::JobNotFound)?;
+        // A miner that resumed may submit before it was told anything on this connection.
+        let (difficulty, target) = self.told.or_else(|| self.window.newest_terms()).ok_or(Reject::JobNotFound)?;
         let judge = Judge { lease: lease.id, version_mask: self.version_mask(), difficulty, target };
         Ok((self.workers[at].clone(), judge))
     }
@@ -914,22 +953,17 @@ impl Session {
                 target
             }
         };
+        if let Rolling::Granted { mask, told } = &mut self.rolling
+            && *told != *mask & work.version_mask
+        {
+            *told = *mask & work.version_mask;
+            Response(&mut io.out).set_version_mask(*told);
+        }
         io.out.extend_from_slice(work.line(clean));
         io.clean |= clean;
         self.window.push(LiveJob::new(work, difficulty, target));
         self.latest = Some(Latest { series: series.clone(), came, number });
         self.first_work.get_or_insert(now);
         self.last_work = now;
-    }
-}
-
-/// A grant as a session takes it.
-impl Grant<Parked> {
-    /// Binds the grant to the way back of its lease.
-    pub fn into_lease(
-        self,
-        back: tokio::sync::mpsc::UnboundedSender<crate::router::Released<Parked>>,
-    ) -> (ExtranonceLease<Parked>, Option<Parked>) {
-        (ExtranonceLease::new(self.terms, back), self.resumed)
     }
 }

@@ -131,8 +131,20 @@ impl Reject {
     }
 
     /// Position in [`Reject::ALL`], for counters.
-    pub fn index(self) -> usize {
-        Self::ALL.iter().position(|row| row.label() == self.label()).expect("ALL lists every reject")
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Malformed(_) => 0,
+            Self::NotSubscribed => 1,
+            Self::Unauthorized => 2,
+            Self::JobNotFound => 3,
+            Self::Extranonce2Length => 4,
+            Self::Ntime => 5,
+            Self::VersionBits => 6,
+            Self::Duplicate => 7,
+            Self::Stale => 8,
+            Self::LowDifficulty => 9,
+            Self::NoPool => 10,
+        }
     }
 }
 

@@ -68,9 +68,9 @@ impl JobWindow {
         self.jobs.iter().rev().find(|job| job.work.id == id)
     }
 
-    /// The newest job.
-    pub fn newest(&self) -> Option<&LiveJob> {
-        self.jobs.back()
+    /// Difficulty and target of the newest job.
+    pub fn newest_terms(&self) -> Option<(Difficulty, Target)> {
+        self.jobs.back().map(|job| (job.difficulty, job.target))
     }
 
     /// Whether shares for jobs of this upstream can still come.

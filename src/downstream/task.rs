@@ -1,0 +1,790 @@
+//! One worker thread: its listening sockets, its connections, and the sweep that carries a job to all of them.
+//!
+//! A connection lives and dies on one worker; nothing here is shared with other threads but the books and the gate. Sessions and
+//! sockets sit in one slab: a connection's task reads and writes its own, a message of the router sweeps over all.
+//!
+//! Limits: [`READ_BUFFER`] for all connections together; a connection has a buffer of its own only while it has sent
+//! part of a line, or has not taken what it was sent (`limits.send_buffer`, then it is disconnected).
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+use socket2::SockRef;
+use tokio::{
+    io::Interest,
+    net::{TcpListener, TcpStream},
+    sync::{Notify, mpsc},
+    task::spawn_local,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    downstream::{
+        Attached, CloseReason, Effect, Io, ListenerSettings, Parked, Session,
+        gate::{Admission, Gate},
+        outbox::Outbox,
+    },
+    metrics::WorkerBook,
+    router::{Berth, ConnectionId, LaneId, Layout, ToRouter, ToWorker},
+    stratum::{Lines, RawId, Response},
+    upstream::{Origin, Outgoing},
+    work::{HASHES_PER_DIFFICULTY, Hashrate, UpstreamId, WorkSeries},
+};
+
+/// Bytes read at once; one buffer per worker.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Reads of one connection before the others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// The coarse clock of all sessions: their timers are due up to so much late.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks between two looks at what all miners hash.
+const TICKS_PER_SURVEY: u32 = 4;
+
+/// Paced accepts: so many slices of a second.
+const ACCEPT_SLICES: u32 = 50;
+
+/// After the last line to a miner that we disconnect, what it still sends is read for so long, so that our close does not reset the
+/// connection before the line is read.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Miners asked to reconnect, per tick and worker, when their layout changes.
+const RELAYOUTS_PER_TICK: usize = 50;
+
+/// What a worker thread needs.
+pub struct Worker {
+    /// Position among the workers.
+    pub index: u16,
+    /// How many workers share the accept rate.
+    pub workers: usize,
+    /// Bound sockets, this worker's own, with their settings.
+    pub listeners: Vec<(std::net::TcpListener, Arc<ListenerSettings>)>,
+    /// The way to the router.
+    pub to_router: mpsc::Sender<ToRouter>,
+    /// The way back.
+    pub from_router: mpsc::Receiver<ToWorker>,
+    /// Shared by all workers.
+    pub gate: Arc<Gate>,
+    /// This worker's.
+    pub book: Arc<WorkerBook>,
+}
+
+impl Worker {
+    /// Serves until the router says stop. Must run in a [`LocalSet`](tokio::task::LocalSet).
+    ///
+    /// # Errors
+    /// A socket that the runtime can't take over.
+    pub async fn run(self) -> io::Result<()> {
+        let Self { index, workers, listeners, to_router, mut from_router, gate, book } = self;
+        let settings = listeners.iter().map(|(_, settings)| settings.clone()).collect();
+        let stop_accepting = CancellationToken::new();
+        let floor = Rc::new(RefCell::new(Floor::new(index, settings, to_router, book)));
+        for (socket, settings) in listeners {
+            let socket = TcpListener::from_std(socket)?;
+            let accept = Accept { floor: floor.clone(), gate: gate.clone(), settings, workers };
+            let stop = stop_accepting.clone();
+            spawn_local(async move {
+                tokio::select! {
+                    () = accept.run(socket) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = from_router.recv() => match message {
+                    Some(ToWorker::StopAccepting) => {
+                        stop_accepting.cancel();
+                        floor.borrow_mut().stop_reading();
+                    }
+                    Some(ToWorker::Stop) | None => break,
+                    Some(message) => floor.borrow_mut().handle(message),
+                },
+                _ = tick.tick() => floor.borrow_mut().tick(Instant::now()),
+            }
+        }
+        stop_accepting.cancel();
+        floor.borrow_mut().close_all(CloseReason::Shutdown);
+        Ok(())
+    }
+}
+
+/// Takes connections from one listening socket, no faster than allowed.
+struct Accept {
+    floor: Rc<RefCell<Floor>>,
+    gate: Arc<Gate>,
+    settings: Arc<ListenerSettings>,
+    workers: usize,
+}
+
+impl Accept {
+    async fn run(self, socket: TcpListener) {
+        let per_second = self.settings.limits.accepts_per_second.div_ceil(self.workers as u32);
+        let per_slice = per_second.div_ceil(ACCEPT_SLICES);
+        let slice = Duration::from_secs(1) / ACCEPT_SLICES;
+        let mut slice_began = Instant::now();
+        let mut taken = 0;
+        loop {
+            if slice_began.elapsed() >= slice {
+                slice_began = Instant::now();
+                taken = 0;
+            } else if taken >= per_slice {
+                sleep(slice).await;
+                continue;
+            }
+            match socket.accept().await {
+                Ok((stream, peer)) => {
+                    taken += 1;
+                    self.take(stream, peer);
+                }
+                Err(error) => {
+                    // Out of files or memory: what is there goes on, and room may come.
+                    warn!(listener = %self.settings.listener.name, %error, "can't accept a connection; trying again in 0.1 s");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn take(&self, stream: TcpStream, peer: SocketAddr) {
+        let address = peer.ip().to_canonical();
+        let admission = match self.gate.admit(address) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                self.floor.borrow().book.refuse(refusal);
+                debug!(%peer, limit = refusal.label(), "connection refused: the limit is reached");
+                return;
+            }
+        };
+        if let Err(error) = prepare(&stream, self.settings.limits.unacked_timeout) {
+            debug!(%peer, %error, "connection went while it was accepted");
+            return;
+        }
+        let (key, slot_index) = self.floor.borrow_mut().add(stream, address, &self.settings, admission);
+        spawn_local(serve(self.floor.clone(), key, slot_index));
+    }
+}
+
+/// A dead peer is found by what it does not acknowledge, never by its silence: a sleeping ASIC is silent and welcome.
+fn prepare(stream: &TcpStream, unacked_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = socket2::TcpKeepalive::new().with_time(unacked_timeout).with_interval(unacked_timeout / 4);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(unacked_timeout))?;
+    Ok(())
+}
+
+/// Reads and writes one connection until it ends.
+async fn serve(floor: Rc<RefCell<Floor>>, key: u64, index: usize) {
+    let (stream, wake) = {
+        let floor = floor.borrow();
+        let slot = &floor.slots[index];
+        (slot.stream.clone(), slot.wake.clone())
+    };
+    loop {
+        let interest = match floor.borrow().interest(index) {
+            Turn::Closing => break,
+            Turn::Wait(interest) => interest,
+        };
+        let ready = async {
+            match interest {
+                Some(interest) => stream.ready(interest).await.map(Some),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wake.notified() => {}
+            ready = ready => {
+                let mut floor = floor.borrow_mut();
+                match ready {
+                    Ok(Some(ready)) => {
+                        if ready.is_writable() {
+                            floor.write_waiting(index);
+                        }
+                        if ready.is_readable() || ready.is_read_closed() {
+                            floor.read(index);
+                        }
+                    }
+                    _ => floor.slots[index].ends = Some(End::Left),
+                }
+            }
+        }
+    }
+    let end = floor.borrow_mut().remove(key, index);
+    if matches!(end, Some(End::Closed(_))) {
+        let _ = timeout(LINGER, linger(&stream)).await;
+    }
+}
+
+/// Sends our end of stream, then reads to the other's, so that the last line arrives.
+async fn linger(stream: &TcpStream) {
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+    let mut sink = [0; 4096];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut sink) {
+            Ok(0) => break,
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+            _ => {}
+        }
+    }
+}
+
+enum Turn {
+    Closing,
+    Wait(Option<Interest>),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Left,
+    Closed(CloseReason),
+}
+
+/// One connection.
+struct Slot {
+    key: u64,
+    session: Session,
+    stream: Rc<TcpStream>,
+    peer: IpAddr,
+    lines: Lines,
+    /// What was read while a reply was held: less than one [`READ_BUFFER`].
+    stalled: Vec<u8>,
+    outbox: Outbox,
+    berth: Option<Berth>,
+    wake: Rc<Notify>,
+    ends: Option<End>,
+    _admission: Admission,
+}
+
+/// A pool connection, as this worker sees it.
+struct Upstream {
+    shares: mpsc::Sender<Outgoing>,
+    work: Option<(Arc<WorkSeries>, Instant)>,
+}
+
+/// Miners that move to a pool, the fastest first, no faster than the pool can take.
+struct Move {
+    berth: Berth,
+    upstream: UpstreamId,
+    shares_per_second: f64,
+    waiting: VecDeque<(usize, u64)>,
+}
+
+/// All that one worker thread has.
+struct Floor {
+    index: u16,
+    settings: Vec<Arc<ListenerSettings>>,
+    to_router: mpsc::Sender<ToRouter>,
+    book: Arc<WorkerBook>,
+    slots: Slab<Slot>,
+    generation: u32,
+    layouts: Vec<Option<Layout>>,
+    upstreams: HashMap<UpstreamId, Upstream>,
+    moves: Vec<Move>,
+    relayouts: VecDeque<(usize, u64, Layout)>,
+    io: Io,
+    effects: Vec<Effect>,
+    buffer: Box<[u8]>,
+    ticks: u32,
+    stopped: bool,
+}
+
+impl Floor {
+    fn new(
+        index: u16,
+        settings: Vec<Arc<ListenerSettings>>,
+        to_router: mpsc::Sender<ToRouter>,
+        book: Arc<WorkerBook>,
+    ) -> Self {
+        Self {
+            index,
+            layouts: vec![None; settings.len()],
+            settings,
+            to_router,
+            book,
+            slots: Slab::new(),
+            generation: 0,
+            upstreams: HashMap::new(),
+            moves: Vec::new(),
+            relayouts: VecDeque::new(),
+            io: Io::default(),
+            effects: Vec::new(),
+            buffer: vec![0; READ_BUFFER].into(),
+            ticks: 0,
+            stopped: false,
+        }
+    }
+
+    fn add(
+        &mut self,
+        stream: TcpStream,
+        peer: IpAddr,
+        settings: &Arc<ListenerSettings>,
+        admission: Admission,
+    ) -> (u64, usize) {
+        let entry = self.slots.vacant_entry();
+        let index = entry.key();
+        self.generation = self.generation.wrapping_add(1);
+        let key = u64::from(self.generation) << 32 | index as u64;
+        entry.insert(Slot {
+            key,
+            session: Session::new(settings.clone(), self.layouts[settings.index], Instant::now()),
+            stream: Rc::new(stream),
+            peer,
+            lines: Lines::new(settings.limits.line_bytes),
+            stalled: Vec::new(),
+            outbox: Outbox::default(),
+            berth: None,
+            wake: Rc::new(Notify::new()),
+            ends: None,
+            _admission: admission,
+        });
+        self.book.opened.add(1);
+        self.book.connections.set(self.slots.len() as u64);
+        (key, index)
+    }
+
+    fn remove(&mut self, key: u64, index: usize) -> Option<End> {
+        if self.slots.get(index)?.key != key {
+            return None;
+        }
+        let slot = self.slots.remove(index);
+        match slot.ends {
+            Some(End::Closed(reason)) => {
+                self.book.close(reason);
+                debug!(peer = %slot.peer, user = slot.session.user().map(|user| &**user), "disconnected: {reason}");
+            }
+            Some(End::Left) | None => self.book.left.add(1),
+        }
+        self.remember(&slot.session);
+        slot.session.park();
+        self.book.connections.set(self.slots.len() as u64);
+        slot.ends
+    }
+
+    /// The slot of a connection that may have gone since it was asked about.
+    fn find(&self, key: u64) -> Option<usize> {
+        let index = (key & u64::from(u32::MAX)) as usize;
+        self.slots.get(index).filter(|slot| slot.key == key && slot.ends.is_none()).map(|_| index)
+    }
+
+    fn interest(&self, index: usize) -> Turn {
+        let slot = &self.slots[index];
+        if slot.ends.is_some() {
+            return Turn::Closing;
+        }
+        let reads = !self.stopped && !slot.session.is_waiting();
+        Turn::Wait(match (reads, !slot.outbox.is_empty()) {
+            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+            (true, false) => Some(Interest::READABLE),
+            (false, true) => Some(Interest::WRITABLE),
+            (false, false) => None,
+        })
+    }
+
+    /// Reads what is there, a few buffers at most.
+    fn read(&mut self, index: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..READS_PER_TURN {
+            let slot = &mut self.slots[index];
+            if slot.ends.is_some() || slot.session.is_waiting() {
+                break;
+            }
+            match slot.stream.try_read(&mut buffer) {
+                Ok(0) => slot.ends = Some(End::Left),
+                Ok(len) => {
+                    self.feed(index, &buffer[..len]);
+                    if len < buffer.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => slot.ends = Some(End::Left),
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Handles the lines in what was read.
+    fn feed(&mut self, index: usize, mut input: &[u8]) {
+        let now = Instant::now();
+        let slot = &mut self.slots[index];
+        loop {
+            if slot.session.is_waiting() {
+                slot.stalled.extend_from_slice(input);
+                break;
+            }
+            match slot.lines.next(&mut input) {
+                Ok(Some(line)) => slot.session.handle_line(now, line, &mut self.io),
+                Ok(None) => break,
+                Err(error) => {
+                    Response(&mut self.io.out).error(RawId::from_text("null"), 20, error);
+                    self.io.effects.push(Effect::Close(CloseReason::LineTooLong));
+                }
+            }
+            if matches!(self.io.effects.last(), Some(Effect::Close(_))) {
+                break;
+            }
+        }
+        self.settle(index, now);
+    }
+
+    /// Does what a session wants done, then sends what it wants said.
+    fn settle(&mut self, index: usize, since: Instant) {
+        let mut effects = std::mem::replace(&mut self.io.effects, std::mem::take(&mut self.effects));
+        let mut judged = 0;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Judged(verdict) => {
+                    judged += 1;
+                    match verdict {
+                        Ok(share) => self.book.credit(share),
+                        Err(reject) => self.book.reject(reject),
+                    }
+                }
+                Effect::Submit { share, user, ticket } => {
+                    let origin = Origin { worker: self.index, connection: self.slots[index].key, ticket };
+                    self.submit(Outgoing { share, user, origin });
+                }
+                Effect::WantLayout => {
+                    // The router says it to all as soon as it is known.
+                }
+                Effect::WantLease { resume } => {
+                    let connection = self.connection(index);
+                    let listener = self.slots[index].session.listener();
+                    self.ask(index, ToRouter::Lease { connection, listener, resume });
+                }
+                Effect::WantRoute { user } => self.want_route(index, user),
+                Effect::Retargeted => self.remember(&self.slots[index].session),
+                Effect::Close(reason) => self.slots[index].ends = Some(End::Closed(reason)),
+            }
+        }
+        self.effects = effects;
+        self.flush(index);
+        if judged > 0 {
+            self.book.reply.record(since.elapsed(), judged);
+        }
+        let slot = &self.slots[index];
+        if slot.ends.is_some() || !slot.outbox.is_empty() {
+            slot.wake.notify_one();
+        }
+    }
+
+    fn connection(&self, index: usize) -> ConnectionId {
+        ConnectionId { worker: self.index, key: self.slots[index].key }
+    }
+
+    fn want_route(&mut self, index: usize, user: Option<Arc<str>>) {
+        let slot = &self.slots[index];
+        let Some(lease) = slot.session.lease() else { return };
+        let message = ToRouter::Attach {
+            connection: self.connection(index),
+            session: lease.session,
+            listener: slot.session.listener(),
+            peer: slot.peer,
+            user,
+            rolls: slot.session.rolls(),
+        };
+        self.ask(index, message);
+    }
+
+    fn ask(&mut self, index: usize, message: ToRouter) {
+        if self.to_router.try_send(message).is_err() {
+            self.slots[index].ends = Some(End::Closed(CloseReason::Overload));
+        }
+    }
+
+    fn remember(&self, session: &Session) {
+        if let (Some(user), Some(difficulty)) = (session.user(), session.difficulty()) {
+            // Losing one costs that miner a few retargets after a restart.
+            let _ = self.to_router.try_send(ToRouter::Remember { user: user.clone(), difficulty });
+        }
+    }
+
+    fn submit(&mut self, outgoing: Outgoing) {
+        let upstream = outgoing.share.upstream();
+        let sent = self.upstreams.get(&upstream).is_some_and(|upstream| upstream.shares.try_send(outgoing).is_ok());
+        if sent {
+            self.book.forwarded.add(1);
+        } else {
+            self.book.unforwarded.add(1);
+            debug!(%upstream, "share not forwarded: the pool connection is gone or takes no more");
+        }
+    }
+
+    /// Sends what is in `io.out`.
+    fn flush(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let clean = std::mem::take(&mut self.io.clean);
+        if self.io.out.is_empty() {
+            return;
+        }
+        let mut sent = 0;
+        if slot.outbox.is_empty() {
+            while sent < self.io.out.len() {
+                match slot.stream.try_write(&self.io.out[sent..]) {
+                    Ok(len) => sent += len,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        slot.ends.get_or_insert(End::Left);
+                        sent = self.io.out.len();
+                    }
+                }
+            }
+        }
+        if sent < self.io.out.len() {
+            slot.outbox.push(&self.io.out, sent, clean);
+            if slot.outbox.len() > self.settings[slot.session.listener()].limits.send_buffer_bytes {
+                slot.ends.get_or_insert(End::Closed(CloseReason::SlowReader));
+            }
+        }
+        self.io.out.clear();
+    }
+
+    /// Sends what waited for the socket.
+    fn write_waiting(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        while !slot.outbox.is_empty() {
+            match slot.stream.try_write(slot.outbox.front()) {
+                Ok(len) => slot.outbox.consume(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    slot.ends.get_or_insert(End::Left);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToWorker) {
+        let now = Instant::now();
+        match message {
+            ToWorker::Layout { listener, layout } => self.set_layout(now, listener, layout),
+            ToWorker::Leased { key, lease } => {
+                let Some(index) = self.find(key) else { return };
+                let session = &mut self.slots[index].session;
+                match lease {
+                    Ok(lease) if !session.is_waiting() => session.handle_new_lease(lease.0, &mut self.io),
+                    lease => session.handle_lease(now, lease.map(|lease| *lease), &mut self.io),
+                }
+                self.resume_reading(index, now);
+            }
+            ToWorker::Attached { key, berth, remembered, upstream } => {
+                let Some(index) = self.find(key) else { return };
+                let work = upstream.and_then(|id| self.upstreams.get(&id)?.work.clone());
+                let slot = &mut self.slots[index];
+                slot.berth = Some(berth);
+                slot.session.handle_attached(now, &Attached { remembered, work }, &mut self.io);
+                self.settle(index, now);
+            }
+            ToWorker::Up { upstream, shares } => {
+                self.upstreams.insert(upstream, Upstream { shares, work: None });
+            }
+            ToWorker::Job { series, came } => self.fan_out(now, &series, came),
+            ToWorker::Bound { berth, upstream, pace } => self.bind(now, berth, upstream, pace),
+            ToWorker::Lost { upstream, may_resume } => {
+                for (_, slot) in &mut self.slots {
+                    slot.session.handle_lost(upstream, may_resume);
+                }
+                if !may_resume {
+                    self.upstreams.remove(&upstream);
+                }
+            }
+            ToWorker::Resumed(upstream) => {
+                for (_, slot) in &mut self.slots {
+                    slot.session.handle_resumed(upstream);
+                }
+            }
+            ToWorker::PoolWord { key, ticket, word } => {
+                let Some(index) = self.find(key) else { return };
+                let word = word.as_ref().map(|()| ()).map_err(|error| (error.code, error.message.as_str()));
+                self.slots[index].session.handle_pool_word(ticket, word, &mut self.io);
+                self.settle(index, now);
+            }
+            ToWorker::Relayout { berth, layout } => {
+                let all = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
+                self.relayouts.extend(all.map(|(index, slot)| (index, slot.key, layout)));
+            }
+            ToWorker::Merged { from, into } => self.merge(from, into),
+            ToWorker::StopAccepting | ToWorker::Stop => unreachable!("handled by the loop"),
+        }
+    }
+
+    fn set_layout(&mut self, now: Instant, listener: usize, layout: Layout) {
+        self.layouts[listener] = Some(layout);
+        let waiting = self.slots.iter().filter(|(_, slot)| slot.session.listener() == listener);
+        for index in waiting.map(|(index, _)| index).collect::<Vec<_>>() {
+            let slot = &mut self.slots[index];
+            if slot.session.lease().is_none() {
+                slot.session.handle_layout(now, layout, &mut self.io);
+                self.resume_reading(index, now);
+            }
+        }
+    }
+
+    /// A held reply went out: the lines behind it have their turn.
+    fn resume_reading(&mut self, index: usize, now: Instant) {
+        self.settle(index, now);
+        let stalled = std::mem::take(&mut self.slots[index].stalled);
+        if !stalled.is_empty() && self.slots[index].ends.is_none() {
+            self.feed(index, &stalled);
+        }
+        self.slots[index].wake.notify_one();
+    }
+
+    /// Carries a job to every miner that works for its pool connection.
+    fn fan_out(&mut self, now: Instant, series: &Arc<WorkSeries>, came: Instant) {
+        let job = series.job();
+        let Some(upstream) = self.upstreams.get_mut(&job.upstream) else { return };
+        upstream.work = Some((series.clone(), came));
+        for index in 0..self.slots.capacity() {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            if slot.ends.is_some() || !slot.session.works_for(job.upstream) {
+                continue;
+            }
+            slot.session.handle_job(now, series, came, &mut self.io);
+            if !self.io.out.is_empty() {
+                self.settle(index, now);
+                if job.notify.clean {
+                    self.book.fan_out.record(came.elapsed(), 1);
+                }
+            }
+        }
+    }
+
+    fn bind(&mut self, now: Instant, berth: Berth, upstream: Option<UpstreamId>, pace: Option<f64>) {
+        self.moves.retain(|pending| pending.berth != berth);
+        let members = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
+        let mut members: Vec<(Hashrate, usize, u64)> = members
+            .map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key))
+            .collect();
+        let Some(upstream) = upstream else {
+            for (_, index, _) in members {
+                self.slots[index].session.handle_unbound();
+            }
+            return;
+        };
+        members.sort_by(|a, b| b.0.hs().total_cmp(&a.0.hs()));
+        let waiting = members.into_iter().map(|(_, index, key)| (index, key)).collect();
+        let shares_per_second = pace.unwrap_or(f64::INFINITY);
+        self.moves.push(Move { berth, upstream, shares_per_second, waiting });
+        self.advance_moves(now, 1.0);
+    }
+
+    /// Moves as many miners as their pools can take in so many seconds.
+    fn advance_moves(&mut self, now: Instant, seconds: f64) {
+        let mut moves = std::mem::take(&mut self.moves);
+        for pending in &mut moves {
+            let Some((series, came)) = self.upstreams.get(&pending.upstream).and_then(|up| up.work.clone()) else {
+                continue;
+            };
+            let hashes_per_share = series.job().pool_difficulty.get() * HASHES_PER_DIFFICULTY;
+            let mut budget = pending.shares_per_second * seconds;
+            while budget > 0.0
+                && let Some((index, key)) = pending.waiting.pop_front()
+            {
+                let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.key == key) else { continue };
+                if slot.ends.is_some() || slot.berth != Some(pending.berth) {
+                    continue;
+                }
+                budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
+                if slot.session.upstream() != Some(pending.upstream) {
+                    slot.session.handle_bound(now, &series, came, &mut self.io);
+                    self.settle(index, now);
+                }
+            }
+        }
+        moves.retain(|pending| !pending.waiting.is_empty() && self.upstreams.contains_key(&pending.upstream));
+        self.moves = moves;
+    }
+
+    fn merge(&mut self, from: LaneId, into: LaneId) {
+        for (_, slot) in &mut self.slots {
+            slot.session.handle_merged(from, into);
+            if let Some(berth) = slot.berth.as_mut().filter(|berth| berth.lane == from) {
+                berth.lane = into;
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        self.advance_moves(now, TICK.as_secs_f64());
+        for _ in 0..RELAYOUTS_PER_TICK {
+            let Some((index, key, layout)) = self.relayouts.pop_front() else { break };
+            if self.find(key).is_some() {
+                self.slots[index].session.handle_relayout(layout, &mut self.io);
+                self.settle(index, now);
+            }
+        }
+        for index in 0..self.slots.capacity() {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            if slot.ends.is_none() && slot.session.next_timeout() <= now {
+                slot.session.handle_timeout(now, &mut self.io);
+                self.settle(index, now);
+            }
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(TICKS_PER_SURVEY) {
+            self.survey(now);
+        }
+    }
+
+    /// Counts the miners and what they hash.
+    fn survey(&self, now: Instant) {
+        let routes = self.book.miners.len();
+        let mut miners = vec![0; routes];
+        let mut hashrate = vec![Hashrate::default(); routes];
+        for (_, slot) in &self.slots {
+            if let Some(berth) = slot.berth.filter(|_| slot.session.is_mining()) {
+                miners[berth.route] += 1;
+                hashrate[berth.route] += slot.session.hashrate(now).unwrap_or_default();
+            }
+        }
+        for route in 0..routes {
+            self.book.miners[route].set(miners[route]);
+            self.book.hashrate[route].set(hashrate[route].hs());
+        }
+    }
+
+    /// Nothing more is read: what was answered is all there will be.
+    fn stop_reading(&mut self) {
+        self.stopped = true;
+        for (_, slot) in &self.slots {
+            slot.wake.notify_one();
+        }
+    }
+
+    fn close_all(&mut self, reason: CloseReason) {
+        let all: Vec<(usize, u64)> = self.slots.iter().map(|(index, slot)| (index, slot.key)).collect();
+        for (index, key) in all {
+            self.slots[index].ends.get_or_insert(End::Closed(reason));
+            self.remove(key, index);
+        }
+    }
+}
+
+/// The parked state crosses threads with its lease.
+const _: fn() = || {
+    fn crosses_threads<T: Send>() {}
+    crosses_threads::<Parked>();
+};
