@@ -12,17 +12,14 @@
 //! ([`Pacer`](super::miner::Pacer)), one read buffer, one parse per distinct job. Only loopback and private addresses
 //! are loaded unless told otherwise: this is a test tool, and other people's pools are not test objects.
 
-use super::miner::{
-    HASH_BOUND_COST, MIX, MinerSettings, MinerStats, Pace, Profile, Quantiles, Swarm, SwarmSettings,
-};
-use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io::{IsTerminal as _, Write as _};
+mod progress;
+mod report;
+
+pub use report::{FanOut, JsonTarget, LoadReport};
+
+use super::miner::{MIX, MinerSettings, Pace, Profile, Swarm, SwarmSettings};
+use progress::Progress;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -32,13 +29,8 @@ pub const MAX_MINERS: usize = 25_000;
 const SPARE_DESCRIPTORS: usize = 64;
 /// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
-/// How often a line is printed where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(1);
 /// How long replies are waited for in the end.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Spreads longer than this are counted as this.
-const MAX_SPREAD_US: u64 = 60_000_000;
-
 /// Arguments of `hashgate sim miners`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadArgs {
@@ -84,15 +76,6 @@ pub struct LoadArgs {
     /// Allow addresses that are neither loopback nor private
     #[arg(long)]
     pub allow_public: bool,
-}
-
-/// Where a JSON report goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JsonTarget {
-    /// Standard output.
-    Stdout,
-    /// A file, replaced if it exists.
-    File(PathBuf),
 }
 
 /// A load test, checked as far as it can be without a network.
@@ -267,50 +250,6 @@ fn with_difficulty(password: &str, difficulty: Option<f64>) -> String {
     }
 }
 
-/// What a load test found. Counters cover the measured time only; handshakes and violations cover everything.
-#[derive(Clone, Debug, Serialize)]
-pub struct LoadReport {
-    /// The server.
-    pub server: SocketAddr,
-    /// Machines started.
-    pub miners: usize,
-    /// Machines that were mining when the measurement began.
-    pub connected: usize,
-    /// Machines that were mining when it ended.
-    pub connected_at_end: usize,
-    /// Seconds measured.
-    pub seconds: f64,
-    /// From connect to the first job.
-    pub handshake: Quantiles,
-    /// Shares per second that were asked for.
-    pub asked_per_second: f64,
-    /// Shares per second that were sent.
-    pub sent_per_second: f64,
-    /// Shares per second that were answered, with true or not.
-    pub answered_per_second: f64,
-    /// From the write of a share to its reply.
-    pub reply: Quantiles,
-    /// From the first to the last miner that a clean job reached.
-    pub fan_out: FanOut,
-    /// Share of the shares that cost this process more hashes than it can spend, 0 to 1.
-    pub hash_bound: f64,
-    /// Counters, summed over all machines.
-    pub totals: MinerStats,
-    /// Shares without a reply when the test ended.
-    pub unanswered: u64,
-    /// The first violations, in words.
-    pub violations: Vec<String>,
-}
-
-/// How far apart miners got the same clean job.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct FanOut {
-    /// Spreads over the jobs.
-    pub spread: Quantiles,
-    /// Fewest miners that a job reached.
-    pub fewest_miners: u64,
-}
-
 /// Runs the subcommand: loads the server, prints the report, writes it as JSON where asked.
 ///
 /// # Errors
@@ -366,7 +305,7 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         swarm.board().handshake_times(),
         swarm.board().reply_latency(),
     );
-    let fan_out = fan_out(&swarm);
+    let fan_out = FanOut::of(&swarm.board().spreads());
     let totals = swarm.stop(Duration::ZERO).await;
     let answered = totals.accepted + totals.rejected_total();
     Ok(LoadReport {
@@ -471,212 +410,6 @@ async fn connect(swarm: &Swarm, settings: &LoadSettings, progress: &mut Progress
             return ready;
         }
         sleep(GLANCE).await;
-    }
-}
-
-fn fan_out(swarm: &Swarm) -> FanOut {
-    let spreads = swarm.board().spreads();
-    let mut histogram = Histogram::<u64>::new_with_bounds(1, MAX_SPREAD_US, 3)
-        .expect("bounds are constants in range");
-    for spread in &spreads {
-        histogram.saturating_record(spread.micros);
-    }
-    let fewest_miners = spreads
-        .iter()
-        .map(|spread| spread.miners)
-        .min()
-        .unwrap_or(0);
-    FanOut {
-        spread: Quantiles::from(&histogram),
-        fewest_miners,
-    }
-}
-
-/// A bar on a terminal, a line per second elsewhere, nothing if quiet.
-enum Progress {
-    Quiet,
-    Bar {
-        bar: ProgressBar,
-        duration: Duration,
-    },
-    Lines {
-        miners: usize,
-        next: Instant,
-    },
-}
-
-impl Progress {
-    fn new(settings: &LoadSettings) -> Self {
-        if !settings.progress {
-            return Self::Quiet;
-        }
-        if !std::io::stderr().is_terminal() {
-            return Self::Lines {
-                miners: settings.miners,
-                next: Instant::now() + LINE_EVERY,
-            };
-        }
-        let bar = ProgressBar::new(settings.miners as u64);
-        bar.set_style(
-            ProgressStyle::with_template("{bar:30} {msg}").expect("the template is a constant"),
-        );
-        Self::Bar {
-            bar,
-            duration: settings.duration,
-        }
-    }
-
-    fn connecting(&mut self, ready: usize) {
-        match self {
-            Self::Quiet => {}
-            Self::Bar { bar, .. } => {
-                bar.set_position(ready as u64);
-                bar.set_message(format!("{ready} miners have a job"));
-            }
-            Self::Lines { miners, .. } => {
-                let text = format!("connecting: {ready} of {miners} miners have a job");
-                self.line(|| text);
-            }
-        }
-    }
-
-    fn measuring(&mut self, swarm: &Swarm, elapsed: Duration) {
-        let text = || {
-            let (totals, reply) = (swarm.totals(), swarm.board().reply_latency());
-            format!(
-                "{:.0} s: {} shares sent, {} accepted, {} rejected, {} waiting; reply p99 {} µs",
-                elapsed.as_secs_f64(),
-                totals.sent,
-                totals.accepted,
-                totals.rejected_total(),
-                totals.unanswered(),
-                reply.p99_us
-            )
-        };
-        match self {
-            Self::Quiet => {}
-            Self::Bar { bar, duration } => {
-                bar.set_length(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-                bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-                // Summing up ten thousand machines costs a millisecond: a few times per second is enough.
-                if elapsed.subsec_millis()
-                    < 2 * u32::try_from(GLANCE.as_millis()).unwrap_or(u32::MAX)
-                {
-                    bar.set_message(text());
-                }
-            }
-            Self::Lines { .. } => self.line(text),
-        }
-    }
-
-    fn line(&mut self, text: impl FnOnce() -> String) {
-        let Self::Lines { next, .. } = self else {
-            return;
-        };
-        if Instant::now() >= *next {
-            *next += LINE_EVERY;
-            eprintln!("{}", text());
-        }
-    }
-
-    fn finish(&self) {
-        if let Self::Bar { bar, .. } = self {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl LoadReport {
-    /// Writes the report as pretty JSON.
-    ///
-    /// # Errors
-    /// When the file or standard output can't be written.
-    pub fn write_json(&self, target: &JsonTarget) -> Result<(), LoadError> {
-        let mut json =
-            serde_json::to_vec_pretty(self).expect("a report has string keys and finite numbers");
-        json.push(b'\n');
-        let (name, written) = match target {
-            JsonTarget::Stdout => (
-                "standard output".to_owned(),
-                std::io::stdout().write_all(&json),
-            ),
-            JsonTarget::File(path) => (path.display().to_string(), std::fs::write(path, &json)),
-        };
-        written.map_err(|source| LoadError::Report {
-            target: name,
-            source,
-        })
-    }
-}
-
-impl fmt::Display for LoadReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            totals,
-            reply,
-            handshake,
-            fan_out,
-            ..
-        } = self;
-        writeln!(f, "server     {}", self.server)?;
-        writeln!(
-            f,
-            "miners     {} of {} had a job, {} at the end",
-            self.connected, self.miners, self.connected_at_end
-        )?;
-        writeln!(
-            f,
-            "handshake  p50 {} µs, p99 {} µs, max {} µs",
-            handshake.p50_us, handshake.p99_us, handshake.max_us
-        )?;
-        writeln!(
-            f,
-            "shares     {} sent in {:.1} s: {:.0}/s of {:.0}/s asked for",
-            totals.sent, self.seconds, self.sent_per_second, self.asked_per_second
-        )?;
-        writeln!(
-            f,
-            "answers    {} accepted, {} rejected, {} lost, {} unanswered; {} skipped",
-            totals.accepted,
-            totals.rejected_total(),
-            totals.lost,
-            self.unanswered,
-            totals.skipped
-        )?;
-        for ((code, text), count) in &totals.rejected {
-            writeln!(f, "           {count} × {code} {text}")?;
-        }
-        writeln!(
-            f,
-            "reply      p50 {} µs, p99 {} µs, p99.9 {} µs, max {} µs",
-            reply.p50_us, reply.p99_us, reply.p999_us, reply.max_us
-        )?;
-        let spread = &fan_out.spread;
-        writeln!(
-            f,
-            "fan-out    {} clean jobs, spread p50 {} µs, max {} µs, at least {} miners each",
-            spread.count, spread.p50_us, spread.max_us, fan_out.fewest_miners
-        )?;
-        if self.hash_bound > 0.0 {
-            writeln!(
-                f,
-                "hash-bound {:.1} % of the shares cost over {HASH_BOUND_COST} hashes; ask for a lower --difficulty",
-                self.hash_bound * 100.0
-            )?;
-        }
-        let kinds: &BTreeMap<_, _> = &totals.violations_by_kind;
-        write!(
-            f,
-            "violations {}",
-            if kinds.is_empty() { "none" } else { "" }
-        )?;
-        for (kind, count) in kinds {
-            write!(f, "\n           {count} × {kind}")?;
-        }
-        for violation in &self.violations {
-            write!(f, "\n           e.g. {violation}")?;
-        }
-        Ok(())
     }
 }
 
