@@ -663,7 +663,8 @@ fn servers_are_followed_as_the_firmware_dares() {
         asked(&CGMINER, json!(["127.0.0.1", 1, 3])),
         to("127.0.0.1", 3)
     );
-    assert_eq!(asked(&CGMINER, json!(["evil.example", 1, 100])), to("", 60));
+    assert_eq!(asked(&CGMINER, json!(["", 1, 100])), to("", 60));
+    assert_eq!(asked(&CGMINER, json!(["evil.example", 1])), None);
     assert_eq!(asked(&BITAXE, json!(["127.0.0.1", 1])), to("", 0));
     assert_eq!(asked(&CPUMINER, json!([])), None);
     assert_eq!(

@@ -305,6 +305,7 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         swarm.board().handshake_times(),
         swarm.board().reply_latency(),
     );
+    let own_lateness = swarm.lateness();
     let fan_out = FanOut::of(&swarm.board().spreads());
     let totals = swarm.stop(Duration::ZERO).await;
     let answered = totals.accepted + totals.rejected_total();
@@ -319,6 +320,7 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         sent_per_second: totals.sent as f64 / seconds,
         answered_per_second: answered as f64 / seconds,
         reply,
+        own_lateness,
         fan_out,
         hash_bound: totals.hash_bound as f64 / totals.sent.max(1) as f64,
         unanswered: totals.unanswered(),

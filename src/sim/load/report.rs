@@ -35,6 +35,8 @@ pub struct LoadReport {
     pub answered_per_second: f64,
     /// From the write of a share to its reply.
     pub reply: Quantiles,
+    /// How late this process was for its own appointments: replies can't be measured more finely than that.
+    pub own_lateness: Quantiles,
     /// From the first to the last miner that a clean job reached.
     pub fan_out: FanOut,
     /// Share of the shares that cost this process more hashes than it can spend, 0 to 1.
@@ -148,6 +150,12 @@ impl fmt::Display for LoadReport {
             f,
             "reply      p50 {} µs, p99 {} µs, p99.9 {} µs, max {} µs",
             reply.p50_us, reply.p99_us, reply.p999_us, reply.max_us
+        )?;
+        let late = &self.own_lateness;
+        writeln!(
+            f,
+            "own delay  p50 {} µs, p99 {} µs, max {} µs",
+            late.p50_us, late.p99_us, late.max_us
         )?;
         let spread = &fan_out.spread;
         writeln!(

@@ -7,7 +7,8 @@
 
 use super::Pace;
 use super::splitmix;
-use super::stats::lock;
+use super::stats::{Quantiles, durations, lock, micros};
+use hdrhistogram::Histogram;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -140,8 +141,14 @@ pub struct Pacer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    arrivals: Arc<Mutex<Vec<Entry>>>,
+    shared: Arc<Shared>,
     task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    arrivals: Mutex<Vec<Entry>>,
+    lateness: Mutex<Histogram<u64>>,
 }
 
 impl Drop for Inner {
@@ -154,9 +161,19 @@ impl Pacer {
     /// Starts a pacer on the current runtime.
     #[must_use]
     pub fn start() -> Self {
-        let arrivals = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn(run(Arc::clone(&arrivals))).abort_handle();
-        Self(Arc::new(Inner { arrivals, task }))
+        let shared = Arc::new(Shared {
+            arrivals: Mutex::default(),
+            lateness: Mutex::new(durations()),
+        });
+        let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
+        Self(Arc::new(Inner { shared, task }))
+    }
+
+    /// How late the pacer's own wake-ups were, beyond the timer's resolution of a millisecond: how busy the runtime is that all the machines share. Latencies of
+    /// that size are the simulation's, not the server's.
+    #[must_use]
+    pub fn lateness(&self) -> Quantiles {
+        Quantiles::from(&*lock(&self.0.shared.lateness))
     }
 
     /// Paces a machine; the seed spreads the machines over their interval.
@@ -170,19 +187,22 @@ impl Pacer {
             pieces,
             control: Arc::downgrade(control),
         };
-        let mut arrivals = lock(&self.0.arrivals);
+        let mut arrivals = lock(&self.0.shared.arrivals);
         arrivals.push(entry(HOUSEKEEPING, 0));
         arrivals.extend(quantum.map(|quantum| entry(quantum.every, 1)));
     }
 }
 
-async fn run(arrivals: Arc<Mutex<Vec<Entry>>>) {
+async fn run(shared: Arc<Shared>) {
     let mut heap = BinaryHeap::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let now = ticks.tick().await;
-        heap.extend(lock(&arrivals).drain(..).map(Reverse));
+        let meant = ticks.tick().await;
+        let now = Instant::now();
+        lock(&shared.lateness)
+            .saturating_record(micros(now.duration_since(meant).saturating_sub(TICK)));
+        heap.extend(lock(&shared.arrivals).drain(..).map(Reverse));
         while let Some(Reverse(mut entry)) = heap.pop() {
             if entry.at > now {
                 heap.push(Reverse(entry));

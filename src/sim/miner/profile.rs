@@ -150,7 +150,7 @@ pub enum NonceForm {
 /// What a `client.reconnect` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follow {
-    /// Goes to the named host if it is in the same domain (or is the same address).
+    /// Goes to the named host if it is in the same domain (or is the same address), else stays.
     SameDomain,
     /// Ignores the parameters, reconnects to where it was.
     OwnServer,

@@ -221,7 +221,7 @@ impl From<&Histogram<u64>> for Quantiles {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros())
         .unwrap_or(MAX_MICROS)
         .min(MAX_MICROS)
@@ -232,18 +232,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An empty histogram of durations in microseconds.
+pub(super) fn durations() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_MICROS, 3).expect("bounds are constants in range")
+}
+
 impl Default for Board {
     fn default() -> Self {
-        let histogram = || {
-            Mutex::new(
-                Histogram::new_with_bounds(1, MAX_MICROS, 3)
-                    .expect("bounds are constants in range"),
-            )
-        };
         Self {
             templates: TemplateCache::default(),
-            replies: histogram(),
-            handshakes: histogram(),
+            replies: Mutex::new(durations()),
+            handshakes: Mutex::new(durations()),
             spreads: Mutex::default(),
         }
     }

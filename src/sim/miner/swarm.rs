@@ -5,7 +5,7 @@
 
 use super::pacer::Pacer;
 use super::profile::Profile;
-use super::stats::{Board, MinerStats};
+use super::stats::{Board, MinerStats, Quantiles};
 use super::task::MinerHandle;
 use super::{MinerSettings, splitmix};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub struct SwarmSettings {
 #[derive(Debug)]
 pub struct Swarm {
     board: Arc<Board>,
+    pacer: Pacer,
     miners: Vec<MinerHandle>,
 }
 
@@ -60,7 +61,11 @@ impl Swarm {
                 )
             })
             .collect();
-        Self { board, miners }
+        Self {
+            board,
+            pacer,
+            miners,
+        }
     }
 
     /// The machines.
@@ -73,6 +78,12 @@ impl Swarm {
     #[must_use]
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// How late this process itself was.
+    #[must_use]
+    pub fn lateness(&self) -> Quantiles {
+        self.pacer.lateness()
     }
 
     /// Machines that are connected, authorized and have a job.

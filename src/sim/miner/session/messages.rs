@@ -229,13 +229,13 @@ impl Session {
             .and_then(Value::as_u64)
             .map_or(Duration::ZERO, Duration::from_secs);
         let named = host.zip(port).map(|(host, port)| (host.to_owned(), port));
+        let here = self.settings.server.ip().to_string();
         let to = match self.profile.follow {
             Follow::OwnServer => None,
             Follow::NeedsHostAndPort if named.is_none() => return,
-            Follow::NeedsHostAndPort => named,
-            Follow::SameDomain => {
-                named.filter(|(host, _)| same_domain(host, &self.settings.server.ip().to_string()))
-            }
+            // A server that sends its miners to a stranger's host may be hijacked: they stay.
+            Follow::SameDomain if host.is_some_and(|host| !same_domain(host, &here)) => return,
+            Follow::NeedsHostAndPort | Follow::SameDomain => named,
         };
         self.leave = Some(Leave::Asked {
             to,
