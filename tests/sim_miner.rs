@@ -453,6 +453,17 @@ fn real_difficulties_must_suit_the_firmware() {
 }
 
 #[test]
+fn shares_that_cost_too_many_hashes_are_counted() {
+    let mut talk = Talk::at_work(&CGMINER);
+    talk.tell("mining.set_difficulty", &json!([5e-6]));
+    talk.tell("mining.notify", &notify("2", 2, false));
+    let (_, found) = talk.session.search(5_000_000);
+    let found = found.expect("21 000 hashes are expected, this is 200 times that");
+    talk.session.submit(talk.now, &found, &mut talk.stats);
+    assert_eq!((talk.stats.sent, talk.stats.hash_bound), (1, 1));
+}
+
+#[test]
 fn a_new_difficulty_counts_when_the_firmware_says_so() {
     for (profile, at_once) in [(&CGMINER, false), (&BITAXE, false), (&NERDMINER, true)] {
         let mut talk = Talk::at_work(profile);

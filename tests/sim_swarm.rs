@@ -403,7 +403,8 @@ fn load(address: SocketAddr, miners: usize, shares_per_second: f64) -> LoadSetti
 async fn the_load_tool_counts_what_the_server_counts() {
     let server = Server::start(Manner::Judges).await;
     let new_block = async {
-        sleep(Duration::from_millis(700)).await;
+        // Shares come only once all miners have a job: then all of them see the next one as a new block.
+        until("shares come", || server.book(|book| book.submits >= 50)).await;
         server.job.send_replace(2);
     };
     let (report, ()) = tokio::join!(run(load(server.address, 100, 400.0)), new_block);

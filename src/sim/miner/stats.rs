@@ -98,7 +98,7 @@ impl MinerStats {
         self.rejected.values().sum()
     }
 
-    /// Shares whose answer is still owed on a living connection.
+    /// Shares whose answer is still owed, or that wait to be sent again on the next connection.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
         self.sent
