@@ -1,4 +1,4 @@
-//! sim
+//! The world around the proxy, simulated: it speaks TCP like a stranger and never calls into the proxy.
 pub mod load;
 pub mod miner;
 pub mod pool;
