@@ -24,6 +24,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -92,7 +93,7 @@ pub(super) enum Close {
     NoJob(Duration),
     #[error("{MAX_GARBAGE} lines that are no Stratum, the last: {0}")]
     Garbage(String),
-    #[error("sent elsewhere by client.reconnect")]
+    #[error("sent to {0} by client.reconnect")]
     Redirect(Redirect),
 }
 
@@ -105,6 +106,13 @@ pub(super) struct Redirect {
     pub port: Option<u16>,
     /// How long to wait.
     pub wait: Duration,
+}
+
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.host.as_deref().unwrap_or("the same host"))?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
 }
 
 /// An extranonce of a pool.
