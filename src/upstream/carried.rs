@@ -1,0 +1,81 @@
+//! What outlives a pool connection: the pool's session id, and the shares that the pool has not said a word about.
+//!
+//! A pool that hands the same extranonce1 out again can still credit them; any other can't, and they are lost. Meanwhile shares
+//! for the jobs of the dead connection are taken in, too: their miners can't know yet.
+//!
+//! Limits: [`MAX_KEPT`] shares, of which the oldest gives way; none longer than [`KEEP`].
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Facts, Outgoing};
+use crate::work::{Difficulty, UpstreamId};
+
+/// cgminer resubmits shares of up to two minutes after a reconnect; ckpool keeps a session's work for longer than that.
+pub(super) const KEEP: Duration = Duration::from_secs(120);
+
+/// Two minutes of a large pool connection at 68 shares a second; some 16 MiB.
+pub(super) const MAX_KEPT: usize = 8192;
+
+/// A share that has no settlement yet.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub outgoing: Box<Outgoing>,
+    /// When it was taken.
+    pub since: Instant,
+    /// It was sent on some connection, so that the pool may know it.
+    pub was_sent: bool,
+}
+
+impl Kept {
+    pub fn new(now: Instant, outgoing: Outgoing) -> Self {
+        Self { outgoing: Box::new(outgoing), since: now, was_sent: false }
+    }
+
+    pub fn upstream(&self) -> UpstreamId {
+        self.outgoing.share.upstream()
+    }
+}
+
+/// What one connection to a pool leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// What was agreed last.
+    pub facts: Option<Arc<Facts>>,
+    /// What to ask for to resume.
+    pub session: Option<String>,
+    /// What to suggest, once it was asked for by the router.
+    pub suggested: Option<Difficulty>,
+    /// Oldest first.
+    shares: VecDeque<Kept>,
+}
+
+impl Carried {
+    /// Keeps a share for the resume. What is returned is lost: this one, if it is not of the last connection, or the oldest.
+    pub fn keep(&mut self, kept: Kept) -> Option<Kept> {
+        if self.facts.as_ref().is_none_or(|facts| facts.id != kept.upstream()) {
+            return Some(kept);
+        }
+        self.shares.push_back(kept);
+        if self.shares.len() > MAX_KEPT { self.shares.pop_front() } else { None }
+    }
+
+    /// Takes out a share that was kept for too long.
+    pub fn expired(&mut self, now: Instant) -> Option<Kept> {
+        self.next_expiry().filter(|at| *at <= now)?;
+        self.shares.pop_front()
+    }
+
+    /// When the next one is.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.shares.front().map(|kept| kept.since + KEEP)
+    }
+
+    /// All of them, for the new connection or for the bin.
+    pub fn take_shares(&mut self) -> VecDeque<Kept> {
+        std::mem::take(&mut self.shares)
+    }
+}

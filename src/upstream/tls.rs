@@ -1,0 +1,151 @@
+//! TLS to a pool: whom we trust, and what the operator reads when we don't.
+//!
+//! | configured | trusted |
+//! |---|---|
+//! | nothing | what a root certificate of this system vouches for, for this host name |
+//! | `tls_fingerprint` | the one certificate with this SHA-256, whoever signed it, whatever its names and dates |
+//!
+//! In both cases the handshake's signature is checked: the other side has the certificate's key. There is no way to switch
+//! verification off. An error tells the fingerprint that was presented.
+
+use std::{fmt, sync::Arc};
+
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sha2::{Digest, Sha256};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    },
+};
+
+/// Why there is no TLS at all.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("this system has no root certificates: {0}; install them (ca-certificates), or set tls_fingerprint")]
+    NoRoots(String),
+    #[error("TLS: {0}")]
+    Setup(String),
+}
+
+/// Whom to trust.
+pub(super) enum Trust {
+    /// The certificate with this SHA-256.
+    Pinned([u8; 32]),
+    /// Whom one of these vouches for.
+    Roots(RootCertStore),
+}
+
+impl Trust {
+    /// What a pool's address says. Reads the system's roots from disk, where they are asked for.
+    pub fn configured(pin: Option<[u8; 32]>) -> Result<Self, TlsError> {
+        if let Some(pin) = pin {
+            return Ok(Self::Pinned(pin));
+        }
+        let loaded = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(loaded.certs);
+        if roots.is_empty() {
+            let errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
+            return Err(TlsError::NoRoots(if errors.is_empty() { "none found".to_owned() } else { errors.join(", ") }));
+        }
+        Ok(Self::Roots(roots))
+    }
+}
+
+/// Makes TLS of connections to pools that are trusted.
+pub(super) fn connector(trust: Trust) -> Result<TlsConnector, TlsError> {
+    let setup = |error: &dyn fmt::Display| TlsError::Setup(error.to_string());
+    let provider = Arc::new(ring::default_provider());
+    let trust = match trust {
+        Trust::Pinned(pin) => Check::Pin(pin),
+        Trust::Roots(roots) => {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+            Check::WebPki(verifier.build().map_err(|error| setup(&error))?)
+        }
+    };
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| setup(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier { check: trust, provider }))
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// What the operator reads of a failed handshake.
+pub(super) fn explain(error: &std::io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::General(ours)) => ours.clone(),
+        Some(theirs) => theirs.to_string(),
+        None => error.to_string(),
+    }
+}
+
+#[derive(Debug)]
+enum Check {
+    Pin([u8; 32]),
+    WebPki(Arc<WebPkiServerVerifier>),
+}
+
+#[derive(Debug)]
+struct Verifier {
+    check: Check,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let presented: [u8; 32] = Sha256::digest(end_entity).into();
+        let shown = hex::encode(presented);
+        match &self.check {
+            Check::Pin(pin) if *pin == presented => Ok(ServerCertVerified::assertion()),
+            Check::Pin(pin) => Err(Error::General(format!(
+                "its certificate has the fingerprint sha256:{shown}, but tls_fingerprint is sha256:{}; set the new one if the pool has \
+                 announced it, else someone is in between",
+                hex::encode(pin)
+            ))),
+            Check::WebPki(verifier) => verifier
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .map_err(|error| {
+                    Error::General(format!(
+                        "{error}; if the pool itself says that its certificate is sha256:{shown}, set tls_fingerprint to it"
+                    ))
+                }),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
