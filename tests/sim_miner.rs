@@ -3,8 +3,8 @@
 //! No sockets here: the sessions are pure, the server is the text of each test, time is a number.
 
 use hashgate::sim::miner::profile::{
-    AVALON, BITAXE, BMMINER, BMMINER_LEGACY, BOSMINER, BTCAGENT, CGMINER, CPUMINER, IdStyle, MIX,
-    MRR_S21, NERDMINER, NERDQAXE, NICEHASH, Profile, WHATSMINER,
+    AVALON, BITAXE, BMMINER, BMMINER_LEGACY, BOSMINER, BTCAGENT, CGMINER, CPUMINER, IdStyle, MIX, MRR_S21, NERDMINER,
+    NERDQAXE, NICEHASH, Profile, WHATSMINER,
 };
 use hashgate::sim::miner::{Board, Leave, MinerSettings, MinerStats, Pace, Session};
 use serde_json::{Value, json};
@@ -31,11 +31,7 @@ impl Talk {
         let mut settings = MinerSettings::new(server, "farm.1", profile, Pace::Hashrate(1.0));
         change(&mut settings);
         let session = Session::new(Arc::new(settings), Arc::<Board>::default());
-        let mut talk = Self {
-            session,
-            stats: MinerStats::default(),
-            now: Instant::now(),
-        };
+        let mut talk = Self { session, stats: MinerStats::default(), now: Instant::now() };
         talk.connect();
         talk
     }
@@ -47,24 +43,16 @@ impl Talk {
     /// What the miner said since the last look.
     fn said(&mut self) -> Vec<Value> {
         let bytes = std::mem::take(self.session.output());
-        let lines = bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty());
-        lines
-            .map(|line| serde_json::from_slice(line).expect("miners write JSON"))
-            .collect()
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("miners write JSON")).collect()
     }
 
     fn methods(&mut self) -> Vec<String> {
-        self.said()
-            .iter()
-            .map(|line| line["method"].as_str().unwrap_or("reply").to_owned())
-            .collect()
+        self.said().iter().map(|line| line["method"].as_str().unwrap_or("reply").to_owned()).collect()
     }
 
     fn hear(&mut self, line: &Value) {
-        self.session
-            .line(self.now, line.to_string().as_bytes(), &mut self.stats);
+        self.session.line(self.now, line.to_string().as_bytes(), &mut self.stats);
     }
 
     fn tell(&mut self, method: &str, params: &Value) {
@@ -95,11 +83,7 @@ impl Talk {
         self.shake_hands();
         self.tell("mining.set_difficulty", &json!([EASY]));
         self.tell("mining.notify", &notify("1", 0, true));
-        assert!(
-            self.session.is_mining(),
-            "violations: {:?}",
-            self.stats.violations
-        );
+        assert!(self.session.is_mining(), "violations: {:?}", self.stats.violations);
     }
 
     /// Finds and submits a share; the line.
@@ -119,14 +103,7 @@ fn good_answer(request: &Value, extranonce2_size: usize) -> Value {
     let result = match request["method"].as_str().expect("a method") {
         "mining.configure" => json!({"version-rolling": true, "version-rolling.mask": "1fffe000"}),
         "mining.subscribe" => {
-            json!([
-                [
-                    ["mining.set_difficulty", "d1"],
-                    ["mining.notify", "session-7"]
-                ],
-                "0a0b0c0d",
-                extranonce2_size
-            ])
+            json!([[["mining.set_difficulty", "d1"], ["mining.notify", "session-7"]], "0a0b0c0d", extranonce2_size])
         }
         _ => json!(true),
     };
@@ -136,17 +113,7 @@ fn good_answer(request: &Value, extranonce2_size: usize) -> Value {
 /// Parameters of a notify; different content makes different work.
 fn notify(id: &str, content: u32, clean: bool) -> Value {
     let coinb1 = format!("01000000{content:08x}");
-    json!([
-        id,
-        "ab".repeat(32),
-        coinb1,
-        "ffffffff",
-        ["cd".repeat(32)],
-        "20000000",
-        "1d00ffff",
-        "64b3f3ec",
-        clean
-    ])
+    json!([id, "ab".repeat(32), coinb1, "ffffffff", ["cd".repeat(32)], "20000000", "1d00ffff", "64b3f3ec", clean])
 }
 
 #[test]
@@ -154,10 +121,7 @@ fn every_firmware_asks_in_its_own_order() {
     for (profile, first) in [
         (&CGMINER, vec!["mining.configure"]),
         (&BMMINER_LEGACY, vec!["mining.subscribe"]),
-        (
-            &BITAXE,
-            vec!["mining.configure", "mining.subscribe", "mining.authorize"],
-        ),
+        (&BITAXE, vec!["mining.configure", "mining.subscribe", "mining.authorize"]),
         (&NERDQAXE, vec!["mining.subscribe"]),
         (&NERDMINER, vec!["mining.subscribe"]),
     ] {
@@ -176,15 +140,9 @@ fn subscribe_has_the_firmware_s_form() {
     assert_eq!(params(&NICEHASH, 0).as_array().map(Vec::len), Some(3));
     let mut talk = Talk::new(&BOSMINER);
     let configure = &talk.said()[0];
-    assert_eq!(
-        configure["params"][1]["version-rolling.min-bit-count"],
-        json!(16)
-    );
+    assert_eq!(configure["params"][1]["version-rolling.min-bit-count"], json!(16));
     talk.hear(&good_answer(configure, 4));
-    assert_eq!(
-        talk.said()[0]["params"],
-        json!([BOSMINER.user_agent, null, SERVER, null])
-    );
+    assert_eq!(talk.said()[0]["params"], json!([BOSMINER.user_agent, null, SERVER, null]));
 }
 
 #[test]
@@ -195,13 +153,8 @@ fn a_session_id_is_offered_again_and_given_up_when_refused() {
     let configure = &talk.said()[0];
     talk.hear(&good_answer(configure, 4));
     let subscribe = &talk.said()[0];
-    assert_eq!(
-        subscribe["params"],
-        json!([CGMINER.user_agent, "session-7"])
-    );
-    talk.hear(
-        &json!({"id": subscribe["id"], "result": null, "error": [20, "unknown session", null]}),
-    );
+    assert_eq!(subscribe["params"], json!([CGMINER.user_agent, "session-7"]));
+    talk.hear(&json!({"id": subscribe["id"], "result": null, "error": [20, "unknown session", null]}));
     assert_eq!(talk.said()[0]["params"], json!([]));
     assert_eq!(talk.kinds(), [""; 0]);
 }
@@ -221,9 +174,7 @@ fn a_line_in_place_of_an_answer_fails_the_pool() {
 
 /// Answers the named request with something else; whether that fails the pool, and what is recorded.
 fn refuse(profile: &'static Profile, method: &str, answer: &Value) -> (Vec<String>, bool) {
-    let mut talk = Talk::with(profile, |settings| {
-        settings.suggested_difficulty = Some(1.0)
-    });
+    let mut talk = Talk::with(profile, |settings| settings.suggested_difficulty = Some(1.0));
     loop {
         let said = talk.said();
         if said.is_empty() {
@@ -238,10 +189,7 @@ fn refuse(profile: &'static Profile, method: &str, answer: &Value) -> (Vec<Strin
             talk.hear(&reply);
         }
     }
-    (
-        talk.kinds().into_iter().map(str::to_owned).collect(),
-        talk.session.leave().is_some(),
-    )
+    (talk.kinds().into_iter().map(str::to_owned).collect(), talk.session.leave().is_some())
 }
 
 #[test]
@@ -252,112 +200,26 @@ fn answers_that_firmware_cannot_bear() {
     let subscribed = |extranonce1: &str, size: usize| json!({"result": [[], extranonce1, size]});
     let long = "00".repeat(17);
     for (profile, method, answer, kind, fails) in [
-        (
-            &WHATSMINER,
-            "mining.configure",
-            &spare,
-            "unrequested-configure-key",
-            true,
-        ),
+        (&WHATSMINER, "mining.configure", &spare, "unrequested-configure-key", true),
         (&CGMINER, "mining.configure", &spare, "", false),
-        (
-            &CGMINER,
-            "mining.configure",
-            &no_mask,
-            "no-version-mask",
-            true,
-        ),
-        (
-            &CGMINER,
-            "mining.configure",
-            &error,
-            "no-version-mask",
-            true,
-        ),
+        (&CGMINER, "mining.configure", &no_mask, "no-version-mask", true),
+        (&CGMINER, "mining.configure", &error, "no-version-mask", true),
         (&BITAXE, "mining.configure", &no_mask, "", false),
         (&BITAXE, "mining.configure", &error, "", false),
-        (
-            &BMMINER,
-            "mining.extranonce.subscribe",
-            &error,
-            "refused",
-            true,
-        ),
-        (
-            &NERDQAXE,
-            "mining.extranonce.subscribe",
-            &error,
-            "refused",
-            false,
-        ),
-        (
-            &BITAXE,
-            "mining.suggest_difficulty",
-            &error,
-            "refused",
-            false,
-        ),
-        (
-            &CGMINER,
-            "mining.authorize",
-            &json!({"result": false}),
-            "refused",
-            true,
-        ),
+        (&BMMINER, "mining.extranonce.subscribe", &error, "refused", true),
+        (&NERDQAXE, "mining.extranonce.subscribe", &error, "refused", false),
+        (&BITAXE, "mining.suggest_difficulty", &error, "refused", false),
+        (&CGMINER, "mining.authorize", &json!({"result": false}), "refused", true),
         (&CGMINER, "mining.subscribe", &error, "refused", true),
-        (
-            &CGMINER,
-            "mining.subscribe",
-            &json!({"result": true}),
-            "bad-answer",
-            true,
-        ),
-        (
-            &NERDMINER,
-            "mining.subscribe",
-            &subscribed("00", 3),
-            "extranonce2-size",
-            true,
-        ),
-        (
-            &AVALON,
-            "mining.subscribe",
-            &subscribed("00", 2),
-            "extranonce2-size",
-            true,
-        ),
-        (
-            &NICEHASH,
-            "mining.subscribe",
-            &subscribed("00", 3),
-            "extranonce2-size",
-            true,
-        ),
-        (
-            &WHATSMINER,
-            "mining.subscribe",
-            &subscribed("00", 9),
-            "extranonce2-size",
-            true,
-        ),
-        (
-            &CGMINER,
-            "mining.subscribe",
-            &subscribed(&long, 4),
-            "extranonce1-size",
-            true,
-        ),
+        (&CGMINER, "mining.subscribe", &json!({"result": true}), "bad-answer", true),
+        (&NERDMINER, "mining.subscribe", &subscribed("00", 3), "extranonce2-size", true),
+        (&AVALON, "mining.subscribe", &subscribed("00", 2), "extranonce2-size", true),
+        (&NICEHASH, "mining.subscribe", &subscribed("00", 3), "extranonce2-size", true),
+        (&WHATSMINER, "mining.subscribe", &subscribed("00", 9), "extranonce2-size", true),
+        (&CGMINER, "mining.subscribe", &subscribed(&long, 4), "extranonce1-size", true),
     ] {
-        let expected: Vec<String> = Some(kind.to_owned())
-            .filter(|kind| !kind.is_empty())
-            .into_iter()
-            .collect();
-        assert_eq!(
-            refuse(profile, method, answer),
-            (expected, fails),
-            "{} {method} {answer}",
-            profile.name
-        );
+        let expected: Vec<String> = Some(kind.to_owned()).filter(|kind| !kind.is_empty()).into_iter().collect();
+        assert_eq!(refuse(profile, method, answer), (expected, fails), "{} {method} {answer}", profile.name);
     }
 }
 
@@ -377,17 +239,9 @@ fn jobs_that_firmware_cannot_bear() {
         (&BITAXE, with(4, json!("no list")), "bad-field"),
         (&AVALON, with(4, branches.clone()), "too-many-branches"),
         (&BITAXE, with(4, branches.clone()), ""),
-        (
-            &BMMINER,
-            with(3, long_coinbase.clone()),
-            "coinbase-too-long",
-        ),
+        (&BMMINER, with(3, long_coinbase.clone()), "coinbase-too-long"),
         (&WHATSMINER, with(3, long_coinbase.clone()), ""),
-        (
-            &NERDMINER,
-            with(3, json!("00".repeat(2500))),
-            "notify-too-long",
-        ),
+        (&NERDMINER, with(3, json!("00".repeat(2500))), "notify-too-long"),
         (&BITAXE, notify("1", 2, false), "repeated-job-id"),
         (&BITAXE, notify("1", 2, true), ""),
         (&NICEHASH, notify("1", 2, true), "repeated-job-id"),
@@ -411,22 +265,12 @@ fn things_nobody_asked_for() {
     talk.hear(&json!({"id": 99, "result": true, "error": null}));
     talk.tell("mining.set_difficulty", &json!([0]));
     talk.tell("mining.unheard_of", &json!([]));
-    assert_eq!(
-        talk.kinds(),
-        [
-            "bad-difficulty",
-            "unknown-reply",
-            "unrequested-extranonce",
-            "unrequested-version-mask"
-        ]
-    );
+    assert_eq!(talk.kinds(), ["bad-difficulty", "unknown-reply", "unrequested-extranonce", "unrequested-version-mask"]);
     let mut early = Talk::new(&CGMINER);
     early.shake_hands();
     early.tell("mining.notify", &notify("1", 0, true));
     assert_eq!(early.kinds(), ["no-difficulty"]);
-    early
-        .session
-        .line(early.now, b"HTTP/1.1 400", &mut early.stats);
+    early.session.line(early.now, b"HTTP/1.1 400", &mut early.stats);
     assert_eq!(early.session.leave(), Some(&Leave::Failed));
 }
 
@@ -442,12 +286,7 @@ fn real_difficulties_must_suit_the_firmware() {
         let mut talk = Talk::with(profile, |settings| settings.scaled_world = false);
         talk.shake_hands();
         talk.tell("mining.set_difficulty", &json!([difficulty]));
-        assert_eq!(
-            talk.kinds().join(" "),
-            kind,
-            "{} {difficulty}",
-            profile.name
-        );
+        assert_eq!(talk.kinds().join(" "), kind, "{} {difficulty}", profile.name);
     }
 }
 
@@ -467,12 +306,7 @@ fn a_new_difficulty_counts_when_the_firmware_says_so() {
     for (profile, at_once) in [(&CGMINER, false), (&BITAXE, false), (&NERDMINER, true)] {
         let mut talk = Talk::at_work(profile);
         talk.tell("mining.set_difficulty", &json!([1e12]));
-        assert_eq!(
-            talk.session.search(100).1.is_none(),
-            at_once,
-            "{}",
-            profile.name
-        );
+        assert_eq!(talk.session.search(100).1.is_none(), at_once, "{}", profile.name);
         talk.tell("mining.notify", &notify("2", 2, false));
         assert_eq!(talk.session.search(100).1, None, "{}", profile.name);
     }
@@ -481,15 +315,8 @@ fn a_new_difficulty_counts_when_the_firmware_says_so() {
 #[test]
 fn submits_have_the_firmware_s_form() {
     let job = 0x2000_0000_u32;
-    let sixth = |share: &Value| {
-        u32::from_str_radix(share["params"][5].as_str().expect("a sixth parameter"), 16)
-    };
-    for (profile, full) in [
-        (&CGMINER, false),
-        (&BITAXE, false),
-        (&MRR_S21, false),
-        (&BMMINER_LEGACY, true),
-    ] {
+    let sixth = |share: &Value| u32::from_str_radix(share["params"][5].as_str().expect("a sixth parameter"), 16);
+    for (profile, full) in [(&CGMINER, false), (&BITAXE, false), (&MRR_S21, false), (&BMMINER_LEGACY, true)] {
         let mut talk = Talk::at_work(profile);
         talk.share();
         let bits = sixth(&talk.share()).expect("hex");
@@ -499,21 +326,11 @@ fn submits_have_the_firmware_s_form() {
     }
     let mut cpuminer = Talk::at_work(&CPUMINER);
     let share = cpuminer.share();
-    assert_eq!(
-        (&share["id"], share["params"].as_array().map(Vec::len)),
-        (&json!(4), Some(5))
-    );
+    assert_eq!((&share["id"], share["params"].as_array().map(Vec::len)), (&json!(4), Some(5)));
     assert_eq!(cpuminer.share()["id"], json!(4));
     let mut nerd = Talk::at_work(&NERDMINER);
-    let nonces: Vec<_> = (0..200)
-        .map(|_| nerd.share()["params"][4].as_str().map(str::len))
-        .collect();
-    assert!(
-        nonces
-            .iter()
-            .all(|len| len.is_some_and(|len| (1..=8).contains(&len))),
-        "{nonces:?}"
-    );
+    let nonces: Vec<_> = (0..200).map(|_| nerd.share()["params"][4].as_str().map(str::len)).collect();
+    assert!(nonces.iter().all(|len| len.is_some_and(|len| (1..=8).contains(&len))), "{nonces:?}");
     let mut agent = Talk::at_work(&BTCAGENT);
     let users: Vec<_> = (0..3).map(|_| agent.share()["params"][0].clone()).collect();
     assert_eq!(users, ["farm.1", "farm.1.2", "farm.1.3"]);
@@ -525,16 +342,9 @@ fn string_ids_must_come_back_verbatim() {
     talk.start_work();
     let share = talk.share();
     assert!(share["id"].is_string());
-    let number: u64 = share["id"]
-        .as_str()
-        .expect("a string")
-        .parse()
-        .expect("digits");
+    let number: u64 = share["id"].as_str().expect("a string").parse().expect("digits");
     talk.hear(&json!({"id": number, "result": true, "error": null}));
-    assert_eq!(
-        (talk.kinds(), talk.stats.unanswered()),
-        (vec!["unknown-reply"], 1)
-    );
+    assert_eq!((talk.kinds(), talk.stats.unanswered()), (vec!["unknown-reply"], 1));
     talk.hear(&json!({"id": share["id"], "result": true, "error": null}));
     assert_eq!(talk.stats.accepted, 1);
 }
@@ -555,29 +365,9 @@ fn verdicts_are_counted_in_every_form_that_pools_use() {
         reply["id"] = talk.share()["id"].clone();
         talk.hear(&reply);
     }
-    let rejects: Vec<_> = talk
-        .stats
-        .rejected
-        .keys()
-        .map(|(code, text)| format!("{code} {text}"))
-        .collect();
-    assert_eq!(
-        rejects,
-        [
-            "0 Above target",
-            "0 Duplicate",
-            "21 Stale",
-            "23 Low difficulty"
-        ]
-    );
-    assert_eq!(
-        (
-            talk.stats.accepted,
-            talk.stats.stale,
-            talk.stats.unanswered()
-        ),
-        (2, 1, 0)
-    );
+    let rejects: Vec<_> = talk.stats.rejected.keys().map(|(code, text)| format!("{code} {text}")).collect();
+    assert_eq!(rejects, ["0 Above target", "0 Duplicate", "21 Stale", "23 Low difficulty"]);
+    assert_eq!((talk.stats.accepted, talk.stats.stale, talk.stats.unanswered()), (2, 1, 0));
     assert_eq!(talk.stats.accepted_hashes.len(), 1, "the record is bounded");
 }
 
@@ -598,28 +388,14 @@ fn unanswered_shares_are_sent_again_or_lost() {
         }
         cgminer.hear(&good_answer(&last, 4));
     }
-    assert_eq!(
-        last["params"], share["params"],
-        "after the handshake, the same share"
-    );
-    assert_eq!(
-        (
-            cgminer.stats.sent,
-            cgminer.stats.resubmitted,
-            cgminer.stats.lost
-        ),
-        (1, 1, 0)
-    );
+    assert_eq!(last["params"], share["params"], "after the handshake, the same share");
+    assert_eq!((cgminer.stats.sent, cgminer.stats.resubmitted, cgminer.stats.lost), (1, 1, 0));
 
     cgminer.session.disconnected(&mut cgminer.stats);
     cgminer.now += Duration::from_secs(121);
     cgminer.connect();
     cgminer.shake_hands();
-    assert_eq!(
-        (cgminer.stats.lost, cgminer.stats.unanswered()),
-        (1, 0),
-        "too old"
-    );
+    assert_eq!((cgminer.stats.lost, cgminer.stats.unanswered()), (1, 0), "too old");
 
     let mut bitaxe = Talk::at_work(&BITAXE);
     bitaxe.share();
@@ -664,23 +440,14 @@ fn servers_are_followed_as_the_firmware_dares() {
     };
     let to = |host: &str, wait| {
         let to = Some((host.to_owned(), 1)).filter(|(host, _)| !host.is_empty());
-        Some(Leave::Asked {
-            to,
-            wait: Duration::from_secs(wait),
-        })
+        Some(Leave::Asked { to, wait: Duration::from_secs(wait) })
     };
-    assert_eq!(
-        asked(&CGMINER, json!(["127.0.0.1", 1, 3])),
-        to("127.0.0.1", 3)
-    );
+    assert_eq!(asked(&CGMINER, json!(["127.0.0.1", 1, 3])), to("127.0.0.1", 3));
     assert_eq!(asked(&CGMINER, json!(["", 1, 100])), to("", 60));
     assert_eq!(asked(&CGMINER, json!(["evil.example", 1])), None);
     assert_eq!(asked(&BITAXE, json!(["127.0.0.1", 1])), to("", 0));
     assert_eq!(asked(&CPUMINER, json!([])), None);
-    assert_eq!(
-        asked(&CPUMINER, json!(["pool.example", "1"])),
-        to("pool.example", 0)
-    );
+    assert_eq!(asked(&CPUMINER, json!(["pool.example", "1"])), to("pool.example", 0));
 }
 
 #[test]
@@ -689,14 +456,8 @@ fn questions_are_answered() {
     talk.hear(&json!({"id": "a", "method": "mining.ping", "params": []}));
     talk.hear(&json!({"id": 8, "method": "client.get_version", "params": []}));
     let said = talk.said();
-    assert_eq!(
-        (&said[0]["id"], &said[0]["result"]),
-        (&json!("a"), &json!("pong"))
-    );
-    assert_eq!(
-        (&said[1]["id"], &said[1]["result"]),
-        (&json!(8), &json!(CGMINER.user_agent))
-    );
+    assert_eq!((&said[0]["id"], &said[0]["result"]), (&json!("a"), &json!("pong")));
+    assert_eq!((&said[1]["id"], &said[1]["result"]), (&json!(8), &json!(CGMINER.user_agent)));
     let mut esp = Talk::at_work(&BITAXE);
     esp.hear(&json!({"id": 5, "method": "mining.ping", "params": []}));
     assert_eq!(esp.said()[0]["method"], "pong");

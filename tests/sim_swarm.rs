@@ -72,22 +72,12 @@ impl Server {
                     // A session resumed, as far as the miner can tell.
                     Manner::HangsUp => 7,
                 };
-                let client = Client {
-                    extranonce1,
-                    manner,
-                    book: Arc::clone(&shared),
-                    jobs: jobs.clone(),
-                    multi: false,
-                };
+                let client =
+                    Client { extranonce1, manner, book: Arc::clone(&shared), jobs: jobs.clone(), multi: false };
                 tokio::spawn(client.serve(stream));
             }
         });
-        Self {
-            address,
-            book,
-            job,
-            task,
-        }
+        Self { address, book, job, task }
     }
 
     fn book<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
@@ -158,16 +148,8 @@ impl Client {
 
     async fn work(&mut self, write: &mut OwnedWriteHalf) {
         let job = *self.jobs.borrow_and_update();
-        say(
-            write,
-            &json!({"id": null, "method": "mining.set_difficulty", "params": [DIFFICULTY]}),
-        )
-        .await;
-        say(
-            write,
-            &json!({"id": null, "method": "mining.notify", "params": notify(job)}),
-        )
-        .await;
+        say(write, &json!({"id": null, "method": "mining.set_difficulty", "params": [DIFFICULTY]})).await;
+        say(write, &json!({"id": null, "method": "mining.notify", "params": notify(job)})).await;
     }
 
     fn answer(&mut self, method: &str, params: &Value) -> Value {
@@ -175,11 +157,7 @@ impl Client {
             "mining.configure" => {
                 json!({"version-rolling": true, "version-rolling.mask": format!("{MASK:08x}")})
             }
-            "mining.subscribe" => json!([
-                [["mining.notify", "s"]],
-                format!("{:08x}", self.extranonce1),
-                4
-            ]),
+            "mining.subscribe" => json!([[["mining.notify", "s"]], format!("{:08x}", self.extranonce1), 4]),
             "mining.multi_version" => {
                 self.multi = true;
                 json!(true)
@@ -232,15 +210,9 @@ impl Client {
         ];
         let hash = sha256d(&header.concat());
         // The hash as a fraction of 2^256; a double is exact enough unless a hash lies within 2^-52 of the target.
-        let fraction = hash
-            .iter()
-            .fold(0.0, |value, byte| (value + f64::from(*byte)) / 256.0);
+        let fraction = hash.iter().fold(0.0, |value, byte| (value + f64::from(*byte)) / 256.0);
         let target = 65535.0 * 2_f64.powi(208 - 256) / DIFFICULTY;
-        if fraction <= target {
-            Ok(hash)
-        } else {
-            Err("low difficulty")
-        }
+        if fraction <= target { Ok(hash) } else { Err("low difficulty") }
     }
 }
 
@@ -271,26 +243,12 @@ async fn every_firmware_mines_validly_at_a_hashrate() {
     };
     // One of each firmware is only sure to be there in a whole round of the mix; one weight each makes it short.
     let mix: Vec<_> = MIX.iter().map(|(profile, _)| (*profile, 1)).collect();
-    let settings = SwarmSettings {
-        machine,
-        miners: mix.len(),
-        mix,
-        connects_per_second: 0.0,
-    };
+    let settings = SwarmSettings { machine, miners: mix.len(), mix, connects_per_second: 0.0 };
     let swarm = Swarm::start(&settings);
     until("everybody mines", || swarm.mining() == MIX.len()).await;
-    until("everybody found shares", || {
-        swarm
-            .miners()
-            .iter()
-            .all(|m| m.with_stats(|s| s.accepted) >= 3)
-    })
-    .await;
+    until("everybody found shares", || swarm.miners().iter().all(|m| m.with_stats(|s| s.accepted) >= 3)).await;
     server.job.send_replace(2);
-    until("everybody got the next job", || {
-        swarm.miners().iter().all(|m| m.with_stats(|s| s.jobs) >= 2)
-    })
-    .await;
+    until("everybody got the next job", || swarm.miners().iter().all(|m| m.with_stats(|s| s.jobs) >= 2)).await;
 
     swarm.settle(PATIENCE).await;
     let mut recorded = HashSet::new();
@@ -298,13 +256,7 @@ async fn every_firmware_mines_validly_at_a_hashrate() {
         miner.with_stats(|stats| recorded.extend(stats.accepted_hashes.iter().copied()));
     }
     let spreads = swarm.board().spreads();
-    assert_eq!(
-        spreads
-            .iter()
-            .map(|spread| spread.miners)
-            .collect::<Vec<_>>(),
-        [MIX.len() as u64]
-    );
+    assert_eq!(spreads.iter().map(|spread| spread.miners).collect::<Vec<_>>(), [MIX.len() as u64]);
     let totals = swarm.stop(PATIENCE).await;
     server.book(|book| {
         assert_eq!(book.faults, [""; 0]);
@@ -312,10 +264,7 @@ async fn every_firmware_mines_validly_at_a_hashrate() {
         assert_eq!(totals.accepted, book.hashes.len() as u64);
     });
     assert!(totals.violations.is_empty(), "{:?}", totals.violations);
-    assert_eq!(
-        (totals.unanswered(), totals.lost, totals.connects),
-        (0, 0, MIX.len() as u64)
-    );
+    assert_eq!((totals.unanswered(), totals.lost, totals.connects), (0, 0, MIX.len() as u64));
     let credited = totals.accepted as f64 * DIFFICULTY;
     assert!((totals.accepted_difficulty / credited - 1.0).abs() < 1e-9);
 }
@@ -323,57 +272,27 @@ async fn every_firmware_mines_validly_at_a_hashrate() {
 #[tokio::test]
 async fn a_sleeping_machine_keeps_its_connection_and_sends_nothing() {
     let server = Server::start(Manner::Judges).await;
-    let settings = MinerSettings::new(
-        server.address,
-        "farm",
-        &BITAXE,
-        Pace::SharesPerSecond(500.0),
-    );
-    let miner = MinerHandle::start(MinerSettings {
-        asleep: true,
-        ..settings
-    });
+    let settings = MinerSettings::new(server.address, "farm", &BITAXE, Pace::SharesPerSecond(500.0));
+    let miner = MinerHandle::start(MinerSettings { asleep: true, ..settings });
     until("it has a job", || miner.is_mining()).await;
     server.job.send_replace(2);
-    until("it has another", || {
-        miner.with_stats(|stats| stats.jobs) == 2
-    })
-    .await;
+    until("it has another", || miner.with_stats(|stats| stats.jobs) == 2).await;
     assert_eq!(miner.stats().sent, 0);
     miner.wake();
     until("it works", || miner.with_stats(|stats| stats.accepted) > 0).await;
     let stats = miner.stop(PATIENCE).await;
-    assert_eq!(
-        (stats.connects, stats.unanswered(), stats.violation_count()),
-        (1, 0, 0)
-    );
+    assert_eq!((stats.connects, stats.unanswered(), stats.violation_count()), (1, 0, 0));
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_up_is_tried_again_and_no_share_is_forgotten() {
     let server = Server::start(Manner::HangsUp).await;
     for (profile, resubmits) in [(&CGMINER, true), (&CPUMINER, false)] {
-        let settings = MinerSettings::new(
-            server.address,
-            "farm",
-            profile,
-            Pace::SharesPerSecond(200.0),
-        );
-        let miner = MinerHandle::start(MinerSettings {
-            backoff: Duration::from_millis(10),
-            ..settings
-        });
-        until("it came back twice", || {
-            miner.with_stats(|stats| stats.disconnects) >= 3
-        })
-        .await;
+        let settings = MinerSettings::new(server.address, "farm", profile, Pace::SharesPerSecond(200.0));
+        let miner = MinerHandle::start(MinerSettings { backoff: Duration::from_millis(10), ..settings });
+        until("it came back twice", || miner.with_stats(|stats| stats.disconnects) >= 3).await;
         let stats = miner.stop(Duration::ZERO).await;
-        assert_eq!(
-            stats.resubmitted > 0,
-            resubmits,
-            "{}: {stats:?}",
-            profile.name
-        );
+        assert_eq!(stats.resubmitted > 0, resubmits, "{}: {stats:?}", profile.name);
         assert_eq!(stats.lost == 0, resubmits, "{}: {stats:?}", profile.name);
         assert_eq!((stats.accepted, stats.rejected_total()), (0, 0));
         assert_eq!(stats.sent, stats.lost + stats.unanswered());
@@ -411,24 +330,12 @@ async fn the_load_tool_counts_what_the_server_counts() {
     let report = report.expect("a report");
     server.book(|book| {
         assert_eq!(book.faults, [""; 0]);
-        assert_eq!(
-            (report.totals.sent, report.totals.accepted),
-            (book.submits, book.hashes.len() as u64)
-        );
+        assert_eq!((report.totals.sent, report.totals.accepted), (book.submits, book.hashes.len() as u64));
     });
-    assert_eq!(
-        (report.connected, report.connected_at_end, report.unanswered),
-        (100, 100, 0)
-    );
-    assert_eq!(
-        (report.handshake.count, report.reply.count),
-        (100, report.totals.sent)
-    );
+    assert_eq!((report.connected, report.connected_at_end, report.unanswered), (100, 100, 0));
+    assert_eq!((report.handshake.count, report.reply.count), (100, report.totals.sent));
     assert!(report.totals.sent > 300, "{report}");
-    assert_eq!(
-        (report.fan_out.spread.count, report.fan_out.fewest_miners),
-        (1, 100)
-    );
+    assert_eq!((report.fan_out.spread.count, report.fan_out.fewest_miners), (1, 100));
     assert_eq!(report.hash_bound, 0.0);
     assert!(report.totals.violations.is_empty(), "{report}");
     let json = serde_json::to_value(&report).expect("a report is JSON");
@@ -439,13 +346,7 @@ async fn the_load_tool_counts_what_the_server_counts() {
 async fn a_server_that_gives_no_job_is_an_error_that_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let settings = LoadSettings {
-        patience: Duration::from_millis(100),
-        ..load(address, 2, 1.0)
-    };
+    let settings = LoadSettings { patience: Duration::from_millis(100), ..load(address, 2, 1.0) };
     let error = run(settings).await.expect_err("nobody answers");
-    assert!(
-        matches!(error, LoadError::NoJob { connected: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LoadError::NoJob { connected: 2, .. }), "{error}");
 }

@@ -76,14 +76,9 @@ fn real_shares_hash_to_their_known_headers() {
         let [extranonce2, ntime, nonce, version] = real.submit;
         let word = |hex| u32::from_str_radix(hex, 16).expect("a word");
         let work = JobWork::new(Arc::new(template), extranonce1.into());
-        let prepared = work.prepare(
-            &hex::decode(extranonce2).expect("hex"),
-            word(version),
-            word(ntime),
-        );
+        let prepared = work.prepare(&hex::decode(extranonce2).expect("hex"), word(version), word(ntime));
         let mut hash = prepared.hash(word(nonce));
-        let target =
-            |factor: f64| Target::from_difficulty(real.difficulty * factor).expect("a difficulty");
+        let target = |factor: f64| Target::from_difficulty(real.difficulty * factor).expect("a difficulty");
         assert!(target(0.999_999).is_met_by(&hash) && !target(1.000_001).is_met_by(&hash));
         hash.reverse();
         assert_eq!(hex::encode(hash), real.hash);
@@ -104,10 +99,7 @@ fn targets_are_exact() {
     assert!(below(three, &format!("000000005555{}", "00".repeat(26))));
     assert!(!below(three, &format!("000000005555{}01", "00".repeat(25))));
     assert_eq!(Target::from_difficulty(1e-10), Some(Target::MAX));
-    assert_eq!(
-        Target::from_difficulty(f64::MIN_POSITIVE / 4.0),
-        Some(Target::MAX)
-    );
+    assert_eq!(Target::from_difficulty(f64::MIN_POSITIVE / 4.0), Some(Target::MAX));
     for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(Target::from_difficulty(nonsense), None);
     }

@@ -6,7 +6,7 @@
 //! passes no further line in, so that answers keep their order.
 //!
 //! ```text
-//!            subscribe ─► (layout known?) ─► Effect::WantLease ─► handle_lease ─► reply
+//!            subscribe ─► (offer known?) ─► Effect::WantLease ─► handle_lease ─► reply
 //!            authorize ─► true
 //!  both, or 2 s after subscribe ─► Effect::WantRoute ─► handle_attached ─► set_difficulty, notify
 //!            submit ─► share check ─► reply, Effect::Judged, Effect::Submit
@@ -33,7 +33,7 @@ use crate::{
         PasswordOptions, Quirks,
         vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
     },
-    router::{ExtranonceLease, LaneId, Layout, LeaseTerms, SessionId},
+    router::{ExtranonceLease, LaneId, Layout, LeaseTerms, Offer, SessionId},
     stratum::{Configure, Extension, Frame, RawId, Request, Response, Submit},
     work::{
         Difficulty, Extranonce, Hashrate, JobId, JobWindow, Judge, Judged, LiveJob, PoolShare, Reject, Submission,
@@ -81,8 +81,8 @@ pub struct Io {
 /// What a session wants done.
 #[derive(Debug)]
 pub enum Effect {
-    /// It needs the listener's layout; answer with [`Session::handle_layout`].
-    WantLayout,
+    /// It needs to know what the listener offers; answer with [`Session::handle_offer`].
+    WantOffer,
     /// It needs an extranonce; answer with [`Session::handle_lease`].
     WantLease {
         /// The session that the miner wants to resume.
@@ -225,8 +225,8 @@ struct Latest {
 #[derive(Debug)]
 enum Held {
     Nothing,
-    /// The line is handled again when the layout is known.
-    ForLayout(Box<[u8]>),
+    /// The line is handled again when the offer is known.
+    ForOffer(Box<[u8]>),
     /// A subscribe, its id verbatim.
     ForLease(Box<str>),
 }
@@ -277,7 +277,7 @@ struct Awaited {
 #[derive(Debug)]
 pub struct Session {
     settings: Arc<ListenerSettings>,
-    layout: Option<Layout>,
+    offer: Option<Offer>,
     lease: Option<ExtranonceLease<Parked>>,
     held: Held,
     quirks: &'static Quirks,
@@ -317,10 +317,10 @@ enum AskedRoute {
 
 impl Session {
     /// A connection that was just accepted.
-    pub fn new(settings: Arc<ListenerSettings>, layout: Option<Layout>, now: Instant) -> Self {
+    pub fn new(settings: Arc<ListenerSettings>, offer: Option<Offer>, now: Instant) -> Self {
         Self {
             settings,
-            layout,
+            offer,
             lease: None,
             held: Held::Nothing,
             quirks: Quirks::of(""),
@@ -445,10 +445,10 @@ impl Session {
     }
 
     fn request(&mut self, now: Instant, id: RawId<'_>, request: Request<'_>, line: &[u8], io: &mut Io) {
-        let needs_layout = matches!(request, Request::Configure(_) | Request::Subscribe { .. });
-        if needs_layout && self.layout.is_none() {
-            self.held = Held::ForLayout(line.into());
-            return io.effects.push(Effect::WantLayout);
+        let needs_offer = matches!(request, Request::Configure(_) | Request::Subscribe { .. });
+        if needs_offer && self.offer.is_none() {
+            self.held = Held::ForOffer(line.into());
+            return io.effects.push(Effect::WantOffer);
         }
         match request {
             Request::Configure(configure) => self.configure(id, &configure, io),
@@ -516,7 +516,7 @@ impl Session {
             return self.write_subscribed(id, io);
         }
         self.quirks = Quirks::of(user_agent);
-        let size = self.layout.expect("checked before").extranonce2_size;
+        let size = self.offer.expect("checked before").layout.extranonce2_size;
         if !self.quirks.extranonce2_sizes.contains(&size) {
             Response(&mut io.out).error(
                 id,
@@ -578,10 +578,10 @@ impl Session {
         }
     }
 
-    /// The layout of the listener is known, or is taken as it is.
-    pub fn handle_layout(&mut self, now: Instant, layout: Layout, io: &mut Io) {
-        self.layout.get_or_insert(layout);
-        if let Held::ForLayout(line) = &mut self.held {
+    /// What the listener offers is known.
+    pub fn handle_offer(&mut self, now: Instant, offer: Offer, io: &mut Io) {
+        self.offer.get_or_insert(offer);
+        if let Held::ForOffer(line) = &mut self.held {
             let line = std::mem::take(line);
             self.held = Held::Nothing;
             self.handle_line(now, &line, io);
@@ -599,7 +599,6 @@ impl Session {
         let id = RawId::from_text(&id);
         match lease {
             Ok((lease, resumed)) => {
-                self.layout = Some(lease.terms.layout);
                 self.lease = Some(lease);
                 if let Some(Parked { window, latest, vardiff }) = resumed {
                     self.window = window;
@@ -724,7 +723,9 @@ impl Session {
 
     /// The layout of the listener changed so that this miner's pool can't hold it: a new lease, or a reconnect.
     pub fn handle_relayout(&mut self, layout: Layout, io: &mut Io) {
-        self.layout = Some(layout);
+        if let Some(offer) = &mut self.offer {
+            offer.layout = layout;
+        }
         if self.takes_set_extranonce {
             io.effects.push(Effect::WantLease { resume: None });
         } else {
@@ -799,7 +800,7 @@ impl Session {
     }
 
     fn listener_mask(&self) -> u32 {
-        self.layout.map_or(0, |layout| layout.version_mask)
+        self.offer.map_or(0, |offer| offer.version_mask)
     }
 
     /// The bits this miner may roll.
@@ -906,7 +907,7 @@ impl Session {
 
     /// Whether the miner runs through its headers before it gets new work; only where pools leave two bytes or less.
     fn exhausts_extranonce2(&self, now: Instant) -> bool {
-        let size = self.layout.map_or(8, |layout| layout.extranonce2_size);
+        let size = self.lease().map_or(8, |lease| lease.layout.extranonce2_size);
         if size > 2 {
             return false;
         }
@@ -954,9 +955,9 @@ impl Session {
             }
         };
         if let Rolling::Granted { mask, told } = &mut self.rolling
-            && *told != *mask & work.version_mask
+            && *told != *mask & work.job.version_mask
         {
-            *told = *mask & work.version_mask;
+            *told = *mask & work.job.version_mask;
             Response(&mut io.out).set_version_mask(*told);
         }
         io.out.extend_from_slice(work.line(clean));

@@ -35,7 +35,7 @@ use crate::{
         outbox::Outbox,
     },
     metrics::WorkerBook,
-    router::{Berth, ConnectionId, LaneId, Layout, ToRouter, ToWorker},
+    router::{Berth, ConnectionId, LaneId, Layout, Offer, ToRouter, ToWorker},
     stratum::{Lines, RawId, Response},
     upstream::{Origin, Outgoing},
     work::{HASHES_PER_DIFFICULTY, Hashrate, UpstreamId, WorkSeries},
@@ -295,7 +295,7 @@ struct Floor {
     book: Arc<WorkerBook>,
     slots: Slab<Slot>,
     generation: u32,
-    layouts: Vec<Option<Layout>>,
+    offers: Vec<Option<Offer>>,
     upstreams: HashMap<UpstreamId, Upstream>,
     moves: Vec<Move>,
     relayouts: VecDeque<(usize, u64, Layout)>,
@@ -315,7 +315,7 @@ impl Floor {
     ) -> Self {
         Self {
             index,
-            layouts: vec![None; settings.len()],
+            offers: vec![None; settings.len()],
             settings,
             to_router,
             book,
@@ -345,7 +345,7 @@ impl Floor {
         let key = u64::from(self.generation) << 32 | index as u64;
         entry.insert(Slot {
             key,
-            session: Session::new(settings.clone(), self.layouts[settings.index], Instant::now()),
+            session: Session::new(settings.clone(), self.offers[settings.index], Instant::now()),
             stream: Rc::new(stream),
             peer,
             lines: Lines::new(settings.limits.line_bytes),
@@ -463,7 +463,7 @@ impl Floor {
                     let origin = Origin { worker: self.index, connection: self.slots[index].key, ticket };
                     self.submit(Outgoing { share, user, origin });
                 }
-                Effect::WantLayout => {
+                Effect::WantOffer => {
                     // The router says it to all as soon as it is known.
                 }
                 Effect::WantLease { resume } => {
@@ -576,7 +576,7 @@ impl Floor {
     fn handle(&mut self, message: ToWorker) {
         let now = Instant::now();
         match message {
-            ToWorker::Layout { listener, layout } => self.set_layout(now, listener, layout),
+            ToWorker::Offer { listener, offer } => self.set_offer(now, listener, offer),
             ToWorker::Leased { key, lease } => {
                 let Some(index) = self.find(key) else { return };
                 let session = &mut self.slots[index].session;
@@ -627,13 +627,13 @@ impl Floor {
         }
     }
 
-    fn set_layout(&mut self, now: Instant, listener: usize, layout: Layout) {
-        self.layouts[listener] = Some(layout);
+    fn set_offer(&mut self, now: Instant, listener: usize, offer: Offer) {
+        self.offers[listener] = Some(offer);
         let waiting = self.slots.iter().filter(|(_, slot)| slot.session.listener() == listener);
         for index in waiting.map(|(index, _)| index).collect::<Vec<_>>() {
             let slot = &mut self.slots[index];
             if slot.session.lease().is_none() {
-                slot.session.handle_layout(now, layout, &mut self.io);
+                slot.session.handle_offer(now, offer, &mut self.io);
                 self.resume_reading(index, now);
             }
         }
@@ -672,9 +672,8 @@ impl Floor {
     fn bind(&mut self, now: Instant, berth: Berth, upstream: Option<UpstreamId>, pace: Option<f64>) {
         self.moves.retain(|pending| pending.berth != berth);
         let members = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
-        let mut members: Vec<(Hashrate, usize, u64)> = members
-            .map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key))
-            .collect();
+        let mut members: Vec<(Hashrate, usize, u64)> =
+            members.map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key)).collect();
         let Some(upstream) = upstream else {
             for (_, index, _) in members {
                 self.slots[index].session.handle_unbound();

@@ -175,10 +175,7 @@ struct Window {
 
 impl Window {
     const fn after(grace_s: f32) -> Self {
-        Self {
-            shares: 0.0,
-            age_s: -grace_s,
-        }
+        Self { shares: 0.0, age_s: -grace_s }
     }
 }
 
@@ -212,12 +209,7 @@ pub struct Vardiff {
 
 impl Vardiff {
     /// A miner of which nothing is known but where to start; `start` is brought between floor and ceiling and rounded.
-    pub fn new(
-        settings: &Arc<VardiffSettings>,
-        step: Step,
-        start: Difficulty,
-        now: Instant,
-    ) -> Self {
+    pub fn new(settings: &Arc<VardiffSettings>, step: Step, start: Difficulty, now: Instant) -> Self {
         let mut this = Self {
             settings: Arc::clone(settings),
             seen: now,
@@ -239,12 +231,7 @@ impl Vardiff {
     }
 
     /// A miner that is known by name: starts where `remembered` belongs, and silence is taken for sleep from the start.
-    pub fn resume(
-        settings: &Arc<VardiffSettings>,
-        step: Step,
-        remembered: Hashrate,
-        now: Instant,
-    ) -> Self {
+    pub fn resume(settings: &Arc<VardiffSettings>, step: Step, remembered: Hashrate, now: Instant) -> Self {
         let mut this = Self::new(settings, step, settings.min, now);
         let per_s = remembered.hs() / HASHES_PER_DIFFICULTY;
         this.steady = per_s as f32;
@@ -260,8 +247,7 @@ impl Vardiff {
     /// The estimate: `None` before the first share and right after a silence; falls while shares stay away.
     pub fn hashrate(&self, now: Instant) -> Option<Hashrate> {
         let work_s = self.work_s + self.counted_s(now.saturating_duration_since(self.seen));
-        (self.work > 0.0 && work_s > 0.0)
-            .then(|| Hashrate::from_hs(self.work / work_s * HASHES_PER_DIFFICULTY))
+        (self.work > 0.0 && work_s > 0.0).then(|| Hashrate::from_hs(self.work / work_s * HASHES_PER_DIFFICULTY))
     }
 
     /// Takes a share that was credited with the difficulty it was judged by.
@@ -283,9 +269,7 @@ impl Vardiff {
         if self.shares >= PROVEN && self.work_s > 0.0 {
             self.steady = (self.work / self.work_s) as f32;
         }
-        self.judge_above()
-            .or_else(|| self.judge_below())
-            .or_else(|| self.trim())
+        self.judge_above().or_else(|| self.judge_below()).or_else(|| self.trim())
     }
 
     /// The timer's path: a silent miner is lowered too. Cheap and harmless at any time; due at [`Self::next_timeout`].
@@ -442,20 +426,13 @@ impl Vardiff {
     fn change_to(&mut self, difficulty: Difficulty) -> Retarget {
         let factor = difficulty.get() / self.difficulty.get();
         let urgent = self.shares < PROVEN || !(1.0 / URGENT..=URGENT).contains(&factor);
-        let urgency = if urgent {
-            Urgency::Now
-        } else {
-            Urgency::NextJob
-        };
+        let urgency = if urgent { Urgency::Now } else { Urgency::NextJob };
         self.difficulty = difficulty;
         self.begin_windows(match urgency {
             Urgency::Now => GRACE_NOW_S,
             Urgency::NextJob => GRACE_NEXT_JOB_S,
         });
-        Retarget {
-            difficulty,
-            urgency,
-        }
+        Retarget { difficulty, urgency }
     }
 
     fn begin_windows(&mut self, grace_s: f32) {
@@ -481,9 +458,5 @@ impl Vardiff {
 
 /// How surely `seen` shares are not what `allowed` would give: the Poisson log likelihood ratio, in nats.
 fn evidence(seen: f64, allowed: f64) -> f64 {
-    if seen > 0.0 {
-        seen * (seen / allowed).ln() - seen + allowed
-    } else {
-        allowed
-    }
+    if seen > 0.0 { seen * (seen / allowed).ln() - seen + allowed } else { allowed }
 }

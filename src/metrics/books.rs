@@ -6,6 +6,7 @@
 //! Limits: the number of books is fixed at start, and every label is one of a fixed set: nothing grows with what miners send.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -70,7 +71,12 @@ pub const LATENCY_BOUNDS_US: [u64; 17] = [
 #[derive(Debug, Default)]
 pub struct Latencies {
     /// One for each of [`LATENCY_BOUNDS_US`], not cumulative; the last is for what took longer.
-    buckets: [Counter; LATENCY_BOUNDS_US.len() + 1],
+    buckets: [Bucket; LATENCY_BOUNDS_US.len() + 1],
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    events: Counter,
     sum_us: Counter,
 }
 
@@ -79,15 +85,15 @@ impl Latencies {
     pub fn record(&self, latency: Duration, times: u64) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < us);
-        self.buckets[bucket].add(times);
-        self.sum_us.add(us.saturating_mul(times));
+        self.buckets[bucket].events.add(times);
+        self.buckets[bucket].sum_us.add(us.saturating_mul(times));
     }
 
     fn add_to(&self, sum: &mut LatencySum) {
         for (sum, bucket) in sum.buckets.iter_mut().zip(&self.buckets) {
-            *sum += bucket.get();
+            sum.events += bucket.events.get();
+            sum.sum_us += bucket.sum_us.get();
         }
-        sum.sum_us += self.sum_us.get();
     }
 }
 
@@ -95,25 +101,32 @@ impl Latencies {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatencySum {
     /// As in [`Latencies`].
-    pub buckets: [u64; LATENCY_BOUNDS_US.len() + 1],
-    /// Microseconds of all events together.
+    pub buckets: [LatencyBucket; LATENCY_BOUNDS_US.len() + 1],
+}
+
+/// The events of one bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LatencyBucket {
+    /// How many.
+    pub events: u64,
+    /// How long they took together, in microseconds.
     pub sum_us: u64,
 }
 
 impl LatencySum {
     /// Events.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
+        self.buckets.iter().map(|bucket| bucket.events).sum()
     }
 
     /// The upper bound of the bucket that holds this quantile (0 to 1); `None` without events.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         let rank = (self.count() as f64 * quantile).ceil().max(1.0) as u64;
         let mut seen = 0;
-        self.buckets.iter().enumerate().find_map(|(bucket, count)| {
-            seen += count;
-            let bound = LATENCY_BOUNDS_US.get(bucket).copied().unwrap_or(u64::MAX);
-            (seen >= rank && *count > 0).then(|| Duration::from_micros(bound))
+        self.buckets.iter().enumerate().find_map(|(at, bucket)| {
+            seen += bucket.events;
+            let bound = LATENCY_BOUNDS_US.get(at).copied().unwrap_or(u64::MAX);
+            (seen >= rank && bucket.events > 0).then(|| Duration::from_micros(bound))
         })
     }
 }
@@ -226,7 +239,7 @@ pub struct PoolBook {
     /// Their difficulties, as it had set them.
     pub accepted_difficulty: f64,
     /// Shares it rejected that we had found good, by [`PoolError::label`](crate::stratum::PoolError::label): disagreements.
-    pub rejected: std::collections::BTreeMap<&'static str, u64>,
+    pub rejected: BTreeMap<&'static str, u64>,
     /// Shares it never answered.
     pub unanswered: u64,
     /// Shares that were answered to miners and whose connection was not resumed.
@@ -267,6 +280,24 @@ pub struct RouterBook {
     pub leases_parked: usize,
     /// Subscribes refused because no extranonce was free.
     pub exhausted: u64,
+    /// Shares that we found good and a pool rejected, by worker and cause. At most [`MAX_DISAGREEING`] of them, then the worker is "other".
+    pub disagreements: BTreeMap<(Arc<str>, &'static str), u64>,
+}
+
+/// Pairs of worker and cause that are counted apart: enough to see a pattern, few enough for labels.
+pub const MAX_DISAGREEING: usize = 100;
+
+impl RouterBook {
+    /// Counts a disagreement.
+    pub fn disagree(&mut self, worker: &Arc<str>, cause: &'static str) {
+        let is_known = |worker: &Arc<str>| self.disagreements.contains_key(&(worker.clone(), cause));
+        let worker = if is_known(worker) || self.disagreements.len() < MAX_DISAGREEING {
+            worker.clone()
+        } else {
+            "other".into()
+        };
+        *self.disagreements.entry((worker, cause)).or_default() += 1;
+    }
 }
 
 /// All books of one proxy.

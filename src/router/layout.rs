@@ -27,23 +27,36 @@ const MAX_ID_LEN: usize = 3;
 /// Below this a pool leaves no room for any miner.
 pub const MIN_POOL_EXTRANONCE2: usize = 2;
 
-/// What the miners of one listener share: the sizes of their extranonces, and the version bits that they may roll.
+/// What a listener offers its miners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The sizes of their extranonces.
+    pub layout: Layout,
+    /// Version bits that they may roll; 0 for none.
+    pub version_mask: u32,
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, version mask {:08x}", self.layout, self.version_mask)
+    }
+}
+
+/// The sizes of the extranonces of miners that can share a pool connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Bytes of the lease id, which is the miner's extranonce1.
     pub id_len: u8,
     /// Bytes of the miner's extranonce2.
     pub extranonce2_size: u8,
-    /// Version bits granted; 0 for none.
-    pub version_mask: u32,
 }
 
 impl Layout {
-    /// The best possible for pools of these sizes (bytes of their extranonce2; the smallest counts) and masks.
+    /// The best possible for pools of which the smallest has so many bytes of extranonce2.
     ///
     /// `wanted`: bytes of extranonce2 that the miners should have. `None` if the smallest pool has under
     /// [`MIN_POOL_EXTRANONCE2`].
-    pub fn fitting(smallest_pool: usize, wanted: u8, version_mask: u32) -> Option<Self> {
+    pub fn fitting(smallest_pool: usize, wanted: u8) -> Option<Self> {
         if smallest_pool < MIN_POOL_EXTRANONCE2 {
             return None;
         }
@@ -57,10 +70,10 @@ impl Layout {
             // From three bytes on, one is kept for salt.
             spare => (spare - 1).min(MAX_ID_LEN),
         };
-        Some(Self { id_len: id_len as u8, extranonce2_size: miner as u8, version_mask })
+        Some(Self { id_len: id_len as u8, extranonce2_size: miner as u8 })
     }
 
-    /// Whether a pool can serve miners of this layout. A narrower mask does not matter: miners are told.
+    /// Whether a pool can serve miners of this layout.
     pub fn fits(&self, pool_extranonce2: usize) -> bool {
         self.space() <= pool_extranonce2
     }
@@ -93,8 +106,7 @@ impl Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id_len, extranonce2_size, version_mask } = self;
-        write!(f, "extranonce1 {id_len} bytes, extranonce2 {extranonce2_size} bytes, version mask {version_mask:08x}")
+        write!(f, "extranonce1 {} bytes, extranonce2 {} bytes", self.id_len, self.extranonce2_size)
     }
 }
 
@@ -107,19 +119,19 @@ mod tests {
         for (pool, salt, id, miner) in
             [(8, 1, 3, 4), (7, 1, 2, 4), (6, 0, 2, 4), (5, 0, 1, 4), (4, 0, 1, 3), (3, 0, 1, 2), (2, 0, 0, 2)]
         {
-            let layout = Layout::fitting(pool, 4, 0).unwrap();
+            let layout = Layout::fitting(pool, 4).unwrap();
             assert_eq!((layout.id_len, layout.extranonce2_size), (id, miner), "pool of {pool}");
             assert_eq!(pool - layout.space(), salt, "pool of {pool}");
         }
-        assert_eq!(Layout::fitting(1, 4, 0), None);
-        assert_eq!(Layout::fitting(16, 4, 0).unwrap().id_len, 3);
+        assert_eq!(Layout::fitting(1, 4), None);
+        assert_eq!(Layout::fitting(16, 4).unwrap().id_len, 3);
     }
 
     #[test]
     fn a_wish_never_takes_what_the_pool_has_not() {
         for pool in MIN_POOL_EXTRANONCE2..=16 {
             for wanted in 0..=16 {
-                let layout = Layout::fitting(pool, wanted, 0).unwrap();
+                let layout = Layout::fitting(pool, wanted).unwrap();
                 assert!(layout.fits(pool), "pool of {pool}, {wanted} wanted: {layout}");
                 assert!(layout.extranonce2_size >= 2);
             }

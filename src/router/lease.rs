@@ -68,7 +68,7 @@ pub struct LeaseTerms {
     pub id: Extranonce,
     /// What the miner shows to resume it.
     pub session: SessionId,
-    /// The sizes and the mask it was granted with.
+    /// The sizes it was granted with.
     pub layout: Layout,
 }
 
@@ -309,6 +309,16 @@ impl<P> LeaseBook<P> {
         target.ids.extend(lane.ids);
     }
 
+    /// What a session was granted, if its lease is not free yet.
+    pub fn terms(&self, session: SessionId) -> Option<&LeaseTerms> {
+        self.leases.get(&session).map(|entry| &entry.terms)
+    }
+
+    /// The layout of a lane.
+    pub fn layout_of(&self, lane: LaneId) -> Option<Layout> {
+        self.lanes.get(&lane).map(|lane| lane.layout)
+    }
+
     /// Live miners of a lane.
     pub fn live_in(&self, lane: LaneId) -> usize {
         self.lanes.get(&lane).map_or(0, |lane| lane.live)
@@ -335,7 +345,7 @@ mod tests {
     use super::*;
 
     fn layout(id_len: u8) -> Layout {
-        Layout { id_len, extranonce2_size: 4, version_mask: 0 }
+        Layout { id_len, extranonce2_size: 4 }
     }
 
     fn session(number: u32) -> SessionId {

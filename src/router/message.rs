@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     downstream::Parked,
-    router::{ExtranonceLease, LaneId, Layout, SessionId},
+    router::{ExtranonceLease, LaneId, Layout, Offer, SessionId},
     stratum::PoolError,
     upstream::Outgoing,
     work::{Difficulty, UpstreamId, WorkSeries},
@@ -78,12 +78,12 @@ pub enum ToRouter {
 /// From the router to a worker.
 #[derive(Debug)]
 pub enum ToWorker {
-    /// The layout of a listener is known, or has changed.
-    Layout {
+    /// What a listener offers is known, or has changed.
+    Offer {
         /// Position in the config.
         listener: usize,
         /// For miners that come from now on.
-        layout: Layout,
+        offer: Offer,
     },
     /// The answer to a subscribe.
     Leased {

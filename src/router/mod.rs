@@ -1,9 +1,29 @@
 //! Which miners mine for which pools.
+//!
+//! ```text
+//!  workers ──► lease? route? ──► router ◄── jobs, losses, settled shares ── pool connections
+//!     ▲                            │
+//!     └── work, moves, losses ─────┘            (shares go from a worker straight to its pool connection)
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `layout.rs` | how a pool's extranonce2 is divided |
+//! | `lease.rs` | who has which extranonce |
+//! | `message.rs` | what workers and the router say to each other |
+//! | `switchboard.rs` | which pool connections there are, and which miners are on which |
+//! | `task.rs` | the loop, and what is told to whom |
 
 mod layout;
 mod lease;
+mod message;
+mod switchboard;
+mod task;
 
-pub use layout::{Layout, MIN_POOL_EXTRANONCE2};
+pub use layout::{Layout, MIN_POOL_EXTRANONCE2, Offer};
 pub use lease::{
     Exhausted, ExtranonceLease, Grant, LaneId, LeaseBook, LeaseTerms, MAX_LANES, PARK, Released, SessionId,
 };
+pub use message::{Berth, ConnectionId, ROUTER_QUEUE, ToRouter, ToWorker, WORKER_QUEUE};
+pub use switchboard::{Bind, Switchboard};
+pub use task::{Router, Shutdown};

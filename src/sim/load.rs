@@ -144,14 +144,10 @@ pub enum LoadError {
     #[error("--connect: {0:?} has no address")]
     NoAddress(String),
     /// The address is somebody else's.
-    #[error(
-        "--connect: {0} is neither loopback nor private; pass --allow-public if that server is yours to load"
-    )]
+    #[error("--connect: {0} is neither loopback nor private; pass --allow-public if that server is yours to load")]
     Public(IpAddr),
     /// Too few file descriptors.
-    #[error(
-        "{miners} miners need {needed} open files and the limit is {limit}; raise it with: ulimit -n {needed}"
-    )]
+    #[error("{miners} miners need {needed} open files and the limit is {limit}; raise it with: ulimit -n {needed}")]
     Descriptors {
         /// Connections asked for.
         miners: usize,
@@ -161,9 +157,7 @@ pub enum LoadError {
         limit: usize,
     },
     /// Nobody got a job.
-    #[error(
-        "no miner got a job from {server} within {patience:?}: {connected} connected, violations: {violations}"
-    )]
+    #[error("no miner got a job from {server} within {patience:?}: {connected} connected, violations: {violations}")]
     NoJob {
         /// The server.
         server: SocketAddr,
@@ -190,33 +184,19 @@ impl TryFrom<LoadArgs> for LoadSettings {
     fn try_from(args: LoadArgs) -> Result<Self, LoadError> {
         let positive = |option, value: f64| match value {
             value if value.is_finite() && value > 0.0 => Ok(value),
-            value => Err(LoadError::Number {
-                option,
-                value,
-                expected: "a positive number",
-            }),
+            value => Err(LoadError::Number { option, value, expected: "a positive number" }),
         };
         if !(1..=MAX_MINERS).contains(&args.miners) {
             let value = args.miners as f64;
-            return Err(LoadError::Number {
-                option: "miners",
-                value,
-                expected: "from 1 to 25000",
-            });
+            return Err(LoadError::Number { option: "miners", value, expected: "from 1 to 25000" });
         }
-        let difficulty = args
-            .difficulty
-            .map(|difficulty| positive("difficulty", difficulty))
-            .transpose()?;
+        let difficulty = args.difficulty.map(|difficulty| positive("difficulty", difficulty)).transpose()?;
         let mix = match (args.profile.as_str(), Profile::named(&args.profile)) {
             ("mix", _) => MIX.to_vec(),
             (_, Some(profile)) => vec![(profile, 1)],
             (_, None) => {
                 let known = Profile::names().collect::<Vec<_>>().join(", ");
-                return Err(LoadError::Profile {
-                    name: args.profile,
-                    known,
-                });
+                return Err(LoadError::Profile { name: args.profile, known });
             }
         };
         Ok(Self {
@@ -277,19 +257,9 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
     let ready = connect(&swarm, &settings, &mut progress).await;
     if ready == 0 {
         let totals = swarm.totals();
-        let violations = totals
-            .violations
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ");
+        let violations = totals.violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let (patience, connected) = (settings.patience, totals.connects);
-        return Err(LoadError::NoJob {
-            server,
-            patience,
-            connected,
-            violations,
-        });
+        return Err(LoadError::NoJob { server, patience, connected, violations });
     }
     swarm.wake();
     let started = Instant::now();
@@ -301,10 +271,7 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
     let connected_at_end = swarm.mining();
     swarm.settle(SETTLE).await;
     progress.finish();
-    let (handshake, reply) = (
-        swarm.board().handshake_times(),
-        swarm.board().reply_latency(),
-    );
+    let (handshake, reply) = (swarm.board().handshake_times(), swarm.board().reply_latency());
     let own_lateness = swarm.lateness();
     let fan_out = FanOut::of(&swarm.board().spreads());
     let totals = swarm.stop(Duration::ZERO).await;
@@ -343,32 +310,17 @@ impl LoadSettings {
             ..MinerSettings::new(server, self.user.as_str(), profile, pace)
         };
         let connects_per_second = self.connects_per_second;
-        SwarmSettings {
-            machine,
-            miners: self.miners,
-            mix: self.mix.clone(),
-            connects_per_second,
-        }
+        SwarmSettings { machine, miners: self.miners, mix: self.mix.clone(), connects_per_second }
     }
 }
 
 async fn resolve(settings: &LoadSettings) -> Result<SocketAddr, LoadError> {
     let server = &settings.connect;
-    let mut addresses =
-        tokio::net::lookup_host(server)
-            .await
-            .map_err(|source| LoadError::Resolve {
-                server: server.clone(),
-                source,
-            })?;
-    let address = addresses
-        .next()
-        .ok_or_else(|| LoadError::NoAddress(server.clone()))?;
-    if settings.allow_public || is_near(address.ip()) {
-        Ok(address)
-    } else {
-        Err(LoadError::Public(address.ip()))
-    }
+    let mut addresses = tokio::net::lookup_host(server)
+        .await
+        .map_err(|source| LoadError::Resolve { server: server.clone(), source })?;
+    let address = addresses.next().ok_or_else(|| LoadError::NoAddress(server.clone()))?;
+    if settings.allow_public || is_near(address.ip()) { Ok(address) } else { Err(LoadError::Public(address.ip())) }
 }
 
 /// Loopback, private, or of the local link.
@@ -383,11 +335,7 @@ fn is_near(address: IpAddr) -> bool {
 fn check_descriptors(miners: usize) -> Result<(), LoadError> {
     let needed = miners + SPARE_DESCRIPTORS;
     match descriptor_limit() {
-        Some(limit) if limit < needed => Err(LoadError::Descriptors {
-            miners,
-            needed,
-            limit,
-        }),
+        Some(limit) if limit < needed => Err(LoadError::Descriptors { miners, needed, limit }),
         _ => Ok(()),
     }
 }
@@ -395,9 +343,7 @@ fn check_descriptors(miners: usize) -> Result<(), LoadError> {
 /// The soft limit on open files; known on Linux only.
 fn descriptor_limit() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -428,10 +374,7 @@ mod tests {
 
     fn settings(extra: &[&str]) -> Result<LoadSettings, LoadError> {
         let args = ["sim", "--connect", "127.0.0.1:1"].iter().chain(extra);
-        Cli::try_parse_from(args)
-            .expect("the arguments parse")
-            .load
-            .try_into()
+        Cli::try_parse_from(args).expect("the arguments parse").load.try_into()
     }
 
     #[test]
@@ -439,10 +382,7 @@ mod tests {
         let password = |extra: &[&str]| settings(extra).expect("good settings").password;
         assert_eq!(password(&[]), "x");
         assert_eq!(password(&["--difficulty", "1e-9"]), "d=0.000000001");
-        assert_eq!(
-            password(&["--difficulty", "8", "--password", "c=BTC"]),
-            "c=BTC,d=8"
-        );
+        assert_eq!(password(&["--difficulty", "8", "--password", "c=BTC"]), "c=BTC,d=8");
     }
 
     #[test]
@@ -464,23 +404,11 @@ mod tests {
     async fn strangers_are_not_loaded() {
         let mut settings = settings(&[]).expect("good settings");
         settings.connect = "192.0.2.1:3333".into();
-        assert!(matches!(
-            resolve(&settings).await,
-            Err(LoadError::Public(_))
-        ));
+        assert!(matches!(resolve(&settings).await, Err(LoadError::Public(_))));
         settings.allow_public = true;
         assert!(resolve(&settings).await.is_ok());
-        for (address, near) in [
-            ("10.1.2.3", true),
-            ("::1", true),
-            ("fd00::1", true),
-            ("::ffff:8.8.8.8", false),
-        ] {
-            assert_eq!(
-                is_near(address.parse().expect("an address")),
-                near,
-                "{address}"
-            );
+        for (address, near) in [("10.1.2.3", true), ("::1", true), ("fd00::1", true), ("::ffff:8.8.8.8", false)] {
+            assert_eq!(is_near(address.parse().expect("an address")), near, "{address}");
         }
     }
 }

@@ -205,6 +205,13 @@ impl Job {
         })
     }
 
+    /// Whether it is the same work as another job: same headers for the same extranonce2.
+    pub fn is_same_work(&self, other: &Self) -> bool {
+        let same_notify = Notify { job_id: "".into(), clean: false, ..self.notify.clone() }
+            == Notify { job_id: "".into(), clean: false, ..other.notify.clone() };
+        self.upstream == other.upstream && self.extranonce1 == other.extranonce1 && same_notify
+    }
+
     /// The hardest difficulty a miner may be given: the pool's, and never above the network's (on signet and regtest that is below 1).
     pub fn difficulty_ceiling(&self) -> Difficulty {
         self.pool_difficulty.min(self.network_target.difficulty())
@@ -219,8 +226,6 @@ pub struct Work {
     pub job: Arc<Job>,
     /// The version miners get: the pool's, with the bits that miners may roll cleared.
     pub version: u32,
-    /// The bits that miners may roll.
-    pub version_mask: u32,
     /// The ntime miners get, never below the pool's.
     pub ntime: u32,
     /// Bytes of the miner's extranonce2.
@@ -283,21 +288,21 @@ pub struct WorkSeries {
     ids: Arc<JobIds>,
     salt_len: usize,
     extranonce2_size: u8,
-    version_mask: u32,
+    first_number: u32,
     first: Arc<Work>,
     /// Works 1 and up. Locked when a miner is re-sent work, never for a share and never when a job comes in.
     later: Mutex<Vec<Arc<Work>>>,
 }
 
 impl WorkSeries {
-    /// * `salt_len`: bytes that the pool's extranonce2 has beyond lease id and the miner's part.
-    /// * `listener_mask`: the version bits that the miners of this layout were granted.
+    /// Makes the first work.
     ///
-    /// `number` and `listener_mask` and lengths in bytes; the first work is made at once.
-    pub fn new(job: Arc<Job>, ids: Arc<JobIds>, salt_len: usize, extranonce2_size: u8, listener_mask: u32) -> Self {
-        let version_mask = listener_mask & job.version_mask;
-        let first = Arc::new(make(&job, &ids, salt_len, extranonce2_size, version_mask, 0, job.notify.ntime));
-        Self { job, ids, salt_len, extranonce2_size, version_mask, first, later: Mutex::default() }
+    /// * `salt_len`: bytes that the pool's extranonce2 has beyond lease id and the miner's part of `extranonce2_size` bytes.
+    /// * `first_number`: 0, or [`used`](Self::used) of the series of the same job that came before: pools send a job again, and
+    ///   what was hashed for it must not be hashed once more.
+    pub fn new(job: Arc<Job>, ids: Arc<JobIds>, salt_len: usize, extranonce2_size: u8, first_number: u32) -> Self {
+        let first = make(&job, &ids, salt_len, extranonce2_size, first_number, None);
+        Self { job, ids, salt_len, extranonce2_size, first_number, first: Arc::new(first), later: Mutex::default() }
     }
 
     /// The pool's job.
@@ -323,48 +328,35 @@ impl WorkSeries {
         }
         let mut later = self.later.lock().expect("nothing panics while it makes work");
         while (later.len() as u32) < number {
-            let next = later.len() as u32 + 1;
-            let previous_ntime = later.last().unwrap_or(&self.first).ntime;
-            // Where there is no salt, the ntime alone makes the headers new: it must advance.
-            let least = if self.salts_last(next) { previous_ntime } else { previous_ntime + 1 };
-            let ntime = self.job.notify.ntime.saturating_add(elapsed_s).max(least);
-            later.push(Arc::new(make(
-                &self.job,
-                &self.ids,
-                self.salt_len,
-                self.extranonce2_size,
-                self.version_mask,
-                next,
-                ntime,
-            )));
+            let next = self.first_number + later.len() as u32 + 1;
+            let before = later.last().unwrap_or(&self.first).ntime;
+            let ntime = self.job.notify.ntime.saturating_add(elapsed_s).max(before);
+            later.push(Arc::new(make(&self.job, &self.ids, self.salt_len, self.extranonce2_size, next, Some(ntime))));
         }
         let newest = later.len();
         Some((newest as u32, later[newest - 1].clone()))
     }
 
-    fn salts_last(&self, number: u32) -> bool {
-        self.salt_len >= 4 || u64::from(number) < 1 << (8 * self.salt_len)
+    /// How many works of this job there have been, those of earlier series included.
+    pub fn used(&self) -> u32 {
+        self.first_number + self.later.lock().expect("nothing panics while it makes work").len() as u32 + 1
     }
 }
 
-fn make(
-    job: &Arc<Job>,
-    ids: &JobIds,
-    salt_len: usize,
-    extranonce2_size: u8,
-    version_mask: u32,
-    number: u32,
-    ntime: u32,
-) -> Work {
+/// `number` counts the works of a job over all its series. Where the salt has too few values to tell them apart, the ntime advances
+/// with it.
+fn make(job: &Arc<Job>, ids: &JobIds, salt_len: usize, extranonce2_size: u8, number: u32, ntime: Option<u32>) -> Work {
     let id = ids.next();
     let salt = Extranonce::from_number(u64::from(number), salt_len);
     let coinb1 = [&*job.notify.coinb1, &job.extranonce1, &salt].concat();
-    let version = job.notify.version & !version_mask;
+    let version = job.notify.version & !job.version_mask;
+    let wraps = number.checked_shr(8 * salt_len as u32).unwrap_or(0);
+    let job_ntime = job.notify.ntime;
+    let ntime = ntime.unwrap_or(job_ntime).max(job_ntime.saturating_add(wraps));
     let line = |clean| Bytes::from(job.notify.to_line(&id.to_string(), &coinb1, version, ntime, clean));
     Work {
         id,
         version,
-        version_mask,
         ntime,
         extranonce2_size,
         salt,

@@ -294,7 +294,7 @@ impl Judge {
             return Err(Reject::Ntime);
         }
         // The job's mask is part of it: a pool may have narrowed its mask since the miner was granted one.
-        let mask = self.version_mask & work.version_mask;
+        let mask = self.version_mask & work.job.version_mask;
         match submission.version {
             SubmittedVersion::Unrolled => Ok(work.version),
             SubmittedVersion::Bits(bits) if bits & !mask == 0 => Ok(work.version | bits),

@@ -53,10 +53,7 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Client {
-        let socket = timeout(LIMIT, TcpStream::connect(addr))
-            .await
-            .expect("connects in time")
-            .expect("connects");
+        let socket = timeout(LIMIT, TcpStream::connect(addr)).await.expect("connects in time").expect("connects");
         Client {
             reader: BufReader::new(socket),
             next_id: 1,
@@ -74,40 +71,26 @@ impl Client {
     pub async fn mining(addr: SocketAddr) -> Client {
         let mut client = Client::connect(addr).await;
         client.subscribe(json!(["test/1"])).await;
-        assert_eq!(
-            client.call("mining.authorize", json!(["w", "x"])).await["result"],
-            true
-        );
+        assert_eq!(client.call("mining.authorize", json!(["w", "x"])).await["result"], true);
         client.job().await;
         client
     }
 
     pub async fn subscribe(&mut self, params: Value) {
         let reply = self.call("mining.subscribe", params).await;
-        self.session = reply["result"][0][0][1]
-            .as_str()
-            .expect("a session id")
-            .to_owned();
-        self.extranonce1 =
-            hex::decode(reply["result"][1].as_str().expect("extranonce1")).expect("hex");
-        self.extranonce2_size =
-            usize::try_from(reply["result"][2].as_u64().expect("a size")).expect("small");
+        self.session = reply["result"][0][0][1].as_str().expect("a session id").to_owned();
+        self.extranonce1 = hex::decode(reply["result"][1].as_str().expect("extranonce1")).expect("hex");
+        self.extranonce2_size = usize::try_from(reply["result"][2].as_u64().expect("a size")).expect("small");
     }
 
     pub async fn send(&mut self, line: &str) {
-        self.reader
-            .get_mut()
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .expect("the pool reads");
+        self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).await.expect("the pool reads");
     }
 
     /// One line, `None` at the end of the connection.
     pub async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = timeout(LIMIT, self.reader.read_line(&mut line))
-            .await
-            .expect("a line in time");
+        let read = timeout(LIMIT, self.reader.read_line(&mut line)).await.expect("a line in time");
         read.ok().filter(|bytes| *bytes > 0).map(|_| line)
     }
 
@@ -115,8 +98,7 @@ impl Client {
     pub async fn call(&mut self, method: &str, params: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(&json!({"id": id, "method": method, "params": params}).to_string())
-            .await;
+        self.send(&json!({"id": id, "method": method, "params": params}).to_string()).await;
         loop {
             let message = self.message().await.expect("an answer");
             if message["id"] == id {
@@ -132,10 +114,7 @@ impl Client {
         match message["method"].as_str() {
             Some("mining.set_difficulty") => self.difficulty = params[0].as_f64(),
             Some("mining.notify") => {
-                assert!(
-                    self.difficulty.is_some(),
-                    "difficulty comes before the first job"
-                );
+                assert!(self.difficulty.is_some(), "difficulty comes before the first job");
                 self.jobs.push(wire_job(params));
             }
             Some(_) => self.other.push(message.clone()),
@@ -164,11 +143,7 @@ impl Client {
     /// Waits for a notification of another kind and returns its parameters.
     pub async fn notified(&mut self, method: &str) -> Value {
         loop {
-            if let Some(at) = self
-                .other
-                .iter()
-                .position(|message| message["method"] == method)
-            {
+            if let Some(at) = self.other.iter().position(|message| message["method"] == method) {
                 return self.other.remove(at)["params"].clone();
             }
             self.message().await.expect("a notification");
@@ -177,24 +152,11 @@ impl Client {
 
     /// Grinds until the hash is (`true`) or is not (`false`) good enough for `difficulty`. The version is what goes into the header,
     /// the bits are what is submitted.
-    pub fn grind(
-        &mut self,
-        job: &WireJob,
-        difficulty: f64,
-        good: bool,
-        version: u32,
-        bits: Option<u32>,
-    ) -> Share {
+    pub fn grind(&mut self, job: &WireJob, difficulty: f64, good: bool, version: u32, bits: Option<u32>) -> Share {
         self.next_extranonce2 += 1;
         let mut extranonce2 = self.next_extranonce2.to_le_bytes().to_vec();
         extranonce2.resize(self.extranonce2_size, 0);
-        let coinbase = [
-            &job.coinb1[..],
-            &self.extranonce1,
-            &extranonce2,
-            &job.coinb2,
-        ]
-        .concat();
+        let coinbase = [&job.coinb1[..], &self.extranonce1, &extranonce2, &job.coinb2].concat();
         let mut root = double(&coinbase);
         for branch in &job.branches {
             root = double(&[&root[..], branch].concat());
@@ -209,11 +171,7 @@ impl Client {
             // The leading 64 bits decide; hashes within a thousandth of the bound are left alone.
             let leading = u64::from_le_bytes(hash[24..].try_into().expect("8 bytes")) as f64;
             let bound = 65535.0 * 2f64.powi(16) / difficulty;
-            if if good {
-                leading < bound * 0.999
-            } else {
-                leading > bound * 1.001
-            } {
+            if if good { leading < bound * 0.999 } else { leading > bound * 1.001 } {
                 let mut display = hash;
                 display.reverse();
                 let extranonce2 = hex::encode(&extranonce2);
@@ -273,12 +231,7 @@ fn wire_job(params: &Value) -> WireJob {
         prevhash: bytes(&params[1]),
         coinb1: bytes(&params[2]),
         coinb2: bytes(&params[3]),
-        branches: params[4]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(bytes)
-            .collect(),
+        branches: params[4].as_array().expect("a list").iter().map(bytes).collect(),
         version: number(&params[5]),
         nbits: number(&params[6]),
         ntime: number(&params[7]),

@@ -15,9 +15,5 @@ async fn start(settings: PoolSettings) -> SimPool {
 }
 
 fn easy() -> PoolSettings {
-    PoolSettings {
-        difficulty: EASY,
-        record_shares: 100,
-        ..PoolSettings::default()
-    }
+    PoolSettings { difficulty: EASY, record_shares: 100, ..PoolSettings::default() }
 }

@@ -12,29 +12,15 @@ async fn a_good_share_is_accepted_and_recorded() {
     let mut client = Client::mining(pool.addr()).await;
     let share = client.good_share().await;
     let reply = client.submit(&share).await;
-    assert_eq!(
-        (&reply["result"], &reply["error"]),
-        (&json!(true), &Value::Null)
-    );
+    assert_eq!((&reply["result"], &reply["error"]), (&json!(true), &Value::Null));
     let stats = pool.stats();
-    assert_eq!(
-        (
-            stats.submits,
-            stats.accepted,
-            stats.rejected_total(),
-            stats.blocks
-        ),
-        (1, 1, 0, 0)
-    );
+    assert_eq!((stats.submits, stats.accepted, stats.rejected_total(), stats.blocks), (1, 1, 0, 0));
     assert_eq!(stats.accepted_difficulty, EASY);
     assert_eq!(stats.workers["w"].accepted, 1);
     assert_eq!(stats.connections[0].accepted, 1);
     assert_eq!(stats.connections[0].user_agent, "test/1");
     let recorded = pool.accepted_shares();
-    assert_eq!(
-        (recorded[0].hash.as_str(), recorded[0].worker.as_str()),
-        (share.hash.as_str(), "w")
-    );
+    assert_eq!((recorded[0].hash.as_str(), recorded[0].worker.as_str()), (share.hash.as_str(), "w"));
     pool.shutdown().await;
 }
 
@@ -42,12 +28,7 @@ async fn a_good_share_is_accepted_and_recorded() {
 async fn every_fault_in_a_share_has_its_own_refusal() {
     let pool = start(easy()).await;
     let mut client = Client::mining(pool.addr()).await;
-    client
-        .call(
-            "mining.configure",
-            json!([["version-rolling"], {"version-rolling.mask": "1fffe000"}]),
-        )
-        .await;
+    client.call("mining.configure", json!([["version-rolling"], {"version-rolling.mask": "1fffe000"}])).await;
     let job = client.job().await;
     let good = client.good_share().await;
     let low = client.grind(&job, EASY, false, job.version, None);
@@ -86,19 +67,9 @@ async fn every_fault_in_a_share_has_its_own_refusal() {
     pool.new_block();
     let share = client.good_share().await;
     client.next_job().await;
-    assert_eq!(
-        client.submit(&share).await["error"],
-        json!([21, "Stale", null])
-    );
+    assert_eq!(client.submit(&share).await["error"], json!([21, "Stale", null]));
     let stats = pool.stats();
-    assert_eq!(
-        (
-            stats.accepted,
-            stats.rejected_for("stale"),
-            stats.workers["w"].rejected
-        ),
-        (1, 1, 9)
-    );
+    assert_eq!((stats.accepted, stats.rejected_for("stale"), stats.workers["w"].rejected), (1, 1, 9));
     assert_eq!(stats.submits, stats.accepted + stats.rejected_total());
 }
 
@@ -107,10 +78,7 @@ async fn submitting_needs_subscribe_and_authorize() {
     let pool = start(easy()).await;
     let mut client = Client::connect(pool.addr()).await;
     let submit = json!(["w", "1", "0000000000000001", "00000000", "00000000"]);
-    assert_eq!(
-        client.call("mining.submit", submit.clone()).await["error"][0],
-        25
-    );
+    assert_eq!(client.call("mining.submit", submit.clone()).await["error"][0], 25);
     client.subscribe(json!([])).await;
     assert_eq!(client.call("mining.submit", submit).await["error"][0], 24);
 }
@@ -124,10 +92,7 @@ async fn an_older_job_on_the_same_block_still_counts() {
     let second = client.next_job().await;
     assert!(first.clean && !second.clean);
     assert_eq!(first.prevhash, second.prevhash);
-    assert_ne!(
-        (&first.id, &first.coinb1, &first.coinb2),
-        (&second.id, &second.coinb1, &second.coinb2)
-    );
+    assert_ne!((&first.id, &first.coinb1, &first.coinb2), (&second.id, &second.coinb1, &second.coinb2));
     for job in [first, second] {
         let share = client.grind(&job, EASY, true, job.version, None);
         assert_eq!(client.submit(&share).await["result"], true);
@@ -169,30 +134,16 @@ async fn each_dialect_merges_version_bits_its_own_way() {
         (VersionDialect::Or, JOB | BITS),
         (VersionDialect::Xor, JOB ^ BITS),
     ] {
-        let pool = start(PoolSettings {
-            dialect,
-            job_version: JOB,
-            ..easy()
-        })
-        .await;
+        let pool = start(PoolSettings { dialect, job_version: JOB, ..easy() }).await;
         let mut client = Client::mining(pool.addr()).await;
-        client
-            .call(
-                "mining.configure",
-                json!([["version-rolling"], {"version-rolling.mask": "ffffffff"}]),
-            )
-            .await;
+        client.call("mining.configure", json!([["version-rolling"], {"version-rolling.mask": "ffffffff"}])).await;
         let job = client.job().await;
         assert_eq!(job.version, JOB);
         let rolled = client.grind(&job, EASY, true, version, Some(BITS));
         assert_eq!(client.submit(&rolled).await["result"], true, "{dialect:?}");
         assert_eq!(pool.accepted_shares()[0].hash, rolled.hash, "{dialect:?}");
         let plain = client.good_share().await;
-        assert_eq!(
-            client.submit(&plain).await["result"],
-            true,
-            "five parameters mean the job's version"
-        );
+        assert_eq!(client.submit(&plain).await["result"], true, "five parameters mean the job's version");
         assert_eq!(pool.accepted_shares()[1].hash, plain.hash, "{dialect:?}");
     }
 }
@@ -200,11 +151,7 @@ async fn each_dialect_merges_version_bits_its_own_way() {
 #[tokio::test]
 async fn refusals_come_in_the_form_asked_for() {
     for reply_form in ReplyForm::ALL {
-        let pool = start(PoolSettings {
-            reply_form,
-            ..easy()
-        })
-        .await;
+        let pool = start(PoolSettings { reply_form, ..easy() }).await;
         let mut client = Client::mining(pool.addr()).await;
         let share = client.good_share().await;
         assert_eq!(client.submit(&share).await["result"], true);
@@ -233,43 +180,18 @@ async fn refusals_come_in_the_form_asked_for() {
 
 #[tokio::test]
 async fn every_split_of_the_extranonce_can_be_mined() {
-    for (extranonce1_len, extranonce2_size) in [
-        (4, 2),
-        (4, 3),
-        (8, 4),
-        (2, 5),
-        (4, 6),
-        (1, 7),
-        (16, 8),
-        (4, 16),
-    ] {
-        let pool = start(PoolSettings {
-            extranonce1_len,
-            extranonce2_size,
-            ..easy()
-        })
-        .await;
+    for (extranonce1_len, extranonce2_size) in [(4, 2), (4, 3), (8, 4), (2, 5), (4, 6), (1, 7), (16, 8), (4, 16)] {
+        let pool = start(PoolSettings { extranonce1_len, extranonce2_size, ..easy() }).await;
         let mut client = Client::mining(pool.addr()).await;
-        assert_eq!(
-            (client.extranonce1.len(), client.extranonce2_size),
-            (extranonce1_len, extranonce2_size)
-        );
+        assert_eq!((client.extranonce1.len(), client.extranonce2_size), (extranonce1_len, extranonce2_size));
         let share = client.good_share().await;
-        assert_eq!(
-            client.submit(&share).await["result"],
-            true,
-            "{extranonce1_len}+{extranonce2_size}"
-        );
+        assert_eq!(client.submit(&share).await["result"], true, "{extranonce1_len}+{extranonce2_size}");
     }
 }
 
 #[tokio::test]
 async fn with_an_easy_network_target_shares_are_blocks() {
-    let pool = start(PoolSettings {
-        nbits: 0x207f_ffff,
-        ..easy()
-    })
-    .await;
+    let pool = start(PoolSettings { nbits: 0x207f_ffff, ..easy() }).await;
     let mut client = Client::mining(pool.addr()).await;
     let share = client.good_share().await;
     client.submit(&share).await;
@@ -281,11 +203,7 @@ async fn with_an_easy_network_target_shares_are_blocks() {
 async fn many_connections_submit_at_once_and_none_is_lost() {
     const CLIENTS: u64 = 100;
     const SHARES: u64 = 20;
-    let pool = start(PoolSettings {
-        extranonce2_size: 4,
-        ..easy()
-    })
-    .await;
+    let pool = start(PoolSettings { extranonce2_size: 4, ..easy() }).await;
     let addr = pool.addr();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
@@ -299,21 +217,7 @@ async fn many_connections_submit_at_once_and_none_is_lost() {
         });
     }
     let extranonces: std::collections::HashSet<_> = tasks.join_all().await.into_iter().collect();
-    assert_eq!(
-        extranonces.len() as u64,
-        CLIENTS,
-        "every connection has an extranonce1 of its own"
-    );
-    let stats = pool
-        .wait_for(LIMIT, |stats| stats.connections.is_empty())
-        .await
-        .expect("all leave");
-    assert_eq!(
-        (
-            stats.accepted,
-            stats.rejected_total(),
-            stats.connections_ever
-        ),
-        (CLIENTS * SHARES, 0, CLIENTS)
-    );
+    assert_eq!(extranonces.len() as u64, CLIENTS, "every connection has an extranonce1 of its own");
+    let stats = pool.wait_for(LIMIT, |stats| stats.connections.is_empty()).await.expect("all leave");
+    assert_eq!((stats.accepted, stats.rejected_total(), stats.connections_ever), (CLIENTS * SHARES, 0, CLIENTS));
 }

@@ -23,11 +23,7 @@ fn difficulty(value: f64) -> Difficulty {
 }
 
 fn settings() -> Arc<VardiffSettings> {
-    Arc::new(VardiffSettings {
-        shares_per_minute: 18.0,
-        min: difficulty(1e-6),
-        max: None,
-    })
+    Arc::new(VardiffSettings { shares_per_minute: 18.0, min: difficulty(1e-6), max: None })
 }
 
 /// The difficulty that gives exactly 18 shares a minute.
@@ -108,11 +104,7 @@ impl Sim {
                 self.send_job();
             } else {
                 let retarget = self.vardiff.poll(self.now);
-                assert!(
-                    self.vardiff.next_timeout() > self.now,
-                    "{}: a timeout that never moves",
-                    self.what
-                );
+                assert!(self.vardiff.next_timeout() > self.now, "{}: a timeout that never moves", self.what);
                 self.obey(retarget);
             }
         }
@@ -126,18 +118,13 @@ impl Sim {
         }
         let mean_s = self.hashes_by.get() * HASHES_PER_DIFFICULTY / self.hs;
         let wait_s = -(1.0 - self.rng.random::<f64>()).ln() * mean_s;
-        (wait_s < (before - self.now).as_secs_f64())
-            .then(|| self.now + Duration::from_secs_f64(wait_s))
+        (wait_s < (before - self.now).as_secs_f64()).then(|| self.now + Duration::from_secs_f64(wait_s))
     }
 
     /// A share is credited by the easier of its job's difficulty and the one in force (the `min` rule).
     fn submit(&mut self) {
         let in_force = self.vardiff.difficulty();
-        let judged_by = if self.job < in_force {
-            self.job
-        } else {
-            in_force
-        };
+        let judged_by = if self.job < in_force { self.job } else { in_force };
         self.shares += 1;
         if self.hashes_by < judged_by {
             self.rejects += 1;
@@ -154,22 +141,14 @@ impl Sim {
             Urgency::Now => self.send_job(),
             // The harshest reading: the difficulty goes out by itself, long before its job.
             Urgency::NextJob => {
-                self.arrivals.push_back(Arrival {
-                    at: self.now + LATENCY,
-                    set: retarget.difficulty,
-                    job: None,
-                });
+                self.arrivals.push_back(Arrival { at: self.now + LATENCY, set: retarget.difficulty, job: None });
             }
         }
     }
 
     fn send_job(&mut self) {
         let set = self.vardiff.difficulty();
-        self.arrivals.push_back(Arrival {
-            at: self.now + LATENCY,
-            set,
-            job: Some(set),
-        });
+        self.arrivals.push_back(Arrival { at: self.now + LATENCY, set, job: Some(set) });
         self.next_job = self.now + JOB_EVERY;
     }
 
@@ -190,12 +169,7 @@ impl Sim {
     fn assert_settled(&self) {
         let (low, high) = self.vardiff.step.band();
         let ratio = self.ratio();
-        assert!(
-            (low / 1.1..high * 1.1).contains(&ratio),
-            "{}: off by {ratio} after {:?}",
-            self.what,
-            self.retargets
-        );
+        assert!((low / 1.1..high * 1.1).contains(&ratio), "{}: off by {ratio} after {:?}", self.what, self.retargets);
     }
 }
 
@@ -212,26 +186,13 @@ fn a_miner_costs_96_bytes() {
 /// Set `VARDIFF_MINER_DAYS` for more than the 40 that every run takes; 4000 have passed.
 #[test]
 fn a_constant_hashrate_is_never_retargeted_once_settled() {
-    let days = std::env::var("VARDIFF_MINER_DAYS")
-        .ok()
-        .and_then(|days| days.parse().ok())
-        .unwrap_or(40u64);
+    let days = std::env::var("VARDIFF_MINER_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(40u64);
     let (mut slow, mut moved) = (Vec::new(), Vec::new());
     for seed in 0..days {
         let hs = 5e5 * 10f64.powi((seed / 2 % 10) as i32) * (1.0 + (seed % 7) as f64 / 4.0);
         let step = STEPS[(seed % 2) as usize];
-        let firmware = if seed / 20 % 2 == 0 {
-            Firmware::AtOnce
-        } else {
-            Firmware::NextJob
-        };
-        let mut sim = Sim::new(
-            seed,
-            step,
-            firmware,
-            hs,
-            ideal(hs) * [0.01, 3.0, 30.0][(seed % 3) as usize],
-        );
+        let firmware = if seed / 20 % 2 == 0 { Firmware::AtOnce } else { Firmware::NextJob };
+        let mut sim = Sim::new(seed, step, firmware, hs, ideal(hs) * [0.01, 3.0, 30.0][(seed % 3) as usize]);
         let settling = sim.run(90 * MINUTE);
         sim.assert_settled();
         if settling.len() > 3 {
@@ -243,17 +204,9 @@ fn a_constant_hashrate_is_never_retargeted_once_settled() {
             moved.push(format!("{}: ratio {ratio:.3}, then {day:?}", sim.what));
         }
     }
-    assert!(
-        moved.is_empty(),
-        "{} of {days} miner-days: {moved:#?}",
-        moved.len()
-    );
+    assert!(moved.is_empty(), "{} of {days} miner-days: {moved:#?}", moved.len());
     // A fourth step is bad luck with the first shares, and has to stay as rare as that.
-    assert!(
-        slow.len() as u64 <= days / 500,
-        "{} of {days} starts: {slow:#?}",
-        slow.len()
-    );
+    assert!(slow.len() as u64 <= days / 500, "{} of {days} starts: {slow:#?}", slow.len());
 }
 
 /// Every hashrate, step and firmware, with a seed of its own.
@@ -273,19 +226,9 @@ fn every_miner(mut test: impl FnMut(u64, Step, Firmware, f64)) {
 fn a_wrong_start_is_settled_within_3_retargets() {
     every_miner(|seed, step, firmware, hs| {
         for (index, off) in [1e-4, 1e-2, 0.1, 10.0, 30.0].into_iter().enumerate() {
-            let mut sim = Sim::new(
-                seed * 10 + index as u64,
-                step,
-                firmware,
-                hs,
-                ideal(hs) * off,
-            );
+            let mut sim = Sim::new(seed * 10 + index as u64, step, firmware, hs, ideal(hs) * off);
             let retargets = sim.run(90 * MINUTE);
-            assert!(
-                (1..=3).contains(&retargets.len()),
-                "{}: {retargets:?}",
-                sim.what
-            );
+            assert!((1..=3).contains(&retargets.len()), "{}: {retargets:?}", sim.what);
             assert_eq!(retargets[0].urgency, Urgency::Now, "{}", sim.what);
             sim.assert_settled();
         }
@@ -311,11 +254,7 @@ fn a_tiny_miner_at_the_listeners_default_is_found_in_minutes() {
 fn a_huge_miner_at_difficulty_1_is_settled_within_3_retargets() {
     let mut sim = Sim::new(5, Step::Fine, Firmware::NextJob, 5e14, 1.0);
     let retargets = sim.run(10 * MINUTE);
-    assert!(
-        (1..=3).contains(&retargets.len()),
-        "{}: {retargets:?}",
-        sim.what
-    );
+    assert!((1..=3).contains(&retargets.len()), "{}: {retargets:?}", sim.what);
     assert!(sim.shares < 250_000, "{}: {} shares", sim.what, sim.shares);
     sim.assert_settled();
 }
@@ -328,11 +267,7 @@ fn a_tenfold_change_is_settled_within_3_retargets() {
         for factor in [10.0, 0.1, 0.1, 10.0] {
             sim.hs *= factor;
             let first = sim.run(8 * MINUTE);
-            assert!(
-                !first.is_empty(),
-                "{}: ×{factor} not seen in 8 minutes",
-                sim.what
-            );
+            assert!(!first.is_empty(), "{}: ×{factor} not seen in 8 minutes", sim.what);
             let count = first.len() + sim.run(90 * MINUTE).len();
             assert!(count <= 3, "{}: ×{factor}: {:?}", sim.what, sim.retargets);
             sim.assert_settled();
@@ -350,27 +285,14 @@ fn a_sleeper_is_lowered_to_its_floor_and_is_back_within_3_retargets() {
         let asleep = sim.run(HOUR);
         assert!((1..=3).contains(&asleep.len()), "{}: {asleep:?}", sim.what);
         let lowered = awake / sim.vardiff.difficulty().get();
-        assert!(
-            (4.0..64.0).contains(&lowered),
-            "{}: lowered by {lowered}",
-            sim.what
-        );
+        assert!((4.0..64.0).contains(&lowered), "{}: lowered by {lowered}", sim.what);
         let estimate = sim.vardiff.hashrate(sim.now).map_or(0.0, Hashrate::hs);
-        assert!(
-            estimate < hs / 50.0,
-            "{}: a sleeper shown at {estimate:e} H/s",
-            sim.what
-        );
+        assert!(estimate < hs / 50.0, "{}: a sleeper shown at {estimate:e} H/s", sim.what);
 
         sim.hs = hs;
         let shares = sim.shares;
         let mut back = sim.run(2 * MINUTE);
-        assert!(
-            sim.shares - shares < 500,
-            "{}: {} shares on waking",
-            sim.what,
-            sim.shares - shares
-        );
+        assert!(sim.shares - shares < 500, "{}: {} shares on waking", sim.what, sim.shares - shares);
         back.extend(sim.run(90 * MINUTE));
         assert!((1..=3).contains(&back.len()), "{}: {back:?}", sim.what);
         sim.assert_settled();
@@ -397,18 +319,11 @@ fn the_hashrate_is_unbiased_from_the_first_shares_on() {
         for seed in 0..miners {
             let mut sim = Sim::new(seed, Step::Fine, Firmware::AtOnce, hs, ideal(hs));
             assert_eq!(sim.vardiff.hashrate(sim.now), None);
-            sim.run(if after == HOUR && seed % 8 != 0 {
-                5 * MINUTE
-            } else {
-                after
-            });
+            sim.run(if after == HOUR && seed % 8 != 0 { 5 * MINUTE } else { after });
             sum += sim.vardiff.hashrate(sim.now).map_or(0.0, Hashrate::hs);
         }
         let mean = sum / miners as f64 / hs;
-        assert!(
-            (0.96..1.04).contains(&mean),
-            "{mean} of the truth after {after:?}"
-        );
+        assert!((0.96..1.04).contains(&mean), "{mean} of the truth after {after:?}");
     }
 }
 
@@ -462,11 +377,7 @@ fn values_are_rounded_down_to_what_the_firmware_takes() {
 #[test]
 fn the_ceiling_wins_over_floor_wish_and_rate() {
     let now = Instant::now();
-    let listener = Arc::new(VardiffSettings {
-        shares_per_minute: 18.0,
-        min: difficulty(1000.0),
-        max: None,
-    });
+    let listener = Arc::new(VardiffSettings { shares_per_minute: 18.0, min: difficulty(1000.0), max: None });
     let mut vardiff = Vardiff::new(&listener, Step::Fine, difficulty(1.0), now);
     assert_eq!(vardiff.difficulty(), difficulty(1000.0));
     let raised = vardiff.raise_floor(now, difficulty(500_000.0));
@@ -476,53 +387,28 @@ fn the_ceiling_wins_over_floor_wish_and_rate() {
     assert_eq!(vardiff.raise_floor(now, difficulty(600_000.0)), None);
     for share in 1..10_000 {
         let at = now + Duration::from_millis(share);
-        assert_eq!(
-            vardiff.record_share(at, difficulty(123.0)),
-            None,
-            "held by the ceiling"
-        );
+        assert_eq!(vardiff.record_share(at, difficulty(123.0)), None, "held by the ceiling");
     }
 }
 
 #[test]
 fn a_suggestion_below_the_floor_is_granted_and_its_repetition_changes_nothing() {
     let now = Instant::now();
-    let listener = Arc::new(VardiffSettings {
-        shares_per_minute: 18.0,
-        min: difficulty(1.0),
-        max: None,
-    });
+    let listener = Arc::new(VardiffSettings { shares_per_minute: 18.0, min: difficulty(1.0), max: None });
     let mut vardiff = Vardiff::new(&listener, Step::Fine, difficulty(65536.0), now);
     let wish = difficulty(0.000_15);
-    assert_eq!(
-        vardiff.suggest(now, wish),
-        Some(Retarget {
-            difficulty: wish,
-            urgency: Urgency::Now
-        })
-    );
+    assert_eq!(vardiff.suggest(now, wish), Some(Retarget { difficulty: wish, urgency: Urgency::Now }));
     for half_minutes in 1..10 {
         assert_eq!(vardiff.suggest(now + half_minutes * JOB_EVERY, wish), None);
     }
     let mut late = Vardiff::new(&listener, Step::Fine, difficulty(65536.0), now);
     assert!(late.set_ceiling(now, difficulty(1000.0)).is_some());
-    assert!(
-        late.suggest(now, difficulty(500.0)).is_some(),
-        "a ceiling says nothing of the miner"
-    );
+    assert!(late.suggest(now, difficulty(500.0)).is_some(), "a ceiling says nothing of the miner");
     late.record_share(now + MINUTE, difficulty(500.0));
-    assert_eq!(
-        late.suggest(now + MINUTE, difficulty(1000.0)),
-        None,
-        "a share does"
-    );
+    assert_eq!(late.suggest(now + MINUTE, difficulty(1000.0)), None, "a share does");
     let mut modest = Vardiff::new(&listener, Step::Fine, difficulty(65536.0), now);
     assert!(modest.raise_floor(now, difficulty(500_000.0)).is_some());
-    assert_eq!(
-        modest.suggest(now, wish),
-        None,
-        "`md=` is a person's word, a suggestion the firmware's"
-    );
+    assert_eq!(modest.suggest(now, wish), None, "`md=` is a person's word, a suggestion the firmware's");
 }
 
 #[test]

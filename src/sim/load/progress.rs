@@ -12,14 +12,8 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 /// A bar on a terminal, a line per second elsewhere, nothing if quiet.
 pub(super) enum Progress {
     Quiet,
-    Bar {
-        bar: ProgressBar,
-        duration: Duration,
-    },
-    Lines {
-        miners: usize,
-        next: Instant,
-    },
+    Bar { bar: ProgressBar, duration: Duration },
+    Lines { miners: usize, next: Instant },
 }
 
 impl Progress {
@@ -28,19 +22,11 @@ impl Progress {
             return Self::Quiet;
         }
         if !std::io::stderr().is_terminal() {
-            return Self::Lines {
-                miners: settings.miners,
-                next: Instant::now() + LINE_EVERY,
-            };
+            return Self::Lines { miners: settings.miners, next: Instant::now() + LINE_EVERY };
         }
         let bar = ProgressBar::new(settings.miners as u64);
-        bar.set_style(
-            ProgressStyle::with_template("{bar:30} {msg}").expect("the template is a constant"),
-        );
-        Self::Bar {
-            bar,
-            duration: settings.duration,
-        }
+        bar.set_style(ProgressStyle::with_template("{bar:30} {msg}").expect("the template is a constant"));
+        Self::Bar { bar, duration: settings.duration }
     }
 
     pub(super) fn connecting(&mut self, ready: usize) {
@@ -76,9 +62,7 @@ impl Progress {
                 bar.set_length(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
                 bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
                 // Summing up ten thousand machines costs a millisecond: a few times per second is enough.
-                if elapsed.subsec_millis()
-                    < 2 * u32::try_from(GLANCE.as_millis()).unwrap_or(u32::MAX)
-                {
+                if elapsed.subsec_millis() < 2 * u32::try_from(GLANCE.as_millis()).unwrap_or(u32::MAX) {
                     bar.set_message(text());
                 }
             }

@@ -69,20 +69,13 @@ pub enum JsonTarget {
 
 impl FanOut {
     pub(super) fn of(spreads: &[Spread]) -> Self {
-        let mut histogram = Histogram::<u64>::new_with_bounds(1, MAX_SPREAD_US, 3)
-            .expect("bounds are constants in range");
+        let mut histogram =
+            Histogram::<u64>::new_with_bounds(1, MAX_SPREAD_US, 3).expect("bounds are constants in range");
         for spread in spreads {
             histogram.saturating_record(spread.micros);
         }
-        let fewest_miners = spreads
-            .iter()
-            .map(|spread| spread.miners)
-            .min()
-            .unwrap_or(0);
-        Self {
-            spread: Quantiles::from(&histogram),
-            fewest_miners,
-        }
+        let fewest_miners = spreads.iter().map(|spread| spread.miners).min().unwrap_or(0);
+        Self { spread: Quantiles::from(&histogram), fewest_miners }
     }
 }
 
@@ -92,32 +85,19 @@ impl LoadReport {
     /// # Errors
     /// When the file or standard output can't be written.
     pub fn write_json(&self, target: &JsonTarget) -> Result<(), LoadError> {
-        let mut json =
-            serde_json::to_vec_pretty(self).expect("a report has string keys and finite numbers");
+        let mut json = serde_json::to_vec_pretty(self).expect("a report has string keys and finite numbers");
         json.push(b'\n');
         let (name, written) = match target {
-            JsonTarget::Stdout => (
-                "standard output".to_owned(),
-                std::io::stdout().write_all(&json),
-            ),
+            JsonTarget::Stdout => ("standard output".to_owned(), std::io::stdout().write_all(&json)),
             JsonTarget::File(path) => (path.display().to_string(), std::fs::write(path, &json)),
         };
-        written.map_err(|source| LoadError::Report {
-            target: name,
-            source,
-        })
+        written.map_err(|source| LoadError::Report { target: name, source })
     }
 }
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            totals,
-            reply,
-            handshake,
-            fan_out,
-            ..
-        } = self;
+        let Self { totals, reply, handshake, fan_out, .. } = self;
         writeln!(f, "server     {}", self.server)?;
         writeln!(
             f,
@@ -152,11 +132,7 @@ impl fmt::Display for LoadReport {
             reply.p50_us, reply.p99_us, reply.p999_us, reply.max_us
         )?;
         let late = &self.own_lateness;
-        writeln!(
-            f,
-            "own delay  p50 {} µs, p99 {} µs, max {} µs",
-            late.p50_us, late.p99_us, late.max_us
-        )?;
+        writeln!(f, "own delay  p50 {} µs, p99 {} µs, max {} µs", late.p50_us, late.p99_us, late.max_us)?;
         let spread = &fan_out.spread;
         writeln!(
             f,
@@ -171,11 +147,7 @@ impl fmt::Display for LoadReport {
             )?;
         }
         let kinds = &totals.violations_by_kind;
-        write!(
-            f,
-            "violations {}",
-            if kinds.is_empty() { "none" } else { "" }
-        )?;
+        write!(f, "violations {}", if kinds.is_empty() { "none" } else { "" })?;
         for (kind, count) in kinds {
             write!(f, "\n           {count} × {kind}")?;
         }

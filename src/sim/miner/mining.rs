@@ -118,41 +118,19 @@ impl Mining {
     }
 
     /// Takes up a job; true when this connection had the same content and extranonce1 before.
-    pub(super) fn start(
-        &mut self,
-        work: JobWork,
-        extranonce2_size: usize,
-        restarts: bool,
-        connection: u64,
-    ) -> bool {
+    pub(super) fn start(&mut self, work: JobWork, extranonce2_size: usize, restarts: bool, connection: u64) -> bool {
         self.stop();
-        let key = WorkKey {
-            content: work.template.content,
-            extranonce1: Arc::clone(&work.extranonce1),
-        };
-        let known = self
-            .progress
-            .iter()
-            .position(|progress| progress.key == key);
+        let key = WorkKey { content: work.template.content, extranonce1: Arc::clone(&work.extranonce1) };
+        let known = self.progress.iter().position(|progress| progress.key == key);
         let (cursor, repeated) = match known.and_then(|at| self.progress.remove(at)) {
             Some(progress) => (progress.cursor, progress.connection == connection),
             None if restarts => (Cursor::default(), false),
-            None => (
-                Cursor {
-                    slot: self.cursor.slot & counter_mask(extranonce2_size),
-                    offset: 0,
-                },
-                false,
-            ),
+            None => (Cursor { slot: self.cursor.slot & counter_mask(extranonce2_size), offset: 0 }, false),
         };
         if self.progress.len() == REMEMBERED {
             self.progress.pop_front();
         }
-        self.progress.push_back(Progress {
-            key,
-            cursor,
-            connection,
-        });
+        self.progress.push_back(Progress { key, cursor, connection });
         self.cursor = cursor;
         self.extranonce2_size = extranonce2_size;
         self.work = Some(work);
@@ -177,11 +155,7 @@ impl Mining {
             if self.cursor.offset >> SLOT_BITS != 0 {
                 self.next_slot();
             }
-            let lap = self
-                .cursor
-                .slot
-                .checked_shr(counter_bits(self.extranonce2_size))
-                .unwrap_or(0);
+            let lap = self.cursor.slot.checked_shr(counter_bits(self.extranonce2_size)).unwrap_or(0);
             if lap >= LAPS || !self.fill_slot() {
                 return (spent, None);
             }
@@ -195,12 +169,7 @@ impl Mining {
                 let hash = slot.prepared.hash(nonce);
                 if self.target.is_met_by(&hash) {
                     spent += offset - self.cursor.offset + 1;
-                    let found = Found {
-                        hash,
-                        extranonce2: slot.extranonce2.clone(),
-                        nonce,
-                        version: slot.version,
-                    };
+                    let found = Found { hash, extranonce2: slot.extranonce2.clone(), nonce, version: slot.version };
                     self.next_slot();
                     return (spent, Some(found));
                 }
@@ -212,10 +181,7 @@ impl Mining {
     }
 
     fn next_slot(&mut self) {
-        self.cursor = Cursor {
-            slot: self.cursor.slot.wrapping_add(1),
-            offset: 0,
-        };
+        self.cursor = Cursor { slot: self.cursor.slot.wrapping_add(1), offset: 0 };
         self.slot = None;
     }
 
@@ -228,11 +194,7 @@ impl Mining {
             extranonce2.resize(self.extranonce2_size, 0);
             let version = self.version(work.template.version);
             let prepared = work.prepare(&extranonce2, version, work.template.ntime);
-            self.slot = Some(Slot {
-                prepared,
-                extranonce2,
-                version,
-            });
+            self.slot = Some(Slot { prepared, extranonce2, version });
         }
         true
     }
@@ -243,12 +205,8 @@ impl Mining {
         let pattern = |n: u64| spread(u32::try_from(n & 0xffff_ffff).unwrap_or(0), self.mask);
         match self.rolling {
             Rolling::None => job,
-            Rolling::SubMasks(n) | Rolling::FullVersion(n) => {
-                (job & !self.mask) | pattern(slot % u64::from(n.max(1)))
-            }
-            Rolling::WholeMask | Rolling::Unasked => {
-                (job & !self.mask) | pattern(splitmix(slot ^ self.seed))
-            }
+            Rolling::SubMasks(n) | Rolling::FullVersion(n) => (job & !self.mask) | pattern(slot % u64::from(n.max(1))),
+            Rolling::WholeMask | Rolling::Unasked => (job & !self.mask) | pattern(splitmix(slot ^ self.seed)),
             Rolling::XorWithJob => job ^ pattern(splitmix(slot ^ self.seed)),
         }
     }
@@ -259,9 +217,7 @@ impl Mining {
         match self.rolling {
             Rolling::None => None,
             _ if self.mask == 0 => None,
-            Rolling::SubMasks(_) | Rolling::WholeMask | Rolling::Unasked => {
-                Some(version & self.mask)
-            }
+            Rolling::SubMasks(_) | Rolling::WholeMask | Rolling::Unasked => Some(version & self.mask),
             Rolling::XorWithJob => Some(version ^ job),
             Rolling::FullVersion(_) => Some(version),
         }
@@ -294,19 +250,12 @@ mod tests {
     const NOTIFY: &str = r#"["1","00","01","02",[],"20000000","1d00ffff","64b3f3ec",true]"#;
 
     fn job(id: u32) -> JobWork {
-        let text = NOTIFY
-            .replace("\"00\"", &format!("{:?}", "00".repeat(32)))
-            .replace("\"1\"", &format!("\"{id}\""));
-        JobWork::new(
-            Arc::new(Template::parse(&text).expect("a good notify")),
-            Arc::from([1, 2]),
-        )
+        let text = NOTIFY.replace("\"00\"", &format!("{:?}", "00".repeat(32))).replace("\"1\"", &format!("\"{id}\""));
+        JobWork::new(Arc::new(Template::parse(&text).expect("a good notify")), Arc::from([1, 2]))
     }
 
     fn all_hashes(mining: &mut Mining, shares: usize) -> Vec<HeaderHash> {
-        (0..shares)
-            .map(|_| mining.search(u32::MAX).1.expect("a share").hash)
-            .collect()
+        (0..shares).map(|_| mining.search(u32::MAX).1.expect("a share").hash).collect()
     }
 
     #[test]
@@ -316,10 +265,7 @@ mod tests {
             mining.set_difficulty(1e-10, Target::MAX);
             assert!(!mining.start(job(1), size, true, 1));
             let mut seen: HashSet<_> = all_hashes(&mut mining, 700).into_iter().collect();
-            assert!(
-                mining.start(job(2), size, true, 1),
-                "the same content again is reported"
-            );
+            assert!(mining.start(job(2), size, true, 1), "the same content again is reported");
             seen.extend(all_hashes(&mut mining, 300));
             assert_eq!(seen.len(), 1000, "extranonce2 of {size} bytes");
         }
@@ -345,14 +291,8 @@ mod tests {
         };
         assert_eq!(sixth(Rolling::None, 0x1fff_e000), (0x2000_0000, None));
         assert_eq!(sixth(Rolling::SubMasks(4), 0), (0x2000_0000, None));
-        assert_eq!(
-            sixth(Rolling::SubMasks(4), 0x00c0_0000),
-            (0x2040_0000, Some(0x0040_0000))
-        );
-        assert_eq!(
-            sixth(Rolling::FullVersion(4), 0x1fff_e000),
-            (0x2000_2000, Some(0x2000_2000))
-        );
+        assert_eq!(sixth(Rolling::SubMasks(4), 0x00c0_0000), (0x2040_0000, Some(0x0040_0000)));
+        assert_eq!(sixth(Rolling::FullVersion(4), 0x1fff_e000), (0x2000_2000, Some(0x2000_2000)));
         let (version, bits) = sixth(Rolling::XorWithJob, 0x1fff_e000);
         assert_eq!(bits, Some(version ^ 0x2000_0000));
         let (version, bits) = sixth(Rolling::WholeMask, 0x1fff_e000);

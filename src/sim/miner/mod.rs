@@ -91,12 +91,7 @@ impl MinerSettings {
 
     /// A machine with a profile and a pace; the rest as most tests want it.
     #[must_use]
-    pub fn new(
-        server: SocketAddr,
-        user: impl Into<String>,
-        profile: &'static Profile,
-        pace: Pace,
-    ) -> Self {
+    pub fn new(server: SocketAddr, user: impl Into<String>, profile: &'static Profile, pace: Pace) -> Self {
         Self {
             server,
             user: user.into(),

@@ -90,18 +90,12 @@ impl Quantum {
     pub(super) fn of(pace: Pace) -> Option<Self> {
         match pace {
             Pace::Hashrate(rate) if rate > 0.0 => {
-                let every = Duration::try_from_secs_f64(1.0 / rate)
-                    .ok()?
-                    .max(HASHING_QUANTUM);
-                Some(Self {
-                    every,
-                    hashes: Some(rate * every.as_secs_f64()),
-                })
+                let every = Duration::try_from_secs_f64(1.0 / rate).ok()?.max(HASHING_QUANTUM);
+                Some(Self { every, hashes: Some(rate * every.as_secs_f64()) })
             }
-            Pace::SharesPerSecond(rate) if rate > 0.0 => Some(Self {
-                every: Duration::try_from_secs_f64(1.0 / rate).ok()?,
-                hashes: None,
-            }),
+            Pace::SharesPerSecond(rate) if rate > 0.0 => {
+                Some(Self { every: Duration::try_from_secs_f64(1.0 / rate).ok()?, hashes: None })
+            }
             Pace::Hashrate(_) | Pace::SharesPerSecond(_) => None,
         }
     }
@@ -161,10 +155,7 @@ impl Pacer {
     /// Starts a pacer on the current runtime.
     #[must_use]
     pub fn start() -> Self {
-        let shared = Arc::new(Shared {
-            arrivals: Mutex::default(),
-            lateness: Mutex::new(durations()),
-        });
+        let shared = Arc::new(Shared { arrivals: Mutex::default(), lateness: Mutex::new(durations()) });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
         Self(Arc::new(Inner { shared, task }))
     }
@@ -200,8 +191,7 @@ async fn run(shared: Arc<Shared>) {
     loop {
         let meant = ticks.tick().await;
         let now = Instant::now();
-        lock(&shared.lateness)
-            .saturating_record(micros(now.duration_since(meant).saturating_sub(TICK)));
+        lock(&shared.lateness).saturating_record(micros(now.duration_since(meant).saturating_sub(TICK)));
         heap.extend(lock(&shared.arrivals).drain(..).map(Reverse));
         while let Some(Reverse(mut entry)) = heap.pop() {
             if entry.at > now {

@@ -258,10 +258,7 @@ pub const CGMINER: Profile = Profile {
     handshake: &[&[Configure], &[Subscribe], &[Authorize]],
     takes_next_line: &[Configure, Subscribe],
     subscribe: SubscribeForm::AgentAndSession,
-    configure: ConfigureForm {
-        mask: u32::MAX,
-        min_bit_count: MinBitCount::Absent,
-    },
+    configure: ConfigureForm { mask: u32::MAX, min_bit_count: MinBitCount::Absent },
     needs_mask: true,
     unrequested_keys_fatal: false,
     extranonce_error_fatal: false,
@@ -287,21 +284,10 @@ pub const CGMINER: Profile = Profile {
 pub const BMMINER: Profile = Profile {
     name: "bmminer",
     user_agent: "bmminer/2.0.0",
-    handshake: &[
-        &[Configure],
-        &[Subscribe],
-        &[Authorize],
-        &[ExtranonceSubscribe],
-    ],
-    configure: ConfigureForm {
-        mask: BIP320_MASK,
-        min_bit_count: MinBitCount::Number(2),
-    },
+    handshake: &[&[Configure], &[Subscribe], &[Authorize], &[ExtranonceSubscribe]],
+    configure: ConfigureForm { mask: BIP320_MASK, min_bit_count: MinBitCount::Number(2) },
     extranonce_error_fatal: true,
-    limits: Limits {
-        coinbase_bytes: 750,
-        ..ROOMY
-    },
+    limits: Limits { coinbase_bytes: 750, ..ROOMY },
     resubmits: None,
     ..CGMINER
 };
@@ -321,10 +307,7 @@ pub const BMMINER_LEGACY: Profile = Profile {
 pub const ANTMINER_S21: Profile = Profile {
     name: "antminer-s21",
     user_agent: "Antminer S21/Wed Sep 25 2024",
-    limits: Limits {
-        coinbase_bytes: 2250,
-        ..ROOMY
-    },
+    limits: Limits { coinbase_bytes: 2250, ..ROOMY },
     rolling: Rolling::WholeMask,
     ..BMMINER
 };
@@ -353,13 +336,7 @@ pub const BITAXE: Profile = Profile {
 pub const NERDQAXE: Profile = Profile {
     name: "nerdqaxe",
     user_agent: "NerdQAxe+/BM1370/v1.0.30",
-    handshake: &[
-        &[Subscribe],
-        &[Configure],
-        &[Authorize],
-        &[SuggestDifficulty],
-        &[ExtranonceSubscribe],
-    ],
+    handshake: &[&[Subscribe], &[Configure], &[Authorize], &[SuggestDifficulty], &[ExtranonceSubscribe]],
     difficulty_form: DifficultyForm::WholeU32,
     ..BITAXE
 };
@@ -372,11 +349,7 @@ pub const NERDMINER: Profile = Profile {
     takes_next_line: &[Subscribe],
     subscribe: SubscribeForm::Agent,
     needs_mask: false,
-    limits: Limits {
-        extranonce2_bytes: &[2, 4, 8],
-        notify_bytes: 4096,
-        ..ROOMY
-    },
+    limits: Limits { extranonce2_bytes: &[2, 4, 8], notify_bytes: 4096, ..ROOMY },
     difficulty_timing: DifficultyTiming::AtOnce,
     rolling: Rolling::None,
     nonce: NonceForm::Unpadded,
@@ -390,16 +363,10 @@ pub const NERDMINER: Profile = Profile {
 pub const WHATSMINER: Profile = Profile {
     name: "whatsminer",
     user_agent: "whatsminer/v1.0",
-    configure: ConfigureForm {
-        mask: BIP320_MASK,
-        min_bit_count: MinBitCount::Text(2),
-    },
+    configure: ConfigureForm { mask: BIP320_MASK, min_bit_count: MinBitCount::Text(2) },
     needs_mask: false,
     unrequested_keys_fatal: true,
-    limits: Limits {
-        user_bytes: 127,
-        ..ROOMY
-    },
+    limits: Limits { user_bytes: 127, ..ROOMY },
     rolling: Rolling::WholeMask,
     resubmits: None,
     ..CGMINER
@@ -409,13 +376,7 @@ pub const WHATSMINER: Profile = Profile {
 pub const AVALON: Profile = Profile {
     name: "avalon",
     user_agent: "cgminer/4.11.1 avalon",
-    limits: Limits {
-        extranonce2_bytes: &[3, 4, 5, 6, 7, 8],
-        branches: 30,
-        user_bytes: 63,
-        cuts_user: true,
-        ..ROOMY
-    },
+    limits: Limits { extranonce2_bytes: &[3, 4, 5, 6, 7, 8], branches: 30, user_bytes: 63, cuts_user: true, ..ROOMY },
     jobs: JobRule::Crc16OfId,
     ..CGMINER
 };
@@ -426,10 +387,7 @@ pub const BOSMINER: Profile = Profile {
     user_agent: "Antminer S19j Pro;bosminer-plus-tuner 24.09",
     takes_next_line: &[],
     subscribe: SubscribeForm::AgentAndHost,
-    configure: ConfigureForm {
-        mask: BIP320_MASK,
-        min_bit_count: MinBitCount::Number(16),
-    },
+    configure: ConfigureForm { mask: BIP320_MASK, min_bit_count: MinBitCount::Number(16) },
     needs_mask: false,
     rolling: Rolling::WholeMask,
     resubmits: None,
@@ -437,11 +395,8 @@ pub const BOSMINER: Profile = Profile {
 };
 
 /// LuxOS.
-pub const LUXMINER: Profile = Profile {
-    name: "luxminer",
-    user_agent: "Antminer S19k Pro|LUXminer 2024.5.1.155432|a1b2c3d4",
-    ..BOSMINER
-};
+pub const LUXMINER: Profile =
+    Profile { name: "luxminer", user_agent: "Antminer S19k Pro|LUXminer 2024.5.1.155432|a1b2c3d4", ..BOSMINER };
 
 /// pooler's cpuminer.
 pub const CPUMINER: Profile = Profile {
@@ -465,12 +420,7 @@ pub const NICEHASH: Profile = Profile {
     takes_next_line: &[Subscribe],
     subscribe: SubscribeForm::AgentTimestampHmac,
     needs_mask: false,
-    limits: Limits {
-        extranonce2_bytes: AT_LEAST_FOUR,
-        coinbase_bytes: 500,
-        least_difficulty: 500_000.0,
-        ..ROOMY
-    },
+    limits: Limits { extranonce2_bytes: AT_LEAST_FOUR, coinbase_bytes: 500, least_difficulty: 500_000.0, ..ROOMY },
     jobs: JobRule::UniqueId,
     rolling: Rolling::None,
     resubmits: None,
@@ -494,10 +444,7 @@ pub const CKPROXY: Profile = Profile {
     user_agent: "ckpool/0.9.8",
     takes_next_line: &[],
     needs_mask: false,
-    limits: Limits {
-        extranonce2_bytes: AT_LEAST_FOUR,
-        ..ROOMY
-    },
+    limits: Limits { extranonce2_bytes: AT_LEAST_FOUR, ..ROOMY },
     rolling: Rolling::WholeMask,
     resubmits: None,
     workers: 8,
@@ -505,11 +452,7 @@ pub const CKPROXY: Profile = Profile {
 };
 
 /// A btcagent below us: as ckproxy, and it can't mine with less than what it splits.
-pub const BTCAGENT: Profile = Profile {
-    name: "btcagent",
-    user_agent: "btccom-agent/0.5.0-mu",
-    ..CKPROXY
-};
+pub const BTCAGENT: Profile = Profile { name: "btcagent", user_agent: "btccom-agent/0.5.0-mu", ..CKPROXY };
 
 /// Every profile with its weight in a mixed farm: mostly Antminers, some of everything.
 pub const MIX: &[(&Profile, u32)] = &[
@@ -535,9 +478,7 @@ impl Profile {
     /// The profile called `name`.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        MIX.iter()
-            .map(|(profile, _)| *profile)
-            .find(|profile| profile.name == name)
+        MIX.iter().map(|(profile, _)| *profile).find(|profile| profile.name == name)
     }
 
     /// Names of all profiles, for help texts and errors.
@@ -559,10 +500,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_found() {
         for (profile, _) in MIX {
-            assert_eq!(
-                Profile::named(profile.name).map(|p| p.user_agent),
-                Some(profile.user_agent)
-            );
+            assert_eq!(Profile::named(profile.name).map(|p| p.user_agent), Some(profile.user_agent));
         }
         assert!(Profile::named("gpu").is_none());
     }
@@ -570,11 +508,7 @@ mod tests {
     #[test]
     fn every_handshake_subscribes_and_authorizes() {
         for (profile, _) in MIX {
-            assert!(
-                profile.asks(Step::Subscribe) && profile.asks(Step::Authorize),
-                "{}",
-                profile.name
-            );
+            assert!(profile.asks(Step::Subscribe) && profile.asks(Step::Authorize), "{}", profile.name);
             let suggests = profile.asks(Step::SuggestDifficulty);
             assert_eq!(suggests, profile.suggests.is_some(), "{}", profile.name);
         }

@@ -113,9 +113,7 @@ impl Session {
                     user.push_str(&format!(".{n}"));
                 }
                 if profile.limits.cuts_user {
-                    let cut = (0..=profile.limits.user_bytes)
-                        .rev()
-                        .find(|at| user.is_char_boundary(*at));
+                    let cut = (0..=profile.limits.user_bytes).rev().find(|at| user.is_char_boundary(*at));
                     user.truncate(cut.unwrap_or(0));
                 }
                 user
@@ -175,19 +173,10 @@ impl Session {
         self.leave = None;
         self.bare_subscribe = false;
         self.phase = Phase::Handshake { group: 0 };
-        if let Some(user) = self
-            .users
-            .iter()
-            .find(|user| user.len() > self.profile.limits.user_bytes)
-        {
+        if let Some(user) = self.users.iter().find(|user| user.len() > self.profile.limits.user_bytes) {
             stats.violate(ProtocolViolation::UserTooLong(user.len()));
         }
-        self.mining
-            .set_mask(if self.profile.rolling == Rolling::Unasked {
-                BIP320_MASK
-            } else {
-                0
-            });
+        self.mining.set_mask(if self.profile.rolling == Rolling::Unasked { BIP320_MASK } else { 0 });
         self.send_group(now, stats);
     }
 
@@ -218,16 +207,9 @@ impl Session {
             return;
         }
         let limit = self.profile.reply_limit;
-        if self
-            .pending
-            .front()
-            .is_some_and(|asked| now.duration_since(asked.sent) > limit)
-        {
+        if self.pending.front().is_some_and(|asked| now.duration_since(asked.sent) > limit) {
             self.fail(ProtocolViolation::ReplyTimeout, stats);
-        } else if self
-            .heard
-            .is_some_and(|heard| now.duration_since(heard) > self.profile.silence_limit)
-        {
+        } else if self.heard.is_some_and(|heard| now.duration_since(heard) > self.profile.silence_limit) {
             self.fail(ProtocolViolation::Silence, stats);
         } else if self.suggest_at.is_some_and(|at| now >= at) {
             self.suggest(now, Asked::Again);
@@ -243,18 +225,11 @@ impl Session {
         let Ok(message) = serde_json::from_slice::<Line>(line) else {
             return self.fail(ProtocolViolation::Garbage(quoted(line)), stats);
         };
-        if let Some(Pending {
-            id,
-            what: Asked::Handshake(step),
-            ..
-        }) = self.pending.front()
+        if let Some(Pending { id, what: Asked::Handshake(step), .. }) = self.pending.front()
             && self.profile.takes_next_line.contains(step)
             && (message.method.is_some() || message.reply_id(self.ids) != Some(*id))
         {
-            let violation = ProtocolViolation::LineInsteadOfAnswer {
-                step: *step,
-                line: quoted(line),
-            };
+            let violation = ProtocolViolation::LineInsteadOfAnswer { step: *step, line: quoted(line) };
             return self.fail(violation, stats);
         }
         match message.method.as_deref() {
@@ -285,15 +260,7 @@ impl Session {
         stats.hash_bound += u64::from(difficulty * HASHES_PER_DIFFICULTY > HASH_BOUND_COST);
         let keeps = self.settings.resubmit && self.profile.resubmits.is_some();
         let kept = keeps.then(|| params.as_str().into());
-        self.send_share(
-            now,
-            &params,
-            Share {
-                hash: found.hash,
-                difficulty,
-                params: kept,
-            },
-        );
+        self.send_share(now, &params, Share { hash: found.hash, difficulty, params: kept });
     }
 
     /// `"user","job","extranonce2","ntime","nonce"` and, from machines that roll, `"version"`.
@@ -305,12 +272,7 @@ impl Session {
         let template = &work.template;
         let mut params = Vec::with_capacity(96);
         // Names and job ids are the only texts that could need escaping; the other fields are hex.
-        let parts = (
-            user.as_str(),
-            template.job_id.as_str(),
-            hex::encode(&found.extranonce2),
-            &template.ntime_text,
-        );
+        let parts = (user.as_str(), template.job_id.as_str(), hex::encode(&found.extranonce2), &template.ntime_text);
         serde_json::to_writer(&mut params, &parts).expect("strings always serialise");
         params.remove(0);
         params.pop();
@@ -334,16 +296,9 @@ impl Session {
             IdStyle::Counting | IdStyle::Text => self.next_id,
         };
         let quote = if self.ids == IdStyle::Text { "\"" } else { "" };
-        writeln!(
-            self.out,
-            r#"{{"id":{quote}{id}{quote},"method":"mining.submit","params":[{params}]}}"#
-        )
-        .expect("writing to memory can't fail");
-        self.pending.push_back(Pending {
-            id,
-            sent: now,
-            what: Asked::Share(share),
-        });
+        writeln!(self.out, r#"{{"id":{quote}{id}{quote},"method":"mining.submit","params":[{params}]}}"#)
+            .expect("writing to memory can't fail");
+        self.pending.push_back(Pending { id, sent: now, what: Asked::Share(share) });
     }
 
     fn judged(&mut self, share: &Share, reply: &Line, stats: &mut MinerStats) {

@@ -84,11 +84,7 @@ fn rejects_as_map<S: serde::Serializer>(
     rejects: &BTreeMap<(i64, String), u64>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(
-        rejects
-            .iter()
-            .map(|((code, text), n)| (format!("{code} {text}"), n)),
-    )
+    serializer.collect_map(rejects.iter().map(|((code, text), n)| (format!("{code} {text}"), n)))
 }
 
 impl MinerStats {
@@ -101,8 +97,7 @@ impl MinerStats {
     /// Shares whose answer is still owed, or that wait to be sent again on the next connection.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
-        self.sent
-            .saturating_sub(self.accepted + self.rejected_total() + self.lost)
+        self.sent.saturating_sub(self.accepted + self.rejected_total() + self.lost)
     }
 
     /// Violations, kept in full or not.
@@ -125,11 +120,7 @@ impl MinerStats {
 
     fn count_rejects(&mut self, key: (i64, String), n: u64) {
         let full = self.rejected.len() >= MAX_REJECT_KINDS && !self.rejected.contains_key(&key);
-        let key = if full {
-            (OTHER_REJECTS.0, OTHER_REJECTS.1.to_owned())
-        } else {
-            key
-        };
+        let key = if full { (OTHER_REJECTS.0, OTHER_REJECTS.1.to_owned()) } else { key };
         *self.rejected.entry(key).or_default() += n;
     }
 
@@ -157,8 +148,7 @@ impl MinerStats {
             *self.violations_by_kind.entry(kind).or_default() += n;
         }
         let room = MAX_VIOLATIONS.saturating_sub(self.violations.len());
-        self.violations
-            .extend(other.violations.iter().take(room).cloned());
+        self.violations.extend(other.violations.iter().take(room).cloned());
     }
 }
 
@@ -222,9 +212,7 @@ impl From<&Histogram<u64>> for Quantiles {
 }
 
 pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros())
-        .unwrap_or(MAX_MICROS)
-        .min(MAX_MICROS)
+    u64::try_from(duration.as_micros()).unwrap_or(MAX_MICROS).min(MAX_MICROS)
 }
 
 /// Counters stay usable when another thread panicked while it held them.
@@ -265,11 +253,7 @@ impl Board {
     #[must_use]
     pub fn spreads(&self) -> Vec<Spread> {
         let spreads = lock(&self.spreads);
-        let open = spreads
-            .open
-            .iter()
-            .filter(|open| open.miners > 1)
-            .map(OpenSpread::close);
+        let open = spreads.open.iter().filter(|open| open.miners > 1).map(OpenSpread::close);
         spreads.done.iter().copied().chain(open).collect()
     }
 
@@ -284,11 +268,8 @@ impl Board {
     /// A miner that was mining got the clean job that `key` stands for.
     pub(super) fn clean_job_arrived(&self, key: [u8; 32], now: Instant) {
         let mut spreads = lock(&self.spreads);
-        if let Some(open) = spreads
-            .open
-            .iter_mut()
-            .rev()
-            .find(|open| open.key == key && now.duration_since(open.first) < SPREAD_WINDOW)
+        if let Some(open) =
+            spreads.open.iter_mut().rev().find(|open| open.key == key && now.duration_since(open.first) < SPREAD_WINDOW)
         {
             open.last = open.last.max(now);
             open.miners += 1;
@@ -303,20 +284,12 @@ impl Board {
             }
             spreads.done.push_back(open.close());
         }
-        spreads.open.push_back(OpenSpread {
-            key,
-            first: now,
-            last: now,
-            miners: 1,
-        });
+        spreads.open.push_back(OpenSpread { key, first: now, last: now, miners: 1 });
     }
 }
 
 impl OpenSpread {
     fn close(&self) -> Spread {
-        Spread {
-            micros: micros(self.last.duration_since(self.first)),
-            miners: self.miners,
-        }
+        Spread { micros: micros(self.last.duration_since(self.first)), miners: self.miners }
     }
 }

@@ -53,19 +53,10 @@ impl Swarm {
                     ..settings.machine.clone()
                 };
                 let delay = Duration::try_from_secs_f64(at as f64 / settings.connects_per_second);
-                MinerHandle::start_with(
-                    machine,
-                    Arc::clone(&board),
-                    pacer.clone(),
-                    delay.unwrap_or_default(),
-                )
+                MinerHandle::start_with(machine, Arc::clone(&board), pacer.clone(), delay.unwrap_or_default())
             })
             .collect();
-        Self {
-            board,
-            pacer,
-            miners,
-        }
+        Self { board, pacer, miners }
     }
 
     /// The machines.
@@ -116,8 +107,7 @@ impl Swarm {
     pub async fn settle(&self, limit: Duration) {
         self.sleep();
         let deadline = Instant::now() + limit;
-        let owes =
-            |miner: &MinerHandle| miner.is_mining() && miner.with_stats(MinerStats::unanswered) > 0;
+        let owes = |miner: &MinerHandle| miner.is_mining() && miner.with_stats(MinerStats::unanswered) > 0;
         while self.miners.iter().any(owes) && Instant::now() < deadline {
             sleep(SETTLING).await;
         }
@@ -136,15 +126,8 @@ impl Swarm {
 }
 
 /// Smooth weighted round-robin, endlessly.
-fn deal(
-    mix: &[(&'static Profile, u32)],
-    only: &'static Profile,
-) -> impl Iterator<Item = &'static Profile> {
-    let mix: Vec<_> = mix
-        .iter()
-        .filter(|(_, weight)| *weight > 0)
-        .copied()
-        .collect();
+fn deal(mix: &[(&'static Profile, u32)], only: &'static Profile) -> impl Iterator<Item = &'static Profile> {
+    let mix: Vec<_> = mix.iter().filter(|(_, weight)| *weight > 0).copied().collect();
     let total: i64 = mix.iter().map(|(_, weight)| i64::from(*weight)).sum();
     let mut credit = vec![0_i64; mix.len()];
     std::iter::repeat_with(move || {
@@ -175,10 +158,6 @@ mod tests {
         for (profile, weight) in MIX {
             assert_eq!(dealt.get(profile.name), Some(weight), "{}", profile.name);
         }
-        assert!(
-            deal(&[], &NERDMINER)
-                .take(5)
-                .all(|profile| *profile == NERDMINER)
-        );
+        assert!(deal(&[], &NERDMINER).take(5).all(|profile| *profile == NERDMINER));
     }
 }

@@ -68,12 +68,7 @@ impl MinerHandle {
 
     /// Starts a machine that shares board and pacer with others, and connects after `delay`.
     #[must_use]
-    pub fn start_with(
-        settings: MinerSettings,
-        board: Arc<Board>,
-        pacer: Pacer,
-        delay: Duration,
-    ) -> Self {
+    pub fn start_with(settings: MinerSettings, board: Arc<Board>, pacer: Pacer, delay: Duration) -> Self {
         let settings = Arc::new(settings);
         let stats = Arc::default();
         let control = Arc::new(Control::default());
@@ -89,12 +84,7 @@ impl MinerHandle {
             hashes: 0.0,
         };
         let task = tokio::spawn(machine.run(delay));
-        Self {
-            settings,
-            stats,
-            control,
-            task,
-        }
+        Self { settings, stats, control, task }
     }
 
     /// What the machine was set up with.
@@ -170,8 +160,7 @@ impl Machine {
             self.pause(delay).await;
         }
         let quantum = Quantum::of(self.settings.pace);
-        self.pacer
-            .register(&self.control, quantum, self.settings.seed);
+        self.pacer.register(&self.control, quantum, self.settings.seed);
         let (mut server, mut backoff) = (self.settings.server, self.settings.backoff);
         for attempt in 0_u64.. {
             if self.control.is_stopped() {
@@ -203,8 +192,7 @@ impl Machine {
             }
             // Up to a quarter more, so that a farm doesn't come back in one instant.
             let jitter = splitmix(self.settings.seed ^ attempt << 32) % 256;
-            self.pause(wait + wait.mul_f64(jitter as f64 / 1024.0))
-                .await;
+            self.pause(wait + wait.mul_f64(jitter as f64 / 1024.0)).await;
         }
     }
 
@@ -297,8 +285,7 @@ impl Machine {
                 self.session.line(now, line.trim_ascii_end(), &mut stats);
             } else {
                 self.partial.extend_from_slice(line);
-                self.session
-                    .line(now, self.partial.trim_ascii_end(), &mut stats);
+                self.session.line(now, self.partial.trim_ascii_end(), &mut stats);
                 self.partial = Vec::new();
             }
         }
@@ -313,9 +300,7 @@ impl Machine {
     /// Does what is due; true if a slice was not enough for it.
     fn work(&mut self, quantum: Quantum) -> bool {
         let due = self.control.take_due();
-        let idle = self.control.is_asleep()
-            || !self.session.is_mining()
-            || self.session.output().len() > MAX_UNSENT;
+        let idle = self.control.is_asleep() || !self.session.is_mining() || self.session.output().len() > MAX_UNSENT;
         if idle {
             let share_pace = matches!(self.settings.pace, Pace::SharesPerSecond(_));
             if share_pace && !self.control.is_asleep() {

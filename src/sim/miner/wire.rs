@@ -52,22 +52,12 @@ impl Line<'_> {
         fn text(value: Option<&Value>) -> std::str::Chars<'_> {
             value.and_then(Value::as_str).unwrap_or_default().chars()
         }
-        let error = self
-            .error
-            .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+        let error = self.error.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
         let (code, text) = match &error {
-            Some(Value::Array(parts)) => {
-                (parts.first().and_then(Value::as_i64), text(parts.get(1)))
-            }
-            Some(Value::Object(parts)) => (
-                parts.get("code").and_then(Value::as_i64),
-                text(parts.get("message")),
-            ),
+            Some(Value::Array(parts)) => (parts.first().and_then(Value::as_i64), text(parts.get(1))),
+            Some(Value::Object(parts)) => (parts.get("code").and_then(Value::as_i64), text(parts.get("message"))),
             Some(other) => (None, text(Some(other))),
-            None => (
-                None,
-                self.reject_reason.as_deref().unwrap_or("no reason").chars(),
-            ),
+            None => (None, self.reject_reason.as_deref().unwrap_or("no reason").chars()),
         };
         (code.unwrap_or(0), text.take(MAX_ERROR_CHARS).collect())
     }
@@ -97,9 +87,7 @@ pub(super) fn configure_params(form: ConfigureForm) -> Value {
     match form.min_bit_count {
         MinBitCount::Absent => {}
         MinBitCount::Number(bits) => options["version-rolling.min-bit-count"] = json!(bits),
-        MinBitCount::Text(bits) => {
-            options["version-rolling.min-bit-count"] = json!(bits.to_string())
-        }
+        MinBitCount::Text(bits) => options["version-rolling.min-bit-count"] = json!(bits.to_string()),
     }
     json!([["version-rolling"], options])
 }
@@ -117,11 +105,7 @@ pub(super) fn subscribe_params(
         (SubscribeForm::AgentAndHost, _) => json!([agent, null, server.to_string(), null]),
         // Only NiceHash's own servers check the two: any number and any 32 bytes do.
         (SubscribeForm::AgentTimestampHmac, _) => {
-            json!([
-                agent,
-                (seed & 0xffff_ffff).to_string(),
-                format!("{seed:064x}")
-            ])
+            json!([agent, (seed & 0xffff_ffff).to_string(), format!("{seed:064x}")])
         }
     }
 }
@@ -147,10 +131,6 @@ impl Subscribed {
             .and_then(|entry| entry[1].as_str())
             .filter(|id| id.len() <= Self::MAX_SESSION)
             .map(str::to_owned);
-        Some(Self {
-            session,
-            extranonce1: hex::decode(extranonce1).ok()?,
-            extranonce2_size,
-        })
+        Some(Self { session, extranonce1: hex::decode(extranonce1).ok()?, extranonce2_size })
     }
 }

@@ -51,10 +51,7 @@ impl Target {
         // difficulty = mantissa · 2^exponent
         let (mantissa, exponent) = match biased {
             0 => (fraction, -1074_i64),
-            _ => (
-                fraction | 1 << 52,
-                i64::try_from(biased).unwrap_or(0) - 1075,
-            ),
+            _ => (fraction | 1 << 52, i64::try_from(biased).unwrap_or(0) - 1075),
         };
         let one = BigUint::from(0xffff_u32) << 208_u32;
         let quotient = match u64::try_from(exponent) {
@@ -137,10 +134,7 @@ impl Template {
         let (job, prev, coinb1, coinb2, branches, version, nbits, ntime, clean): NotifyParams =
             serde_json::from_str(params).map_err(|_| ProtocolViolation::BadField("params"))?;
         let mut content = Sha256::new();
-        for field in [&prev, &coinb1, &coinb2, &version, &nbits, &ntime]
-            .into_iter()
-            .chain(&branches)
-        {
+        for field in [&prev, &coinb1, &coinb2, &version, &nbits, &ntime].into_iter().chain(&branches) {
             content.update(field.as_bytes());
             content.update(b",");
         }
@@ -150,21 +144,14 @@ impl Template {
             ("nbits", nbits.len(), 8),
             ("ntime", ntime.len(), 8),
         ];
-        let odd_field = lengths
-            .iter()
-            .find(|(_, is, must)| is != must)
-            .map(|(field, ..)| *field);
+        let odd_field = lengths.iter().find(|(_, is, must)| is != must).map(|(field, ..)| *field);
         Ok(Self {
             prevhash: header_prevhash(&prev)?,
             coinb1: bytes("coinb1", &coinb1)?,
             coinb2: bytes("coinb2", &coinb2)?,
             branches: branches
                 .iter()
-                .map(|branch| {
-                    bytes("branch", branch)?
-                        .try_into()
-                        .map_err(|_| ProtocolViolation::BadField("branch"))
-                })
+                .map(|branch| bytes("branch", branch)?.try_into().map_err(|_| ProtocolViolation::BadField("branch")))
                 .collect::<Result<_, _>>()?,
             version: word("version", &version)?,
             nbits: word("nbits", &nbits)?,
@@ -194,9 +181,8 @@ fn word(field: &'static str, text: &str) -> Result<u32, ProtocolViolation> {
 
 /// prevhash comes with every 4-byte word reversed.
 fn header_prevhash(text: &str) -> Result<[u8; 32], ProtocolViolation> {
-    let mut prevhash: [u8; 32] = bytes("prevhash", text)?
-        .try_into()
-        .map_err(|_| ProtocolViolation::BadField("prevhash"))?;
+    let mut prevhash: [u8; 32] =
+        bytes("prevhash", text)?.try_into().map_err(|_| ProtocolViolation::BadField("prevhash"))?;
     prevhash.chunks_exact_mut(4).for_each(<[u8]>::reverse);
     Ok(prevhash)
 }
@@ -241,24 +227,14 @@ impl JobWork {
     /// Binds a job to an extranonce1.
     #[must_use]
     pub fn new(template: Arc<Template>, extranonce1: Arc<[u8]>) -> Self {
-        let coinbase_head = Sha256::new()
-            .chain_update(&template.coinb1)
-            .chain_update(&extranonce1);
-        Self {
-            template,
-            extranonce1,
-            coinbase_head,
-        }
+        let coinbase_head = Sha256::new().chain_update(&template.coinb1).chain_update(&extranonce1);
+        Self { template, extranonce1, coinbase_head }
     }
 
     /// Merkle root with this extranonce2.
     #[must_use]
     pub fn merkle_root(&self, extranonce2: &[u8]) -> [u8; 32] {
-        let coinbase = self
-            .coinbase_head
-            .clone()
-            .chain_update(extranonce2)
-            .chain_update(&self.template.coinb2);
+        let coinbase = self.coinbase_head.clone().chain_update(extranonce2).chain_update(&self.template.coinb2);
         let mut root: [u8; 32] = Sha256::digest(coinbase.finalize()).into();
         let mut pair = [0; 64];
         for branch in &self.template.branches {
@@ -296,12 +272,7 @@ impl Prepared {
     /// The header's double SHA-256 with this nonce.
     #[must_use]
     pub fn hash(&self, nonce: u32) -> HeaderHash {
-        let first = self
-            .head
-            .clone()
-            .chain_update(self.tail)
-            .chain_update(nonce.to_le_bytes())
-            .finalize();
+        let first = self.head.clone().chain_update(self.tail).chain_update(nonce.to_le_bytes()).finalize();
         Sha256::digest(first).into()
     }
 }
@@ -325,12 +296,11 @@ pub fn spread(mut value: u32, mask: u32) -> u32 {
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            }
-        })
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            },
+        )
     })
 }

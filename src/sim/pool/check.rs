@@ -82,15 +82,8 @@ impl IssuedJob {
         extranonce1: &[u8],
         extranonce2_size: usize,
     ) -> IssuedJob {
-        let prefix = Sha256::new()
-            .chain_update(&job.parts.coinb1)
-            .chain_update(extranonce1);
-        IssuedJob {
-            job,
-            difficulty,
-            extranonce2_size,
-            prefix,
-        }
+        let prefix = Sha256::new().chain_update(&job.parts.coinb1).chain_update(extranonce1);
+        IssuedJob { job, difficulty, extranonce2_size, prefix }
     }
 
     /// The job.
@@ -115,10 +108,7 @@ impl IssuedJob {
             return Err(Reject::LowDifficulty);
         }
         match self.job.credit(hash) {
-            Credit::New => Ok(Accepted {
-                hash,
-                is_block: self.job.is_block(&hash),
-            }),
+            Credit::New => Ok(Accepted { hash, is_block: self.job.is_block(&hash) }),
             Credit::Duplicate => Err(Reject::Duplicate),
             Credit::Full => Err(Reject::JobNotFound),
         }
@@ -130,8 +120,7 @@ impl IssuedJob {
         if share.extranonce2.len() != 2 * self.extranonce2_size {
             return Err(Reject::Params("extranonce2"));
         }
-        let extranonce2 =
-            hex::decode(share.extranonce2).map_err(|_| Reject::Params("extranonce2"))?;
+        let extranonce2 = hex::decode(share.extranonce2).map_err(|_| Reject::Params("extranonce2"))?;
         let ntime = parse_u32(share.ntime).ok_or(Reject::Params("ntime"))?;
         let nonce = parse_u32(share.nonce).ok_or(Reject::Params("nonce"))?;
         let bits = match share.version_bits {
@@ -143,12 +132,7 @@ impl IssuedJob {
         }
         let version = rules.merge(parts.version, bits)?;
 
-        let txid = self
-            .prefix
-            .clone()
-            .chain_update(&extranonce2)
-            .chain_update(&parts.coinb2)
-            .finalize();
+        let txid = self.prefix.clone().chain_update(&extranonce2).chain_update(&parts.coinb2).finalize();
         let mut root: [u8; 32] = Sha256::digest(txid).into();
         for branch in &parts.branches {
             let mut pair = [0; 64];
@@ -209,12 +193,7 @@ mod tests {
         version: 0x0000_0002,
         nbits: 0x1c2a_c4af,
         ntime: 0x504e_86b9,
-        share: ShareFields {
-            extranonce2: "00000001",
-            ntime: "504e86ed",
-            nonce: "b2957c02",
-            version_bits: None,
-        },
+        share: ShareFields { extranonce2: "00000001", ntime: "504e86ed", nonce: "b2957c02", version_bits: None },
         hash: "000000002076870fe65a2b6eeed84fa892c0db924f1482243a6247d931dcab32",
         is_block: true,
     };
@@ -266,10 +245,7 @@ mod tests {
         is_block: true,
     };
 
-    const BIP310: VersionRules = VersionRules {
-        mask: 0x1fff_e000,
-        dialect: VersionDialect::Bip310,
-    };
+    const BIP310: VersionRules = VersionRules { mask: 0x1fff_e000, dialect: VersionDialect::Bip310 };
 
     fn issue(vector: &Vector, difficulty: f64) -> IssuedJob {
         let hash_of = |text: &str| -> [u8; 32] { hex::decode(text).unwrap().try_into().unwrap() };
@@ -278,23 +254,14 @@ mod tests {
             prevhash: swap_words(&hash_of(vector.prevhash)),
             coinb1: hex::decode(vector.coinb1).unwrap(),
             coinb2: hex::decode(vector.coinb2).unwrap(),
-            branches: vector
-                .branches
-                .iter()
-                .map(|branch| hash_of(branch))
-                .collect(),
+            branches: vector.branches.iter().map(|branch| hash_of(branch)).collect(),
             version: vector.version,
             nbits: vector.nbits,
             ntime: vector.ntime,
         };
         let difficulty = Arc::new(ShareDifficulty::new(difficulty).unwrap());
         let extranonce1 = hex::decode(vector.extranonce1).unwrap();
-        IssuedJob::new(
-            Arc::new(Job::new(1, 1, parts)),
-            difficulty,
-            &extranonce1,
-            vector.share.extranonce2.len() / 2,
-        )
+        IssuedJob::new(Arc::new(Job::new(1, 1, parts)), difficulty, &extranonce1, vector.share.extranonce2.len() / 2)
     }
 
     #[test]
@@ -310,16 +277,10 @@ mod tests {
 
     #[test]
     fn real_shares_meet_their_difficulty_and_no_greater() {
-        for (vector, below, above) in [
-            (SLUSH, 7.8857, 7.8858),
-            (BITAXE, 669.868, 669.869),
-            (SIGNET, 318.402, 318.403),
-        ] {
+        for (vector, below, above) in [(SLUSH, 7.8857, 7.8858), (BITAXE, 669.868, 669.869), (SIGNET, 318.402, 318.403)]
+        {
             assert!(issue(&vector, below).judge(vector.share, BIP310).is_ok());
-            assert_eq!(
-                issue(&vector, above).judge(vector.share, BIP310),
-                Err(Reject::LowDifficulty)
-            );
+            assert_eq!(issue(&vector, above).judge(vector.share, BIP310), Err(Reject::LowDifficulty));
         }
     }
 
@@ -327,111 +288,23 @@ mod tests {
     fn wrong_fields_are_refused_by_name() {
         let share = BITAXE.share;
         for (wrong, expected) in [
-            (
-                ShareFields {
-                    extranonce2: "080000",
-                    ..share
-                },
-                Reject::Params("extranonce2"),
-            ),
-            (
-                ShareFields {
-                    extranonce2: "c708000000",
-                    ..share
-                },
-                Reject::Params("extranonce2"),
-            ),
-            (
-                ShareFields {
-                    extranonce2: "c70800zz",
-                    ..share
-                },
-                Reject::Params("extranonce2"),
-            ),
-            (
-                ShareFields {
-                    nonce: "zzzzzzzz",
-                    ..share
-                },
-                Reject::Params("nonce"),
-            ),
-            (
-                ShareFields {
-                    nonce: "+d460d91",
-                    ..share
-                },
-                Reject::Params("nonce"),
-            ),
+            (ShareFields { extranonce2: "080000", ..share }, Reject::Params("extranonce2")),
+            (ShareFields { extranonce2: "c708000000", ..share }, Reject::Params("extranonce2")),
+            (ShareFields { extranonce2: "c70800zz", ..share }, Reject::Params("extranonce2")),
+            (ShareFields { nonce: "zzzzzzzz", ..share }, Reject::Params("nonce")),
+            (ShareFields { nonce: "+d460d91", ..share }, Reject::Params("nonce")),
             (ShareFields { ntime: "", ..share }, Reject::Params("ntime")),
-            (
-                ShareFields {
-                    version_bits: Some("000002000"),
-                    ..share
-                },
-                Reject::Params("version bits"),
-            ),
-            (
-                ShareFields {
-                    ntime: "64b3f3eb",
-                    ..share
-                },
-                Reject::Ntime,
-            ),
-            (
-                ShareFields {
-                    ntime: "64b4100d",
-                    ..share
-                },
-                Reject::Ntime,
-            ),
-            (
-                ShareFields {
-                    ntime: "64b4100c",
-                    ..share
-                },
-                Reject::LowDifficulty,
-            ),
-            (
-                ShareFields {
-                    version_bits: Some("20002000"),
-                    ..share
-                },
-                Reject::VersionBits,
-            ),
-            (
-                ShareFields {
-                    version_bits: Some("00002001"),
-                    ..share
-                },
-                Reject::VersionBits,
-            ),
-            (
-                ShareFields {
-                    version_bits: None,
-                    ..share
-                },
-                Reject::LowDifficulty,
-            ),
-            (
-                ShareFields {
-                    nonce: "910d46ed",
-                    ..share
-                },
-                Reject::LowDifficulty,
-            ),
-            (
-                ShareFields {
-                    extranonce2: "000008c7",
-                    ..share
-                },
-                Reject::LowDifficulty,
-            ),
+            (ShareFields { version_bits: Some("000002000"), ..share }, Reject::Params("version bits")),
+            (ShareFields { ntime: "64b3f3eb", ..share }, Reject::Ntime),
+            (ShareFields { ntime: "64b4100d", ..share }, Reject::Ntime),
+            (ShareFields { ntime: "64b4100c", ..share }, Reject::LowDifficulty),
+            (ShareFields { version_bits: Some("20002000"), ..share }, Reject::VersionBits),
+            (ShareFields { version_bits: Some("00002001"), ..share }, Reject::VersionBits),
+            (ShareFields { version_bits: None, ..share }, Reject::LowDifficulty),
+            (ShareFields { nonce: "910d46ed", ..share }, Reject::LowDifficulty),
+            (ShareFields { extranonce2: "000008c7", ..share }, Reject::LowDifficulty),
         ] {
-            assert_eq!(
-                issue(&BITAXE, 512.0).judge(wrong, BIP310),
-                Err(expected),
-                "{wrong:?}"
-            );
+            assert_eq!(issue(&BITAXE, 512.0).judge(wrong, BIP310), Err(expected), "{wrong:?}");
         }
     }
 
@@ -439,44 +312,22 @@ mod tests {
     fn a_share_written_differently_is_a_duplicate() {
         let issued = issue(&BITAXE, 512.0);
         issued.judge(BITAXE.share, BIP310).unwrap();
-        let disguised = ShareFields {
-            extranonce2: "C7080000",
-            ntime: "64B3F3EC",
-            nonce: "ED460D91",
-            version_bits: Some("2000"),
-        };
+        let disguised =
+            ShareFields { extranonce2: "C7080000", ntime: "64B3F3EC", nonce: "ED460D91", version_bits: Some("2000") };
         assert_eq!(issued.judge(disguised, BIP310), Err(Reject::Duplicate));
     }
 
     #[test]
     fn dialects_differ_where_the_job_has_bits_in_the_mask() {
         // Rows: version bits submitted for a job whose version already has the bit 0x2000; which dialects then hash 0x20002000.
-        let job = Vector {
-            version: 0x2000_2000,
-            ..BITAXE
-        };
-        for (bits, bip310, or, xor) in [
-            ("00002000", true, true, false),
-            ("00000000", false, true, true),
-        ] {
-            let share = ShareFields {
-                version_bits: Some(bits),
-                ..job.share
-            };
-            for (dialect, hits) in [
-                (VersionDialect::Bip310, bip310),
-                (VersionDialect::Or, or),
-                (VersionDialect::Xor, xor),
-            ] {
-                let rules = VersionRules {
-                    mask: 0x1fff_e000,
-                    dialect,
-                };
-                assert_eq!(
-                    issue(&job, 512.0).judge(share, rules).is_ok(),
-                    hits,
-                    "{dialect:?} {bits}"
-                );
+        let job = Vector { version: 0x2000_2000, ..BITAXE };
+        for (bits, bip310, or, xor) in [("00002000", true, true, false), ("00000000", false, true, true)] {
+            let share = ShareFields { version_bits: Some(bits), ..job.share };
+            for (dialect, hits) in
+                [(VersionDialect::Bip310, bip310), (VersionDialect::Or, or), (VersionDialect::Xor, xor)]
+            {
+                let rules = VersionRules { mask: 0x1fff_e000, dialect };
+                assert_eq!(issue(&job, 512.0).judge(share, rules).is_ok(), hits, "{dialect:?} {bits}");
             }
         }
     }

@@ -76,11 +76,7 @@ pub(super) async fn serve(
 }
 
 /// Hands over every complete line and keeps the rest.
-fn take_lines(
-    session: &mut Session,
-    inbox: &mut Vec<u8>,
-    mut handle: impl FnMut(&mut Session, &[u8]) -> Flow,
-) -> Flow {
+fn take_lines(session: &mut Session, inbox: &mut Vec<u8>, mut handle: impl FnMut(&mut Session, &[u8]) -> Flow) -> Flow {
     let mut done = 0;
     while let Some(length) = inbox[done..].iter().position(|byte| *byte == b'\n') {
         let line = &inbox[done..done + length];
@@ -90,9 +86,5 @@ fn take_lines(
         done += length + 1;
     }
     inbox.drain(..done);
-    if inbox.len() > MAX_LINE {
-        Flow::HangUp
-    } else {
-        Flow::Continue
-    }
+    if inbox.len() > MAX_LINE { Flow::HangUp } else { Flow::Continue }
 }

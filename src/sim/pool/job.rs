@@ -118,17 +118,13 @@ impl Job {
     /// Whether a header hash is a block.
     #[must_use]
     pub fn is_block(&self, hash: &[u8; 32]) -> bool {
-        self.network_target
-            .is_some_and(|target| target.is_met_by(hash))
+        self.network_target.is_some_and(|target| target.is_met_by(hash))
     }
 
     /// Books a header hash that is good enough, once.
     #[must_use]
     pub fn credit(&self, hash: [u8; 32]) -> Credit {
-        let mut credited = self
-            .credited
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut credited = self.credited.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if credited.contains(&hash) {
             Credit::Duplicate
         } else if credited.len() >= MAX_CREDITED_PER_JOB {
@@ -141,11 +137,7 @@ impl Job {
 }
 
 fn notify_line(parts: &JobParts, clean: bool) -> String {
-    let branches: Vec<String> = parts
-        .branches
-        .iter()
-        .map(|branch| format!("\"{}\"", hex::encode(branch)))
-        .collect();
+    let branches: Vec<String> = parts.branches.iter().map(|branch| format!("\"{}\"", hex::encode(branch))).collect();
     format!(
         "{{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"{}\",\"{}\",\"{}\",\"{}\",[{}],\"{:08x}\",\"{:08x}\",\"{:08x}\",{clean}]}}\n",
         parts.id,
@@ -169,12 +161,7 @@ pub fn swap_words(hash: &[u8; 32]) -> [u8; 32] {
     swapped
 }
 
-fn coinbase(
-    settings: &PoolSettings,
-    height: u32,
-    ntime: u32,
-    draw: &mut Draw,
-) -> (Vec<u8>, Vec<u8>) {
+fn coinbase(settings: &PoolSettings, height: u32, ntime: u32, draw: &mut Draw) -> (Vec<u8>, Vec<u8>) {
     let extranonce_len = settings.extranonce1_len + settings.extranonce2_size;
     let tag = format!("/{}/", settings.name);
     let script_len = 4 + 5 + 1 + extranonce_len + tag.len();
@@ -225,9 +212,7 @@ fn coinbase(
 }
 
 fn unix_seconds() -> u32 {
-    let elapsed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
 }
 
@@ -274,10 +259,7 @@ mod tests {
     fn coinbase_of(settings: &PoolSettings) -> Vec<u8> {
         let job = Job::template(settings, 1, 1);
         let mut whole = job.parts.coinb1.clone();
-        whole.extend(vec![
-            0xee;
-            settings.extranonce1_len + settings.extranonce2_size
-        ]);
+        whole.extend(vec![0xee; settings.extranonce1_len + settings.extranonce2_size]);
         whole.extend_from_slice(&job.parts.coinb2);
         whole
     }
@@ -286,11 +268,7 @@ mod tests {
     fn coinbases_have_the_wanted_length_and_parse() {
         for coinbase_len in [0, 229, 250, 251, 500, 750, 2250, 6500, 8100, 8192] {
             for extranonce2_size in [2, 4, 8, 16] {
-                let settings = PoolSettings {
-                    coinbase_len,
-                    extranonce2_size,
-                    ..PoolSettings::default()
-                };
+                let settings = PoolSettings { coinbase_len, extranonce2_size, ..PoolSettings::default() };
                 let bytes = coinbase_of(&settings);
                 if coinbase_len >= 229 {
                     assert!(
@@ -316,10 +294,7 @@ mod tests {
                     paid += u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
                     at += 9 + usize::from(bytes[at + 8]);
                 }
-                assert!(
-                    (SUBSIDY_SATS..SUBSIDY_SATS + 30_000_000).contains(&paid),
-                    "paid {paid}"
-                );
+                assert!((SUBSIDY_SATS..SUBSIDY_SATS + 30_000_000).contains(&paid), "paid {paid}");
                 assert_eq!(at + 4, bytes.len(), "nothing but the locktime is left");
             }
         }
@@ -328,17 +303,13 @@ mod tests {
     #[test]
     fn jobs_differ_and_blocks_differ() {
         let settings = PoolSettings::default();
-        let [first, second, next_block] = [(1, 1), (2, 1), (3, 2)]
-            .map(|(number, epoch)| Job::template(&settings, number, epoch).parts);
+        let [first, second, next_block] =
+            [(1, 1), (2, 1), (3, 2)].map(|(number, epoch)| Job::template(&settings, number, epoch).parts);
         assert_eq!(first.prevhash, second.prevhash);
         assert_ne!(first.prevhash, next_block.prevhash);
         assert_ne!(first.branches, second.branches);
         assert_ne!(first.coinb2, second.coinb2);
-        assert_eq!(
-            first.branches,
-            Job::template(&settings, 1, 1).parts.branches,
-            "same seed, same job"
-        );
+        assert_eq!(first.branches, Job::template(&settings, 1, 1).parts.branches, "same seed, same job");
     }
 
     #[test]

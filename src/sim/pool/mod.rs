@@ -59,12 +59,10 @@ pub use self::fault::Fault;
 pub use self::job::{Job, JobParts};
 pub use self::reject::Reject;
 pub use self::settings::{
-    FirstJob, MAX_BRANCHES, MAX_COINBASE_LEN, MAX_EXTRANONCE1_LEN, MAX_EXTRANONCE2_SIZE,
-    MAX_NAME_LEN, PoolError, PoolSettings, ReplyForm, Strictness, Users, VersionDialect,
+    FirstJob, MAX_BRANCHES, MAX_COINBASE_LEN, MAX_EXTRANONCE1_LEN, MAX_EXTRANONCE2_SIZE, MAX_NAME_LEN, PoolError,
+    PoolSettings, ReplyForm, Strictness, Users, VersionDialect,
 };
-pub use self::stats::{
-    AcceptedShare, ConnectionStats, MAX_WORKERS, OTHER_WORKERS, PoolStats, WorkerStats,
-};
+pub use self::stats::{AcceptedShare, ConnectionStats, MAX_WORKERS, OTHER_WORKERS, PoolStats, WorkerStats};
 pub use self::target::{MAX_DIFFICULTY, MIN_DIFFICULTY, ShareDifficulty, Target};
 
 /// How often [`SimPool::wait_for`] looks.
@@ -107,19 +105,10 @@ impl SimPool {
         let listener = listener::listen(settings.listen)?;
         let addr = listener.local_addr()?;
         let pool = Arc::new(Shared::new(settings, difficulty));
-        let (orders, told) = watch::channel(Orders {
-            door: Door::Open,
-            drops: 0,
-        });
+        let (orders, told) = watch::channel(Orders { door: Door::Open, drops: 0 });
         let listening = tokio::spawn(listener::run(listener, addr, Arc::clone(&pool), told));
         let templates = tokio::spawn(make_templates(Arc::clone(&pool)));
-        Ok(SimPool {
-            addr,
-            pool,
-            orders,
-            listening,
-            templates,
-        })
+        Ok(SimPool { addr, pool, orders, listening, templates })
     }
 
     /// Where it listens; the same for as long as it lives.
@@ -193,36 +182,22 @@ impl SimPool {
                 let until = Instant::now() + time;
                 pool.change_standing(|standing| standing.stalled_until = Some(until));
             }
-            Fault::SlowReplies(delay) => {
-                pool.change_standing(|standing| standing.reply_delay = delay)
-            }
+            Fault::SlowReplies(delay) => pool.change_standing(|standing| standing.reply_delay = delay),
             Fault::SilentReplies => pool.change_standing(|standing| standing.silent_replies = true),
             Fault::NoNotify => pool.change_standing(|standing| standing.no_notify = true),
             Fault::RejectAll { code, message } => {
                 pool.change_standing(|standing| standing.reject_all = Some((code, message.into())));
             }
             Fault::RefuseLogin => pool.change_standing(|standing| standing.refuse_login = true),
-            Fault::Extranonce { extranonce2_size } => {
-                pool.announce(Event::Extranonce { extranonce2_size })
-            }
+            Fault::Extranonce { extranonce2_size } => pool.announce(Event::Extranonce { extranonce2_size }),
             Fault::VersionMask(mask) => pool.announce(Event::VersionMask(mask)),
-            Fault::Reconnect {
-                host,
-                port,
-                wait_secs,
-            } => {
-                let params = host.map_or_else(
-                    || "[]".to_owned(),
-                    |host| format!("[{},{port},{wait_secs}]", quoted(&host)),
-                );
-                pool.announce(Event::Line(
-                    notification("client.reconnect", &params).into(),
-                ));
+            Fault::Reconnect { host, port, wait_secs } => {
+                let params =
+                    host.map_or_else(|| "[]".to_owned(), |host| format!("[{},{port},{wait_secs}]", quoted(&host)));
+                pool.announce(Event::Line(notification("client.reconnect", &params).into()));
             }
             Fault::ShowMessage(text) => {
-                pool.announce(Event::Line(
-                    notification("client.show_message", &format!("[{}]", quoted(&text))).into(),
-                ));
+                pool.announce(Event::Line(notification("client.show_message", &format!("[{}]", quoted(&text))).into()));
             }
             Fault::Garbage => pool.announce(Event::Line("<html>502 Bad Gateway</html>\n".into())),
             Fault::RawLine(line) => pool.announce(Event::Line(format!("{line}\n").into())),

@@ -35,11 +35,7 @@ impl Parked {
             && (self.order.len() >= MAX_PARKED || now.duration_since(*since) >= PARKED_FOR)
             && let Some((since, id)) = self.order.pop_front()
         {
-            if self
-                .sessions
-                .get(&id)
-                .is_some_and(|(parked, _)| *parked == since)
-            {
+            if self.sessions.get(&id).is_some_and(|(parked, _)| *parked == since) {
                 self.sessions.remove(&id);
             }
         }
@@ -58,13 +54,7 @@ mod tests {
     use super::*;
 
     fn session(mark: u8) -> ParkedSession {
-        ParkedSession {
-            extranonce: Extranonce {
-                one: vec![mark],
-                two_size: 4,
-            },
-            issued: IssuedJobs::default(),
-        }
+        ParkedSession { extranonce: Extranonce { one: vec![mark], two_size: 4 }, issued: IssuedJobs::default() }
     }
 
     #[test]

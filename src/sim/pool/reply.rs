@@ -50,13 +50,11 @@ pub(super) fn refusal(form: ReplyForm, id: &str, code: i32, message: &str) -> St
             format!("{{\"reject-reason\":{text},\"result\":false,\"error\":null,\"id\":{id}}}\n")
         }
         ReplyForm::ErrorString => format!("{{\"id\":{id},\"result\":null,\"error\":{text}}}\n"),
-        ReplyForm::SlushArray => format!(
-            "{{\"error\":[{code},{text},\"Traceback (most recent call last)\"],\"id\":{id},\"result\":null}}\n"
-        ),
+        ReplyForm::SlushArray => {
+            format!("{{\"error\":[{code},{text},\"Traceback (most recent call last)\"],\"id\":{id},\"result\":null}}\n")
+        }
         ReplyForm::CodeMessageObject => {
-            format!(
-                "{{\"id\":{id},\"result\":null,\"error\":{{\"code\":{code},\"message\":{text},\"data\":null}}}}\n"
-            )
+            format!("{{\"id\":{id},\"result\":null,\"error\":{{\"code\":{code},\"message\":{text},\"data\":null}}}}\n")
         }
     }
 }

@@ -96,13 +96,7 @@ impl Session {
     }
 
     /// Takes one line, without its newline.
-    pub(super) fn handle_line(
-        &mut self,
-        now: Instant,
-        line: &[u8],
-        standing: &Standing,
-        out: &mut Outbox,
-    ) -> Flow {
+    pub(super) fn handle_line(&mut self, now: Instant, line: &[u8], standing: &Standing, out: &mut Outbox) -> Flow {
         if line.len() >= LONG_LINE {
             self.pool.ledger().long_line();
             if self.pool.settings.strictness.drop_long_lines {
@@ -133,25 +127,14 @@ impl Session {
             "mining.suggest_difficulty" => self.suggest_difficulty(id, &params, standing, out),
             "mining.suggest_target" => out.send(&success(id, "true")),
             "mining.extranonce.subscribe" => {
-                if self.extranonce.is_none()
-                    && self
-                        .pool
-                        .settings
-                        .strictness
-                        .drop_early_extranonce_subscribe
-                {
+                if self.extranonce.is_none() && self.pool.settings.strictness.drop_early_extranonce_subscribe {
                     return Flow::HangUp;
                 }
                 self.wants_extranonce = true;
                 out.send(&success(id, "true"));
             }
             "mining.ping" => out.send(&success(id, "\"pong\"")),
-            _ => out.send(&refusal(
-                self.pool.settings.reply_form,
-                id,
-                -3,
-                "Method not found",
-            )),
+            _ => out.send(&refusal(self.pool.settings.reply_form, id, -3, "Method not found")),
         }
         Flow::Continue
     }
@@ -177,10 +160,7 @@ impl Session {
             Event::VersionMask(mask) => {
                 if self.mask.is_some() {
                     self.mask = Some(mask);
-                    out.send(&notification(
-                        "mining.set_version_mask",
-                        &format!("[\"{mask:08x}\"]"),
-                    ));
+                    out.send(&notification("mining.set_version_mask", &format!("[\"{mask:08x}\"]")));
                 }
             }
         }
@@ -197,40 +177,20 @@ impl Session {
     fn configure(&mut self, id: &str, params: &Value, out: &mut Outbox) {
         let settings = &self.pool.settings;
         if self.extranonce.is_some() && settings.strictness.refuse_late_configure {
-            out.send(&refusal(
-                settings.reply_form,
-                id,
-                20,
-                "mining.configure after mining.subscribe",
-            ));
+            out.send(&refusal(settings.reply_form, id, 20, "mining.configure after mining.subscribe"));
             return;
         }
         let mut answer = serde_json::Map::new();
-        for extension in params[0]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-        {
+        for extension in params[0].as_array().into_iter().flatten().filter_map(Value::as_str) {
             match extension {
                 "version-rolling" => {
-                    let wanted = params[1]["version-rolling.mask"]
-                        .as_str()
-                        .and_then(parse_u32)
-                        .unwrap_or(u32::MAX);
+                    let wanted = params[1]["version-rolling.mask"].as_str().and_then(parse_u32).unwrap_or(u32::MAX);
                     let own = settings.version_mask.unwrap_or(0);
-                    let granted = if settings.unintersected_mask {
-                        own
-                    } else {
-                        own & wanted
-                    };
+                    let granted = if settings.unintersected_mask { own } else { own & wanted };
                     answer.insert(extension.to_owned(), Value::Bool(granted != 0));
                     self.mask = (granted != 0).then_some(granted);
                     if granted != 0 {
-                        answer.insert(
-                            "version-rolling.mask".to_owned(),
-                            Value::String(format!("{granted:08x}")),
-                        );
+                        answer.insert("version-rolling.mask".to_owned(), Value::String(format!("{granted:08x}")));
                     }
                 }
                 "minimum-difficulty" => {
@@ -248,23 +208,13 @@ impl Session {
         out.send(&success(id, &Value::Object(answer).to_string()));
     }
 
-    fn subscribe(
-        &mut self,
-        now: Instant,
-        id: &str,
-        params: &Value,
-        standing: &Standing,
-        out: &mut Outbox,
-    ) {
+    fn subscribe(&mut self, now: Instant, id: &str, params: &Value, standing: &Standing, out: &mut Outbox) {
         let first = self.extranonce.is_none();
         if first {
-            let parked = params[1]
-                .as_str()
-                .filter(|_| self.pool.settings.resume)
-                .and_then(|id| {
-                    let parked = self.pool.parked().resume(now, id)?;
-                    Some((id.to_owned(), parked))
-                });
+            let parked = params[1].as_str().filter(|_| self.pool.settings.resume).and_then(|id| {
+                let parked = self.pool.parked().resume(now, id)?;
+                Some((id.to_owned(), parked))
+            });
             let resumed = parked.is_some();
             let extranonce = match parked {
                 Some((session_id, session)) => {
@@ -281,12 +231,7 @@ impl Session {
                 }
             };
             let user_agent = params[0].as_str().unwrap_or_default();
-            self.pool.ledger().subscribed(
-                self.connection,
-                user_agent,
-                hex::encode(&extranonce.one),
-                resumed,
-            );
+            self.pool.ledger().subscribed(self.connection, user_agent, hex::encode(&extranonce.one), resumed);
             self.extranonce = Some(extranonce);
         }
         let Some(extranonce) = &self.extranonce else {
@@ -313,12 +258,7 @@ impl Session {
             && (self.workers.len() < MAX_WORKERS_PER_CONNECTION || self.workers.contains(user));
         self.pool.ledger().login(admitted);
         if !admitted {
-            out.send(&refusal(
-                settings.reply_form,
-                id,
-                Reject::Unauthorized.code(),
-                &Reject::Unauthorized.message(),
-            ));
+            out.send(&refusal(settings.reply_form, id, Reject::Unauthorized.code(), &Reject::Unauthorized.message()));
             return;
         }
         self.workers.insert(user.to_owned());
@@ -326,13 +266,7 @@ impl Session {
         self.resync(standing, out);
     }
 
-    fn suggest_difficulty(
-        &mut self,
-        id: &str,
-        params: &Value,
-        standing: &Standing,
-        out: &mut Outbox,
-    ) {
+    fn suggest_difficulty(&mut self, id: &str, params: &Value, standing: &Standing, out: &mut Outbox) {
         out.send(&success(id, "true"));
         let Some(difficulty) = params[0].as_f64() else {
             return;
@@ -341,9 +275,7 @@ impl Session {
         if !self.pool.settings.honour_suggested || difficulty <= 0.0 {
             return;
         }
-        if let Ok(difficulty) =
-            ShareDifficulty::new(difficulty.clamp(MIN_DIFFICULTY, MAX_DIFFICULTY))
-        {
+        if let Ok(difficulty) = ShareDifficulty::new(difficulty.clamp(MIN_DIFFICULTY, MAX_DIFFICULTY)) {
             self.suggested = Some(Arc::new(difficulty));
             if self.may_have_jobs() {
                 self.announce_difficulty(standing, out);
@@ -351,31 +283,15 @@ impl Session {
         }
     }
 
-    fn submit(
-        &mut self,
-        now: Instant,
-        id: &str,
-        params: &str,
-        standing: &Standing,
-        out: &mut Outbox,
-    ) {
+    fn submit(&mut self, now: Instant, id: &str, params: &str, standing: &Standing, out: &mut Outbox) {
         let params: Option<Vec<String>> = serde_json::from_str(params).ok();
         let line = match self.verdict(params.as_deref(), standing) {
             Ok(()) => success(id, "true"),
             Err(reject) => {
-                let worker = params
-                    .as_ref()
-                    .and_then(|params| params.first())
-                    .filter(|worker| self.workers.contains(*worker));
-                self.pool
-                    .ledger()
-                    .rejected(self.connection, worker.map(String::as_str), &reject);
-                refusal(
-                    self.pool.settings.reply_form,
-                    id,
-                    reject.code(),
-                    &reject.message(),
-                )
+                let worker =
+                    params.as_ref().and_then(|params| params.first()).filter(|worker| self.workers.contains(*worker));
+                self.pool.ledger().rejected(self.connection, worker.map(String::as_str), &reject);
+                refusal(self.pool.settings.reply_form, id, reject.code(), &reject.message())
             }
         };
         if standing.silent_replies {
@@ -385,29 +301,20 @@ impl Session {
             out.send(&line);
         } else {
             // Replies keep their order, also when the delay has just been taken away.
-            let due =
-                (now + standing.reply_delay).max(out.delayed.back().map_or(now, |(due, _)| *due));
+            let due = (now + standing.reply_delay).max(out.delayed.back().map_or(now, |(due, _)| *due));
             out.delayed.push_back((due, line));
         }
     }
 
     fn verdict(&self, params: Option<&[String]>, standing: &Standing) -> Result<(), Reject> {
         if let Some((code, message)) = &standing.reject_all {
-            return Err(Reject::Forced {
-                code: *code,
-                message: Arc::clone(message),
-            });
+            return Err(Reject::Forced { code: *code, message: Arc::clone(message) });
         }
         let (worker, job_id, fields) = match params {
             Some([worker, job_id, extranonce2, ntime, nonce, rest @ ..]) if rest.len() <= 1 => (
                 worker,
                 job_id,
-                ShareFields {
-                    extranonce2,
-                    ntime,
-                    nonce,
-                    version_bits: rest.first().map(String::as_str),
-                },
+                ShareFields { extranonce2, ntime, nonce, version_bits: rest.first().map(String::as_str) },
             ),
             _ => return Err(Reject::Params("parameters")),
         };
@@ -421,20 +328,14 @@ impl Session {
         if issued.job().epoch < self.pool.current_epoch() {
             return Err(Reject::Stale);
         }
-        let rules = VersionRules {
-            mask: self.mask.unwrap_or(0),
-            dialect: self.pool.settings.dialect,
-        };
+        let rules = VersionRules { mask: self.mask.unwrap_or(0), dialect: self.pool.settings.dialect };
         let share: Accepted = issued.judge(fields, rules)?;
-        self.pool
-            .ledger()
-            .accepted(self.connection, worker, issued, &share);
+        self.pool.ledger().accepted(self.connection, worker, issued, &share);
         Ok(())
     }
 
     fn may_have_jobs(&self) -> bool {
-        let logged_in =
-            !self.workers.is_empty() || self.pool.settings.first_job == FirstJob::AfterSubscribe;
+        let logged_in = !self.workers.is_empty() || self.pool.settings.first_job == FirstJob::AfterSubscribe;
         self.extranonce.is_some() && logged_in
     }
 
@@ -447,34 +348,19 @@ impl Session {
         let Some(extranonce) = &self.extranonce else {
             return;
         };
-        self.issued.insert(IssuedJob::new(
-            Arc::clone(job),
-            difficulty,
-            &extranonce.one,
-            extranonce.two_size,
-        ));
+        self.issued.insert(IssuedJob::new(Arc::clone(job), difficulty, &extranonce.one, extranonce.two_size));
         self.newest_job = Some(job.number);
         out.send(job.notify(clean));
         self.pool.ledger().job_sent();
     }
 
     /// Sends the difficulty in force unless the client knows it; returns what the client was told last.
-    fn announce_difficulty(
-        &mut self,
-        standing: &Standing,
-        out: &mut Outbox,
-    ) -> Arc<ShareDifficulty> {
-        let wanted = self
-            .suggested
-            .clone()
-            .unwrap_or_else(|| self.pool.difficulty());
+    fn announce_difficulty(&mut self, standing: &Standing, out: &mut Outbox) -> Arc<ShareDifficulty> {
+        let wanted = self.suggested.clone().unwrap_or_else(|| self.pool.difficulty());
         match &self.announced {
             Some(told) if *told == wanted || standing.no_notify => Arc::clone(told),
             _ => {
-                out.send(&notification(
-                    "mining.set_difficulty",
-                    &format!("[{}]", wanted.text()),
-                ));
+                out.send(&notification("mining.set_difficulty", &format!("[{}]", wanted.text())));
                 self.announced = Some(Arc::clone(&wanted));
                 wanted
             }
@@ -490,15 +376,9 @@ impl Session {
         };
         let whole = extranonce.one.len() + extranonce.two_size;
         let two_size = extranonce2_size.clamp(1, whole - 1);
-        *extranonce = Extranonce {
-            one: self.pool.unique_extranonce1(whole - two_size),
-            two_size,
-        };
+        *extranonce = Extranonce { one: self.pool.unique_extranonce1(whole - two_size), two_size };
         let one = hex::encode(&extranonce.one);
-        out.send(&notification(
-            "mining.set_extranonce",
-            &format!("[{},{two_size}]", quoted(&one)),
-        ));
+        out.send(&notification("mining.set_extranonce", &format!("[{},{two_size}]", quoted(&one))));
         self.pool.ledger().extranonce_changed(self.connection, one);
     }
 }
@@ -509,15 +389,8 @@ impl Drop for Session {
         if self.pool.settings.resume
             && let Some(extranonce) = self.extranonce.take()
         {
-            let session = ParkedSession {
-                extranonce,
-                issued: std::mem::take(&mut self.issued),
-            };
-            self.pool.parked().park(
-                Instant::now(),
-                std::mem::take(&mut self.session_id),
-                session,
-            );
+            let session = ParkedSession { extranonce, issued: std::mem::take(&mut self.issued) };
+            self.pool.parked().park(Instant::now(), std::mem::take(&mut self.session_id), session);
         }
     }
 }

@@ -110,11 +110,8 @@ pub struct Strictness {
 
 impl Strictness {
     /// Petty about everything: a client that gets along with this pool gets along with most.
-    pub const ALL: Strictness = Strictness {
-        refuse_late_configure: true,
-        drop_long_lines: true,
-        drop_early_extranonce_subscribe: true,
-    };
+    pub const ALL: Strictness =
+        Strictness { refuse_late_configure: true, drop_long_lines: true, drop_early_extranonce_subscribe: true };
 }
 
 /// Everything that can be chosen about a simulated pool.
@@ -208,26 +205,11 @@ impl PoolSettings {
             if (least..=most).contains(&value) {
                 Ok(())
             } else {
-                Err(PoolError::OutOfRange {
-                    field,
-                    value,
-                    least,
-                    most,
-                })
+                Err(PoolError::OutOfRange { field, value, least, most })
             }
         };
-        within(
-            "extranonce1_len",
-            self.extranonce1_len,
-            1,
-            MAX_EXTRANONCE1_LEN,
-        )?;
-        within(
-            "extranonce2_size",
-            self.extranonce2_size,
-            1,
-            MAX_EXTRANONCE2_SIZE,
-        )?;
+        within("extranonce1_len", self.extranonce1_len, 1, MAX_EXTRANONCE1_LEN)?;
+        within("extranonce2_size", self.extranonce2_size, 1, MAX_EXTRANONCE2_SIZE)?;
         within("name length", self.name.len(), 0, MAX_NAME_LEN)?;
         within("branches", self.branches, 0, MAX_BRANCHES)?;
         within("coinbase_len", self.coinbase_len, 0, MAX_COINBASE_LEN)?;

@@ -93,36 +93,20 @@ impl Shared {
     }
 
     pub(super) fn difficulty(&self) -> Arc<ShareDifficulty> {
-        Arc::clone(
-            &self
-                .difficulty
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Arc::clone(&self.difficulty.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn set_difficulty(&self, difficulty: ShareDifficulty) {
-        *self
-            .difficulty
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(difficulty);
+        *self.difficulty.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(difficulty);
         self.announce(Event::Difficulty);
     }
 
     pub(super) fn standing(&self) -> Standing {
-        self.standing
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.standing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn change_standing(&self, change: impl FnOnce(&mut Standing)) {
-        change(
-            &mut self
-                .standing
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        change(&mut self.standing.write().unwrap_or_else(PoisonError::into_inner));
         self.announce(Event::Standing);
     }
 
@@ -139,18 +123,8 @@ impl Shared {
     pub(super) fn unique_extranonce1(&self, len: usize) -> Vec<u8> {
         let counter = self.extranonces.fetch_add(1, Ordering::Relaxed);
         let salt = Draw::new(self.settings.seed, 0).next();
-        let spread = counter
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(salt)
-            .to_le_bytes();
-        (0..len)
-            .map(|at| {
-                spread
-                    .get(at)
-                    .copied()
-                    .unwrap_or(salt.to_le_bytes()[at % 8])
-            })
-            .collect()
+        let spread = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(salt).to_le_bytes();
+        (0..len).map(|at| spread.get(at).copied().unwrap_or(salt.to_le_bytes()[at % 8])).collect()
     }
 }
 

@@ -133,18 +133,13 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(record_limit: usize) -> Ledger {
-        Ledger {
-            record_limit,
-            ..Ledger::default()
-        }
+        Ledger { record_limit, ..Ledger::default() }
     }
 
     pub(super) fn snapshot(&self) -> PoolStats {
         let mut stats = self.totals.clone();
         stats.connections = self.open.values().cloned().collect();
-        stats
-            .connections
-            .sort_by_key(|connection| connection.number);
+        stats.connections.sort_by_key(|connection| connection.number);
         stats
     }
 
@@ -176,13 +171,7 @@ impl Ledger {
         self.open.remove(&connection);
     }
 
-    pub(super) fn subscribed(
-        &mut self,
-        connection: u64,
-        user_agent: &str,
-        extranonce1: String,
-        resumed: bool,
-    ) {
+    pub(super) fn subscribed(&mut self, connection: u64, user_agent: &str, extranonce1: String, resumed: bool) {
         self.totals.resumed += u64::from(resumed);
         if let Some(page) = self.open.get_mut(&connection) {
             page.user_agent = user_agent.chars().take(128).collect();
@@ -223,13 +212,7 @@ impl Ledger {
         self.totals.suggested.push(difficulty);
     }
 
-    pub(super) fn accepted(
-        &mut self,
-        connection: u64,
-        worker: &str,
-        issued: &IssuedJob,
-        share: &Accepted,
-    ) {
+    pub(super) fn accepted(&mut self, connection: u64, worker: &str, issued: &IssuedJob, share: &Accepted) {
         let difficulty = issued.difficulty().value();
         self.totals.submits += 1;
         self.totals.accepted += 1;
@@ -272,17 +255,11 @@ impl Ledger {
 
     fn worker(&mut self, name: &str) -> &mut WorkerStats {
         let workers = &mut self.totals.workers;
-        let name = if workers.contains_key(name) || workers.len() < MAX_WORKERS {
-            name
-        } else {
-            OTHER_WORKERS
-        };
+        let name = if workers.contains_key(name) || workers.len() < MAX_WORKERS { name } else { OTHER_WORKERS };
         if !workers.contains_key(name) {
             workers.insert(name.to_owned(), WorkerStats::default());
         }
-        workers
-            .get_mut(name)
-            .expect("inserted above if it was missing")
+        workers.get_mut(name).expect("inserted above if it was missing")
     }
 }
 

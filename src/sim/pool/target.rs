@@ -45,9 +45,7 @@ impl Target {
         } else {
             BigUint::from(mantissa >> (8 * (3 - exponent)))
         };
-        (target != BigUint::ZERO)
-            .then(|| Self::from_integer(&target))
-            .flatten()
+        (target != BigUint::ZERO).then(|| Self::from_integer(&target)).flatten()
     }
 
     fn from_integer(value: &BigUint) -> Option<Target> {
@@ -90,11 +88,7 @@ impl ShareDifficulty {
         // `Display` gives the shortest decimal that reads back as the same double, never an exponent.
         let text = value.to_string();
         let target = Target::from_decimal(&text).ok_or(PoolError::Difficulty(value))?;
-        Ok(ShareDifficulty {
-            value,
-            text,
-            target,
-        })
+        Ok(ShareDifficulty { value, text, target })
     }
 
     /// The difficulty as a number, for sums and reports.
@@ -123,36 +117,14 @@ mod tests {
     #[test]
     fn targets_of_decimal_texts_are_exact() {
         for (decimal, target) in [
-            (
-                "1",
-                "00000000ffff0000000000000000000000000000000000000000000000000000",
-            ),
-            (
-                "0.001",
-                "000003e7fc180000000000000000000000000000000000000000000000000000",
-            ),
-            (
-                "8192.5",
-                "000000000007ffd8009ffd8009ffd8009ffd8009ffd8009ffd8009ffd8009ffd",
-            ),
-            (
-                "1000000",
-                "00000000000010c6e6d9be4cd74927913e81450efdc9c4da9003eea209aaa3ad",
-            ),
-            (
-                "126411437451912.23",
-                "000000000000000000023a0400000000062bc4db49fa025d0810a41fb347ee26",
-            ),
-            (
-                "0.0000000001",
-                "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-            ),
+            ("1", "00000000ffff0000000000000000000000000000000000000000000000000000"),
+            ("0.001", "000003e7fc180000000000000000000000000000000000000000000000000000"),
+            ("8192.5", "000000000007ffd8009ffd8009ffd8009ffd8009ffd8009ffd8009ffd8009ffd"),
+            ("1000000", "00000000000010c6e6d9be4cd74927913e81450efdc9c4da9003eea209aaa3ad"),
+            ("126411437451912.23", "000000000000000000023a0400000000062bc4db49fa025d0810a41fb347ee26"),
+            ("0.0000000001", "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
         ] {
-            assert_eq!(
-                Target::from_decimal(decimal).unwrap().to_hex(),
-                target,
-                "difficulty {decimal}"
-            );
+            assert_eq!(Target::from_decimal(decimal).unwrap().to_hex(), target, "difficulty {decimal}");
         }
         assert_eq!(Target::from_decimal("0"), None);
         assert_eq!(Target::from_decimal("1e3"), None);
@@ -162,10 +134,7 @@ mod tests {
     fn difficulties_write_themselves_without_exponent() {
         assert_eq!(ShareDifficulty::new(1024.0).unwrap().text(), "1024");
         assert_eq!(ShareDifficulty::new(1e-9).unwrap().text(), "0.000000001");
-        assert_eq!(
-            ShareDifficulty::new(1e15).unwrap().text(),
-            "1000000000000000"
-        );
+        assert_eq!(ShareDifficulty::new(1e15).unwrap().text(), "1000000000000000");
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-11] {
             assert!(ShareDifficulty::new(bad).is_err(), "{bad}");
         }
@@ -174,14 +143,8 @@ mod tests {
     #[test]
     fn compact_targets_follow_consensus() {
         let hex = |nbits| Target::from_nbits(nbits).map(|target| target.to_hex());
-        assert_eq!(
-            hex(0x1d00_ffff).unwrap(),
-            "00000000ffff0000000000000000000000000000000000000000000000000000"
-        );
-        assert_eq!(
-            hex(0x207f_ffff).unwrap(),
-            "7fffff0000000000000000000000000000000000000000000000000000000000"
-        );
+        assert_eq!(hex(0x1d00_ffff).unwrap(), "00000000ffff0000000000000000000000000000000000000000000000000000");
+        assert_eq!(hex(0x207f_ffff).unwrap(), "7fffff0000000000000000000000000000000000000000000000000000000000");
         assert_eq!(hex(0x1d80_ffff), None, "negative");
         assert_eq!(hex(0x2300_ffff), None, "wider than 256 bits");
         assert_eq!(hex(0x1d00_0000), None, "zero");

@@ -29,21 +29,12 @@ impl Session {
 
     fn send_step(&mut self, now: Instant, step: Step) {
         let (method, params) = match step {
-            Step::Configure => (
-                "mining.configure",
-                wire::configure_params(self.profile.configure),
-            ),
+            Step::Configure => ("mining.configure", wire::configure_params(self.profile.configure)),
             Step::Subscribe if self.bare_subscribe => ("mining.subscribe", json!([])),
             Step::Subscribe => {
                 let (form, agent) = (self.profile.subscribe, self.profile.user_agent);
                 let session = self.session_id.as_deref();
-                let params = wire::subscribe_params(
-                    form,
-                    agent,
-                    session,
-                    self.settings.server,
-                    self.settings.seed,
-                );
+                let params = wire::subscribe_params(form, agent, session, self.settings.server, self.settings.seed);
                 ("mining.subscribe", params)
             }
             Step::Authorize => {
@@ -64,41 +55,22 @@ impl Session {
     }
 
     pub(super) fn suggest(&mut self, now: Instant, what: Asked) {
-        let own = self
-            .profile
-            .suggests
-            .filter(|_| !self.settings.scaled_world)
-            .map(|(difficulty, _)| difficulty);
+        let own = self.profile.suggests.filter(|_| !self.settings.scaled_world).map(|(difficulty, _)| difficulty);
         let Some(difficulty) = self.settings.suggested_difficulty.or(own) else {
             return;
         };
         self.ask(now, "mining.suggest_difficulty", &json!([difficulty]), what);
-        self.suggest_at = self
-            .profile
-            .suggests
-            .and_then(|(_, again)| Some(now + again?));
+        self.suggest_at = self.profile.suggests.and_then(|(_, again)| Some(now + again?));
     }
 
     fn ask(&mut self, now: Instant, method: &str, params: &Value, what: Asked) {
         self.next_id += 1;
         wire::request(&mut self.out, self.ids, self.next_id, method, params);
-        self.pending.push_back(Pending {
-            id: self.next_id,
-            sent: now,
-            what,
-        });
+        self.pending.push_back(Pending { id: self.next_id, sent: now, what });
     }
 
-    pub(super) fn reply(
-        &mut self,
-        now: Instant,
-        reply: &Line,
-        line: &[u8],
-        stats: &mut MinerStats,
-    ) {
-        let found = reply
-            .reply_id(self.ids)
-            .and_then(|id| self.pending.iter().position(|asked| asked.id == id));
+    pub(super) fn reply(&mut self, now: Instant, reply: &Line, line: &[u8], stats: &mut MinerStats) {
+        let found = reply.reply_id(self.ids).and_then(|id| self.pending.iter().position(|asked| asked.id == id));
         let Some(asked) = found.and_then(|at| self.pending.remove(at)) else {
             return stats.violate(ProtocolViolation::UnknownReply(quoted(line)));
         };
@@ -110,10 +82,7 @@ impl Session {
             Asked::Again => {}
             Asked::Handshake(step) => {
                 self.step_answered(now, step, reply, line, stats);
-                let waits = self
-                    .pending
-                    .iter()
-                    .any(|asked| matches!(asked.what, Asked::Handshake(_)));
+                let waits = self.pending.iter().any(|asked| matches!(asked.what, Asked::Handshake(_)));
                 if let Phase::Handshake { group } = self.phase
                     && !waits
                     && self.leave.is_none()
@@ -125,29 +94,12 @@ impl Session {
         }
     }
 
-    fn step_answered(
-        &mut self,
-        now: Instant,
-        step: Step,
-        reply: &Line,
-        line: &[u8],
-        stats: &mut MinerStats,
-    ) {
-        let bad = || ProtocolViolation::BadAnswer {
-            step,
-            line: quoted(line),
-        };
-        let refused = || ProtocolViolation::Refused {
-            step,
-            error: reply.refusal().1,
-        };
+    fn step_answered(&mut self, now: Instant, step: Step, reply: &Line, line: &[u8], stats: &mut MinerStats) {
+        let bad = || ProtocolViolation::BadAnswer { step, line: quoted(line) };
+        let refused = || ProtocolViolation::Refused { step, error: reply.refusal().1 };
         match step {
             Step::Configure => self.configured(reply, bad, stats),
-            Step::Subscribe => match reply
-                .result
-                .filter(|_| reply.error.is_none())
-                .map(Subscribed::parse)
-            {
+            Step::Subscribe => match reply.result.filter(|_| reply.error.is_none()).map(Subscribed::parse) {
                 Some(Some(subscribed)) => self.subscribed(subscribed, stats),
                 Some(None) => self.fail(bad(), stats),
                 None if self.session_id.take().is_some() && !self.bare_subscribe => {
@@ -162,24 +114,13 @@ impl Session {
                 }
             }
             Step::Authorize => self.fail(refused(), stats),
-            Step::ExtranonceSubscribe if self.profile.extranonce_error_fatal => {
-                self.fail(refused(), stats)
-            }
-            Step::SuggestDifficulty | Step::ExtranonceSubscribe | Step::MultiVersion => {
-                stats.violate(refused())
-            }
+            Step::ExtranonceSubscribe if self.profile.extranonce_error_fatal => self.fail(refused(), stats),
+            Step::SuggestDifficulty | Step::ExtranonceSubscribe | Step::MultiVersion => stats.violate(refused()),
         }
     }
 
-    fn configured(
-        &mut self,
-        reply: &Line,
-        bad: impl Fn() -> ProtocolViolation,
-        stats: &mut MinerStats,
-    ) {
-        let answer = reply
-            .result
-            .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    fn configured(&mut self, reply: &Line, bad: impl Fn() -> ProtocolViolation, stats: &mut MinerStats) {
+        let answer = reply.result.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
         let Some(Value::Object(answer)) = answer else {
             // BIP 310 has servers that don't know the method; only firmware that needs a mask minds.
             return match (self.profile.needs_mask, reply.error) {
@@ -192,20 +133,11 @@ impl Session {
         if self.profile.unrequested_keys_fatal
             && let Some(key) = answer.keys().find(|key| !asked.contains(&key.as_str()))
         {
-            return self.fail(
-                ProtocolViolation::UnrequestedConfigureKey(key.clone()),
-                stats,
-            );
+            return self.fail(ProtocolViolation::UnrequestedConfigureKey(key.clone()), stats);
         }
-        let granted = answer
-            .get("version-rolling")
-            .and_then(Value::as_bool)
-            .unwrap_or(false);
+        let granted = answer.get("version-rolling").and_then(Value::as_bool).unwrap_or(false);
         let mask = answer.get("version-rolling.mask").and_then(Value::as_str);
-        let mask = match mask
-            .filter(|_| granted)
-            .map(|hex| u32::from_str_radix(hex, 16))
-        {
+        let mask = match mask.filter(|_| granted).map(|hex| u32::from_str_radix(hex, 16)) {
             Some(Ok(mask)) => mask & self.profile.configure.mask,
             Some(Err(_)) => return self.fail(bad(), stats),
             None => 0,

@@ -17,14 +17,7 @@ const RECENT_JOBS: usize = 16;
 const MAX_ASKED_WAIT: Duration = Duration::from_secs(60);
 
 impl Session {
-    pub(super) fn message(
-        &mut self,
-        now: Instant,
-        method: &str,
-        message: &Line,
-        line: &[u8],
-        stats: &mut MinerStats,
-    ) {
+    pub(super) fn message(&mut self, now: Instant, method: &str, message: &Line, line: &[u8], stats: &mut MinerStats) {
         match method {
             "mining.notify" => self.notify(now, message, line, stats),
             "mining.set_difficulty" => self.set_difficulty(message, stats),
@@ -34,13 +27,8 @@ impl Session {
             "client.show_message" => stats.messages += 1,
             "client.get_version" => self.answer(message, &json!(self.profile.user_agent)),
             "mining.ping" if self.profile.pong_method => {
-                let id = message.id.map_or(Value::Null, |id| {
-                    serde_json::from_str(id.get()).unwrap_or(Value::Null)
-                });
-                wire::append(
-                    &mut self.out,
-                    &json!({"id": id, "method": "pong", "params": []}),
-                );
+                let id = message.id.map_or(Value::Null, |id| serde_json::from_str(id.get()).unwrap_or(Value::Null));
+                wire::append(&mut self.out, &json!({"id": id, "method": "pong", "params": []}));
             }
             "mining.ping" => self.answer(message, &json!("pong")),
             // Unknown methods are ignored by all firmware.
@@ -49,13 +37,8 @@ impl Session {
     }
 
     fn answer(&mut self, message: &Line, result: &Value) {
-        let id = message.id.map_or(Value::Null, |id| {
-            serde_json::from_str(id.get()).unwrap_or(Value::Null)
-        });
-        wire::append(
-            &mut self.out,
-            &json!({"id": id, "result": result, "error": null}),
-        );
+        let id = message.id.map_or(Value::Null, |id| serde_json::from_str(id.get()).unwrap_or(Value::Null));
+        wire::append(&mut self.out, &json!({"id": id, "result": result, "error": null}));
     }
 
     fn notify(&mut self, now: Instant, message: &Line, line: &[u8], stats: &mut MinerStats) {
@@ -80,11 +63,7 @@ impl Session {
         stats.last_job = Some(now);
         if let Some(before) = self.mining.work().filter(|_| template.clean) {
             let new_block = before.template.prevhash != template.prevhash;
-            let key = if new_block {
-                template.prevhash
-            } else {
-                template.content
-            };
+            let key = if new_block { template.prevhash } else { template.content };
             self.board.clean_job_arrived(key, now);
         }
         if let Some(since) = self.connected_at.take() {
@@ -102,36 +81,26 @@ impl Session {
         let restarts = self.profile.extranonce2_restarts;
         let job_id = template.job_id.clone();
         let job = JobWork::new(template, Arc::clone(&self.extranonce1));
-        let repeated = self
-            .mining
-            .start(job, self.extranonce2_size, restarts, self.connection);
+        let repeated = self.mining.start(job, self.extranonce2_size, restarts, self.connection);
         if repeated && restarts {
             stats.violate(ProtocolViolation::RepeatedWork(job_id));
         }
     }
 
     /// Passes a job through unless this firmware drops it.
-    fn bearable(
-        &self,
-        template: Arc<Template>,
-        line_bytes: usize,
-    ) -> Result<Arc<Template>, ProtocolViolation> {
+    fn bearable(&self, template: Arc<Template>, line_bytes: usize) -> Result<Arc<Template>, ProtocolViolation> {
         let limits = &self.profile.limits;
         let coinbase = template.coinbase_len(self.extranonce1.len(), self.extranonce2_size);
         let id = || template.job_id.clone();
         let known = || self.recent.iter().any(|job| job.job_id == template.job_id);
         let violation = match (template.odd_field, self.profile.jobs) {
-            (Some(field), _) if self.profile.checks_field_lengths => {
-                ProtocolViolation::BadField(field)
-            }
+            (Some(field), _) if self.profile.checks_field_lengths => ProtocolViolation::BadField(field),
             _ if template.branches.len() > limits.branches => {
                 ProtocolViolation::TooManyBranches(template.branches.len())
             }
             _ if coinbase > limits.coinbase_bytes => ProtocolViolation::CoinbaseTooLong(coinbase),
             _ if line_bytes > limits.notify_bytes => ProtocolViolation::NotifyTooLong(line_bytes),
-            (_, JobRule::DropKnownId) if !template.clean && known() => {
-                ProtocolViolation::RepeatedJobId(id())
-            }
+            (_, JobRule::DropKnownId) if !template.clean && known() => ProtocolViolation::RepeatedJobId(id()),
             (_, JobRule::UniqueId) if known() => ProtocolViolation::RepeatedJobId(id()),
             (_, JobRule::Crc16OfId) if !template.clean && self.collides(&template.job_id) => {
                 ProtocolViolation::JobIdCollision(id())
@@ -143,9 +112,7 @@ impl Session {
 
     fn collides(&self, job_id: &str) -> bool {
         let crc = crc16(job_id.as_bytes());
-        self.recent
-            .iter()
-            .any(|job| crc16(job.job_id.as_bytes()) == crc)
+        self.recent.iter().any(|job| crc16(job.job_id.as_bytes()) == crc)
     }
 
     fn set_difficulty(&mut self, message: &Line, stats: &mut MinerStats) {
@@ -156,10 +123,7 @@ impl Session {
         if strict && difficulty < self.profile.limits.least_difficulty {
             stats.violate(ProtocolViolation::DifficultyTooLow);
         }
-        if strict
-            && self.profile.difficulty_form == DifficultyForm::WholeU32
-            && difficulty.fract() != 0.0
-        {
+        if strict && self.profile.difficulty_form == DifficultyForm::WholeU32 && difficulty.fract() != 0.0 {
             stats.violate(ProtocolViolation::FractionalDifficulty);
             difficulty = difficulty.trunc();
         }
@@ -184,12 +148,7 @@ impl Session {
         }
     }
 
-    pub(super) fn take_extranonce(
-        &mut self,
-        extranonce1: Vec<u8>,
-        size: usize,
-        stats: &mut MinerStats,
-    ) {
+    pub(super) fn take_extranonce(&mut self, extranonce1: Vec<u8>, size: usize, stats: &mut MinerStats) {
         let limits = &self.profile.limits;
         if extranonce1.len() > limits.extranonce1_bytes {
             self.fail(ProtocolViolation::Extranonce1Size(extranonce1.len()), stats);
@@ -201,13 +160,9 @@ impl Session {
     }
 
     fn set_version_mask(&mut self, message: &Line, stats: &mut MinerStats) {
-        let mask = message
-            .params::<(String,)>()
-            .and_then(|(hex,)| u32::from_str_radix(&hex, 16).ok());
+        let mask = message.params::<(String,)>().and_then(|(hex,)| u32::from_str_radix(&hex, 16).ok());
         match mask {
-            _ if !self.profile.asks(Step::Configure) => {
-                stats.violate(ProtocolViolation::UnrequestedVersionMask)
-            }
+            _ if !self.profile.asks(Step::Configure) => stats.violate(ProtocolViolation::UnrequestedVersionMask),
             Some(mask) => self.mining.set_mask(mask & self.profile.configure.mask),
             None => stats.violate(ProtocolViolation::BadField("version mask")),
         }
@@ -215,19 +170,11 @@ impl Session {
 
     fn reconnect(&mut self, message: &Line) {
         let params = message.params::<Vec<Value>>().unwrap_or_default();
-        let host = params
-            .first()
-            .and_then(Value::as_str)
-            .filter(|host| !host.is_empty());
+        let host = params.first().and_then(Value::as_str).filter(|host| !host.is_empty());
         let port = params.get(1).and_then(|port| {
-            port.as_u64()
-                .or_else(|| port.as_str()?.parse().ok())
-                .and_then(|port| u16::try_from(port).ok())
+            port.as_u64().or_else(|| port.as_str()?.parse().ok()).and_then(|port| u16::try_from(port).ok())
         });
-        let wait = params
-            .get(2)
-            .and_then(Value::as_u64)
-            .map_or(Duration::ZERO, Duration::from_secs);
+        let wait = params.get(2).and_then(Value::as_u64).map_or(Duration::ZERO, Duration::from_secs);
         let named = host.zip(port).map(|(host, port)| (host.to_owned(), port));
         let here = self.settings.server.ip().to_string();
         let to = match self.profile.follow {
@@ -237,10 +184,7 @@ impl Session {
             Follow::SameDomain if host.is_some_and(|host| !same_domain(host, &here)) => return,
             Follow::NeedsHostAndPort | Follow::SameDomain => named,
         };
-        self.leave = Some(Leave::Asked {
-            to,
-            wait: wait.min(MAX_ASKED_WAIT),
-        });
+        self.leave = Some(Leave::Asked { to, wait: wait.min(MAX_ASKED_WAIT) });
     }
 }
 
@@ -249,11 +193,6 @@ fn same_domain(there: &str, here: &str) -> bool {
     if there.parse::<IpAddr>().is_ok() || here.parse::<IpAddr>().is_ok() {
         return there == here;
     }
-    let domain = |host: &str| {
-        host.rsplit('.')
-            .take(2)
-            .map(str::to_ascii_lowercase)
-            .collect::<Vec<_>>()
-    };
+    let domain = |host: &str| host.rsplit('.').take(2).map(str::to_ascii_lowercase).collect::<Vec<_>>();
     domain(there) == domain(here)
 }

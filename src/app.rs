@@ -1,0 +1,269 @@
+//! A whole proxy: worker threads, router, pools, metrics, started together and ended in order.
+//!
+//! | where | what |
+//! |---|---|
+//! | one thread and runtime per worker | listening sockets (`SO_REUSEPORT`), miners |
+//! | the runtime that [`Proxy::start`] is called on | router, pool connections, metrics |
+//!
+//! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners, pools and metrics close.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    config::{Config, Listener, PoolUrl, SimulatedPool},
+    downstream::{Gate, ListenerSettings, Worker, vardiff::VardiffSettings},
+    metrics::{Books, Exporter, Totals},
+    router::{ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
+    sim::pool::{PoolSettings, SimPool},
+};
+
+/// Connections that the kernel completes while all workers are busy.
+const BACKLOG: i32 = 4096;
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listening address can't be had.
+    #[error("{what} can't listen on {address}: {source}")]
+    Listen {
+        /// `listener "farm"` or `metrics`.
+        what: String,
+        /// From the config.
+        address: SocketAddr,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Threads, runtimes or a simulated pool.
+    #[error("can't start {what}: {source}")]
+    System {
+        /// What was started.
+        what: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// A running proxy.
+pub struct Proxy {
+    config: Arc<Config>,
+    addresses: Vec<SocketAddr>,
+    metrics_address: Option<SocketAddr>,
+    books: Arc<Books>,
+    shutdown: mpsc::Sender<Shutdown>,
+    threads: Vec<JoinHandle<()>>,
+    stop_metrics: CancellationToken,
+    simulated: Vec<SimPool>,
+}
+
+impl Proxy {
+    /// Starts everything the config says, on the runtime it is called on (a multi-threaded one) and on threads of its own.
+    /// It starts without pools as well: miners wait until one is there.
+    ///
+    /// # Errors
+    /// [`StartError`] if an address is taken, or the system has no threads.
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        let system = |what| move |source| StartError::System { what, source };
+        let simulated = start_simulated(&mut config).await.map_err(system("a simulated pool"))?;
+        let workers = config.proxy.workers.get();
+        let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));
+        let (listeners, addresses) = bind_all(&config.listeners, workers)?;
+        let metrics = match &config.metrics {
+            None => None,
+            Some(metrics) => {
+                let address = metrics.listen;
+                let listen = |source| StartError::Listen { what: "metrics".into(), address, source };
+                let socket = TcpListener::bind(address).await.map_err(listen)?;
+                let address = socket.local_addr().map_err(listen)?;
+                Some((socket, address, Exporter::new(books.clone(), &config).map_err(system("metrics"))?))
+            }
+        };
+
+        let config = Arc::new(config);
+        let settings: Vec<Arc<ListenerSettings>> =
+            config.listeners.iter().enumerate().map(|(index, listener)| settings(index, listener, &config)).collect();
+        let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
+        let (to_router, from_workers) = mpsc::channel(ROUTER_QUEUE);
+        let mut to_workers = Vec::new();
+        let mut threads = Vec::new();
+        for (index, sockets) in listeners.into_iter().enumerate() {
+            let (to_worker, from_router) = mpsc::channel(WORKER_QUEUE);
+            to_workers.push(to_worker);
+            let worker = Worker {
+                index: index as u16,
+                workers,
+                listeners: sockets.into_iter().zip(settings.iter().cloned()).collect(),
+                to_router: to_router.clone(),
+                from_router,
+                gate: gate.clone(),
+                book: books.worker(index),
+            };
+            threads.push(spawn_worker(index, worker).map_err(system("a worker thread"))?);
+        }
+        let (shutdown, shutdowns) = mpsc::channel(1);
+        let (router, inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
+        tokio::spawn(router.run(inbox));
+
+        let stop_metrics = CancellationToken::new();
+        let metrics_address = metrics.as_ref().map(|(_, address, _)| *address);
+        if let Some((socket, address, exporter)) = metrics {
+            info!("metrics on http://{address}/metrics");
+            let stop = stop_metrics.clone().cancelled_owned();
+            tokio::spawn(async move {
+                if let Err(error) = exporter.serve(socket, stop).await {
+                    error!("metrics ended: {error}");
+                }
+            });
+        }
+        for (listener, address) in config.listeners.iter().zip(&addresses) {
+            info!("listener {:?}: miners connect to stratum+tcp://{address}", listener.name);
+        }
+        Ok(Self { config, addresses, metrics_address, books, shutdown, threads, stop_metrics, simulated })
+    }
+
+    /// What it was started with; ports and simulated pools are filled in.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where miners connect, by listener in config order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where Prometheus scrapes.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Everything counted until now.
+    pub fn totals(&self) -> Totals {
+        self.books.totals()
+    }
+
+    /// The books, which outlive the proxy.
+    pub fn books(&self) -> Arc<Books> {
+        self.books.clone()
+    }
+
+    /// Ends it: no more shares are read, those in flight have `grace` to settle, then all closes. Returns how many shares were
+    /// not settled.
+    pub async fn shut_down(self, grace: Duration) -> u64 {
+        let (done, unsettled) = oneshot::channel();
+        let unsettled = match self.shutdown.send(Shutdown { grace, done }).await {
+            Ok(()) => unsettled.await.unwrap_or(0),
+            Err(_) => 0,
+        };
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        if !matches!(joined, Ok(true)) {
+            error!("a worker thread ended by a panic");
+        }
+        self.stop_metrics.cancel();
+        for pool in self.simulated {
+            pool.shutdown().await;
+        }
+        unsettled
+    }
+}
+
+fn settings(index: usize, listener: &Listener, config: &Config) -> Arc<ListenerSettings> {
+    let vardiff = &listener.vardiff;
+    Arc::new(ListenerSettings {
+        index,
+        listener: listener.clone(),
+        limits: config.limits.clone(),
+        vardiff: Arc::new(VardiffSettings {
+            shares_per_minute: vardiff.shares_per_minute,
+            min: vardiff.min,
+            max: vardiff.max,
+        }),
+    })
+}
+
+/// The sockets of one worker, by listener.
+type Sockets = Vec<std::net::TcpListener>;
+
+/// One socket per worker and listener; all workers' sockets of a listener have one address.
+fn bind_all(listeners: &[Listener], workers: usize) -> Result<(Vec<Sockets>, Vec<SocketAddr>), StartError> {
+    let mut by_worker: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        let failed = |source| StartError::Listen {
+            what: format!("listener {:?}", listener.name),
+            address: listener.listen,
+            source,
+        };
+        // Shared sockets would also share with another process on this address; one that is not shared finds it out.
+        drop(bind(listener.listen, false).map_err(failed)?);
+        let mut address = listener.listen;
+        for sockets in &mut by_worker {
+            let socket = bind(address, true).map_err(failed)?;
+            // With port 0, the first socket's port is everyone's.
+            address = socket.local_addr().map_err(failed)?;
+            sockets.push(socket);
+        }
+        addresses.push(address);
+    }
+    Ok((by_worker, addresses))
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    if shared {
+        socket.listen(BACKLOG)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A thread with a runtime of its own.
+fn spawn_worker(index: usize, worker: Worker) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        if let Err(error) = LocalSet::new().block_on(&runtime, worker.run()) {
+            error!("worker {index} ended: {error}");
+        }
+    })
+}
+
+/// Starts the simulated pools of `sim://` addresses and puts their real addresses in the place.
+async fn start_simulated(config: &mut Config) -> io::Result<Vec<SimPool>> {
+    let mut running = Vec::new();
+    for pool in &mut config.pools {
+        let PoolUrl::Simulated(simulated) = &pool.url else { continue };
+        let started = SimPool::start(simulated_settings(&pool.name, simulated)).await?;
+        let address = started.addr();
+        info!("pool {:?} is simulated, on {address}: its shares earn nothing", pool.name);
+        pool.url = PoolUrl::Tcp { host: address.ip().to_string(), port: address.port() };
+        running.push(started);
+    }
+    Ok(running)
+}
+
+fn simulated_settings(name: &str, simulated: &SimulatedPool) -> PoolSettings {
+    PoolSettings {
+        name: name.to_owned(),
+        difficulty: simulated.difficulty.get(),
+        extranonce2_size: simulated.extranonce2_size.into(),
+        clean_every: Some(simulated.clean_every),
+        ..PoolSettings::default()
+    }
+}

@@ -1,0 +1,274 @@
+//! The command line.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | it did what was asked; a proxy that was told to end settled its shares |
+//! | 1 | it failed while running: an address is taken, shares were lost, a server can't be reached |
+//! | 2 | it was asked the wrong way: arguments, or a config that is not valid |
+
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+    time::{Instant, interval, sleep_until},
+};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::Proxy,
+    config::{self, Config, LoadError, LogFormat},
+    demo::{self, DemoArgs},
+    sim::{
+        load::{self, LoadArgs},
+        pool::{Fault, PoolSettings, SimPool, VersionDialect},
+    },
+};
+
+/// It failed while running.
+const FAILED: u8 = 1;
+/// It was asked the wrong way.
+const MISUSED: u8 = 2;
+
+/// Stratum V1 proxy for mining farms: verifies every share, aggregates hashrate onto pools
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Exit codes: 0 done, 1 failed while running, 2 wrong arguments or config")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy
+    Run(ConfigArgs),
+    /// Check a config: every problem at once, then the plan in plain words
+    Check(ConfigArgs),
+    /// Show the whole thing with simulated pools and miners, no set-up needed
+    Demo(DemoArgs),
+    /// Simulated pools and miners, to load-test a deployment
+    #[command(subcommand)]
+    Sim(Sim),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The config file
+    #[arg(long, short, value_name = "FILE", default_value = "hashgate.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sim {
+    /// A pool that checks every share and pays for none
+    Pool(PoolArgs),
+    /// Simulated ASICs: a load test for any Stratum V1 server, with a report
+    Miners(LoadArgs),
+}
+
+#[derive(Debug, Args)]
+struct PoolArgs {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:3334")]
+    listen: SocketAddr,
+    /// Share difficulty; 1e-6 suits simulated miners
+    #[arg(long, default_value_t = 1e-6)]
+    difficulty: f64,
+    /// Bytes of extranonce2 left to the miner
+    #[arg(long, default_value_t = 8)]
+    extranonce2_size: usize,
+    /// Bits that miners may roll, in hex; 0 for none
+    #[arg(long, default_value = "1fffe000", value_parser = parse_mask)]
+    version_mask: u32,
+    /// How version bits are merged
+    #[arg(long, value_enum, default_value_t = Dialect::Bip310)]
+    dialect: Dialect,
+    /// A new block so often; 0s for never
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    clean_every: Duration,
+    /// A new job on the same block so often
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    notify_every: Duration,
+    /// Drop every connection so often; 0s for never
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    drop_every: Duration,
+    /// End after so long; 0s for never
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dialect {
+    Bip310,
+    Or,
+    Xor,
+}
+
+fn parse_mask(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 16).map_err(|error| format!("not a mask of eight hex digits: {error}"))
+}
+
+/// Runs what the arguments say.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Check(args) => check(&args),
+        Command::Demo(args) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { code(demo::run(&args).await) })
+        }
+        Command::Sim(Sim::Miners(args)) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { code(load::run_command(args).await.map(|_| true)) })
+        }
+        Command::Sim(Sim::Pool(args)) => {
+            init_log(LogFormat::Text, "info");
+            block_on(async { code(sim_pool(&args).await.map(|()| true)) })
+        }
+    }
+}
+
+/// A result as an exit code; `false` is a failure that was told already.
+fn code<E: std::fmt::Display>(result: Result<bool, E>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => {
+            eprintln!("hashgate: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn block_on(task: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(task),
+        Err(error) => code(Err::<bool, _>(format!("can't start a runtime: {error}"))),
+    }
+}
+
+fn init_log(format: LogFormat, filter: &str) {
+    // The config was validated with the same parser; RUST_LOG is for a look from outside.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+    }
+}
+
+fn load(args: &ConfigArgs) -> Result<(Config, Vec<config::Warning>), ExitCode> {
+    Config::load(&args.config).map_err(|error| {
+        match &error {
+            LoadError::Read { .. } => {
+                eprintln!("hashgate: {error}\nname one with --config; config.example.toml shows what is in it")
+            }
+            LoadError::Invalid { .. } => eprintln!("hashgate: {error}"),
+        }
+        ExitCode::from(MISUSED)
+    })
+}
+
+fn check(args: &ConfigArgs) -> ExitCode {
+    let (config, warnings) = match load(args) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    print!("{}", config::describe(&config));
+    for warning in &warnings {
+        println!("warning: {warning}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(args: &ConfigArgs) -> ExitCode {
+    let (config, warnings) = match load(args) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    init_log(config.log.format, &config.log.filter);
+    for warning in &warnings {
+        warn!("config: {warning}");
+    }
+    block_on(serve(config))
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let grace = config.proxy.shutdown_grace;
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return code(Err::<bool, _>("can't listen for signals"));
+    };
+    let proxy = match Proxy::start(config).await {
+        Ok(proxy) => proxy,
+        Err(error) => return code(Err::<bool, _>(error)),
+    };
+    let signal = select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!("{signal}: no more shares are taken; those in flight have {} to settle", humantime::format_duration(grace));
+    select! {
+        unsettled = proxy.shut_down(grace) => {
+            match unsettled {
+                0 => info!("ended; every share is settled"),
+                unsettled => warn!("ended; {unsettled} shares had no answer from their pool"),
+            }
+            ExitCode::SUCCESS
+        }
+        _ = terminate.recv() => code(Err::<bool, _>("told twice: ended at once")),
+        _ = interrupt.recv() => code(Err::<bool, _>("told twice: ended at once")),
+    }
+}
+
+async fn sim_pool(args: &PoolArgs) -> std::io::Result<()> {
+    let never_if_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
+    let settings = PoolSettings {
+        listen: args.listen,
+        difficulty: args.difficulty,
+        extranonce2_size: args.extranonce2_size,
+        version_mask: (args.version_mask != 0).then_some(args.version_mask),
+        dialect: match args.dialect {
+            Dialect::Bip310 => VersionDialect::Bip310,
+            Dialect::Or => VersionDialect::Or,
+            Dialect::Xor => VersionDialect::Xor,
+        },
+        clean_every: never_if_zero(args.clean_every),
+        notify_every: args.notify_every,
+        resume: true,
+        max_connections: 100_000,
+        ..PoolSettings::default()
+    };
+    let pool = SimPool::start(settings).await?;
+    info!("simulated pool on stratum+tcp://{}: it checks shares and pays for none; Ctrl-C ends it", pool.addr());
+    let far = Duration::from_secs(86400 * 365);
+    let end = Instant::now() + never_if_zero(args.duration).unwrap_or(far);
+    let mut drops = interval(never_if_zero(args.drop_every).unwrap_or(far));
+    drops.tick().await;
+    let mut report = interval(Duration::from_secs(10));
+    report.tick().await;
+    let say = |pool: &SimPool| {
+        let stats = pool.stats();
+        info!(
+            "{} connections, {} shares accepted, {} rejected {:?}, {} blocks",
+            stats.connections.len(),
+            stats.accepted,
+            stats.rejected_total(),
+            stats.rejected,
+            stats.blocks
+        );
+    };
+    loop {
+        select! {
+            _ = tokio::signal::ctrl_c() => break,
+            () = sleep_until(end) => break,
+            _ = drops.tick() => pool.fault(Fault::DropConnections),
+            _ = report.tick() => say(&pool),
+        }
+    }
+    say(&pool);
+    pool.shutdown().await;
+    Ok(())
+}

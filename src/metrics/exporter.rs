@@ -1,0 +1,217 @@
+//! The Prometheus endpoint: every name, unit and help text, filled from the books when somebody scrapes.
+//!
+//! Limits: labels are pools, routes, fixed reasons and at most [`MAX_DISAGREEING`](crate::metrics::MAX_DISAGREEING) worker names.
+
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, http::header, routing::get};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tokio::net::TcpListener;
+
+use super::{Books, LATENCY_BOUNDS_US, LatencySum, Totals};
+use crate::config::Config;
+
+/// Renders the books of one proxy.
+pub struct Exporter {
+    books: Arc<Books>,
+    pools: Vec<String>,
+    routes: Vec<String>,
+    recorder: PrometheusRecorder,
+    /// What histograms were given already.
+    last: Mutex<Recorded>,
+}
+
+#[derive(Default)]
+struct Recorded {
+    reply: LatencySum,
+    fan_out: LatencySum,
+    pools: Vec<LatencySum>,
+}
+
+impl Exporter {
+    /// Names the pools and routes.
+    ///
+    /// # Errors
+    /// Bucket bounds that the exporter does not take, which would be our mistake.
+    pub fn new(books: Arc<Books>, config: &Config) -> io::Result<Self> {
+        let bounds: Vec<f64> = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64()).collect();
+        let recorder = PrometheusBuilder::new().set_buckets(&bounds).map_err(io::Error::other)?.build_recorder();
+        metrics::with_local_recorder(&recorder, describe);
+        Ok(Self {
+            books,
+            pools: config.pools.iter().map(|pool| pool.name.to_string()).collect(),
+            routes: config.routes.iter().map(|route| route.name.to_string()).collect(),
+            recorder,
+            last: Mutex::default(),
+        })
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let totals = self.books.totals();
+        metrics::with_local_recorder(&self.recorder, || self.record(&totals));
+        self.recorder.handle().render()
+    }
+
+    /// Serves `GET /metrics` until `stop` resolves.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn serve(self, socket: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let exporter = Arc::new(self);
+        let metrics = get(move || async move {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], exporter.render())
+        });
+        axum::serve(socket, Router::new().route("/metrics", metrics)).with_graceful_shutdown(stop).await
+    }
+
+    fn record(&self, totals: &Totals) {
+        gauge!("hashgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+        counter!("hashgate_shares_accepted_total").absolute(totals.accepted);
+        gauge!("hashgate_shares_accepted_difficulty").set(totals.accepted_difficulty);
+        for (reason, count) in &totals.rejected {
+            counter!("hashgate_shares_rejected_total", "reason" => *reason).absolute(*count);
+        }
+        counter!("hashgate_shares_forwarded_total").absolute(totals.forwarded);
+        counter!("hashgate_shares_unforwarded_total").absolute(totals.unforwarded);
+        gauge!("hashgate_connections").set(totals.connections as f64);
+        counter!("hashgate_connections_opened_total").absolute(totals.opened);
+        counter!("hashgate_connections_closed_total", "reason" => "left").absolute(totals.left);
+        for (reason, count) in &totals.closed {
+            counter!("hashgate_connections_closed_total", "reason" => *reason).absolute(*count);
+        }
+        for (limit, count) in &totals.refused {
+            counter!("hashgate_connections_refused_total", "limit" => *limit).absolute(*count);
+        }
+        for (index, route) in self.routes.iter().enumerate() {
+            gauge!("hashgate_miners", "route" => route.clone()).set(totals.miners[index] as f64);
+            gauge!("hashgate_hashrate_hashes_per_second", "route" => route.clone()).set(totals.hashrate[index].hs());
+            let router = &totals.router;
+            counter!("hashgate_route_failovers_total", "route" => route.clone()).absolute(router.failovers[index]);
+            counter!("hashgate_route_fail_backs_total", "route" => route.clone()).absolute(router.fail_backs[index]);
+            for (at, pool) in self.pools.iter().enumerate() {
+                let active = f64::from(u8::from(router.active[index] == Some(at)));
+                gauge!("hashgate_route_pool_active", "route" => route.clone(), "pool" => pool.clone()).set(active);
+            }
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.pools.resize_with(self.pools.len(), LatencySum::default);
+        record_histogram(&histogram!("hashgate_share_reply_seconds"), &totals.reply, &mut last.reply);
+        record_histogram(&histogram!("hashgate_fan_out_seconds"), &totals.fan_out, &mut last.fan_out);
+        for (index, pool) in self.pools.iter().enumerate() {
+            let book = &totals.router.pools[index];
+            gauge!("hashgate_pool_connections", "pool" => pool.clone()).set(book.connections as f64);
+            gauge!("hashgate_pool_difficulty", "pool" => pool.clone()).set(book.difficulty.map_or(0.0, |d| d.get()));
+            gauge!("hashgate_pool_shares_accepted_difficulty", "pool" => pool.clone()).set(book.accepted_difficulty);
+            let count = |name: &'static str, value: u64| counter!(name, "pool" => pool.clone()).absolute(value);
+            count("hashgate_pool_shares_accepted_total", book.accepted);
+            count("hashgate_pool_shares_unanswered_total", book.unanswered);
+            count("hashgate_pool_shares_lost_unsettled_total", book.lost_unsettled);
+            count("hashgate_pool_blocks_total", book.blocks);
+            count("hashgate_pool_losses_total", book.losses);
+            for (reason, rejected) in &book.rejected {
+                counter!("hashgate_pool_shares_rejected_total", "pool" => pool.clone(), "reason" => *reason)
+                    .absolute(*rejected);
+            }
+            let latency = histogram!("hashgate_pool_reply_seconds", "pool" => pool.clone());
+            record_histogram(&latency, &book.latency, &mut last.pools[index]);
+        }
+        for ((worker, reason), disagreements) in &totals.router.disagreements {
+            counter!("hashgate_disagreements_total", "worker" => worker.to_string(), "reason" => *reason)
+                .absolute(*disagreements);
+        }
+        gauge!("hashgate_leases", "state" => "live").set(totals.router.leases_live as f64);
+        gauge!("hashgate_leases", "state" => "parked").set(totals.router.leases_parked as f64);
+        counter!("hashgate_leases_exhausted_total").absolute(totals.router.exhausted);
+    }
+}
+
+/// Gives a histogram what came since the last time. The mean of a bucket lies in it, so that buckets and sum are both exact.
+fn record_histogram(histogram: &metrics::Histogram, now: &LatencySum, last: &mut LatencySum) {
+    for (now, last) in now.buckets.iter().zip(&last.buckets) {
+        let events = now.events.saturating_sub(last.events);
+        if events > 0 {
+            let mean_us = now.sum_us.saturating_sub(last.sum_us) as f64 / events as f64;
+            histogram.record_many(mean_us / 1e6, events as usize);
+        }
+    }
+    *last = now.clone();
+}
+
+fn describe() {
+    describe_gauge!("hashgate_build_info", "Always 1; the version is in the label.");
+    describe_counter!("hashgate_shares_accepted_total", "Shares that count.");
+    describe_gauge!("hashgate_shares_accepted_difficulty", "Sum of the difficulties that shares were credited at.");
+    describe_counter!("hashgate_shares_rejected_total", "Shares that do not count, by reason.");
+    describe_counter!("hashgate_shares_forwarded_total", "Shares that met their pool's target and were sent to it.");
+    describe_counter!("hashgate_shares_unforwarded_total", "Shares for a pool whose connection went that moment.");
+    describe_gauge!("hashgate_connections", "Open connections of miners.");
+    describe_counter!("hashgate_connections_opened_total", "Connections accepted.");
+    describe_counter!("hashgate_connections_closed_total", "Connections ended, by reason; left: by the miner.");
+    describe_counter!("hashgate_connections_refused_total", "Connections not accepted, by the limit that was reached.");
+    describe_gauge!("hashgate_miners", "Connections that have subscribed and authorized.");
+    describe_gauge!("hashgate_hashrate_hashes_per_second", "Estimated from the shares that count.");
+    describe_counter!("hashgate_route_failovers_total", "Unplanned moves of a route to another pool.");
+    describe_counter!("hashgate_route_fail_backs_total", "Planned moves of a route back to a better pool.");
+    describe_gauge!("hashgate_route_pool_active", "1 for the pool that a route mines for.");
+    describe_histogram!("hashgate_share_reply_seconds", Unit::Seconds, "From a share read to its answer written.");
+    describe_histogram!(
+        "hashgate_fan_out_seconds",
+        Unit::Seconds,
+        "From a clean job read to a miner's socket written."
+    );
+    describe_gauge!("hashgate_pool_connections", "Connections to a pool that are logged in and have work.");
+    describe_gauge!("hashgate_pool_difficulty", "Difficulty that a pool has set last; 0 before that.");
+    describe_gauge!(
+        "hashgate_pool_shares_accepted_difficulty",
+        "Sum of the difficulties of shares that a pool accepted."
+    );
+    describe_counter!("hashgate_pool_shares_accepted_total", "Shares that a pool accepted.");
+    describe_counter!(
+        "hashgate_pool_shares_rejected_total",
+        "Shares that we found good and a pool rejected, by reason."
+    );
+    describe_counter!("hashgate_pool_shares_unanswered_total", "Shares that a pool never answered.");
+    describe_counter!("hashgate_pool_shares_lost_unsettled_total", "Shares that went down with a pool's connection.");
+    describe_counter!("hashgate_pool_blocks_total", "Blocks among the shares that a pool accepted.");
+    describe_counter!("hashgate_pool_losses_total", "Connections to a pool that were lost.");
+    describe_histogram!("hashgate_pool_reply_seconds", Unit::Seconds, "From a share sent to a pool to its answer.");
+    describe_counter!(
+        "hashgate_disagreements_total",
+        "Shares that we found good and a pool rejected, by worker and reason."
+    );
+    describe_gauge!("hashgate_leases", "Extranonce leases: live, or parked for a miner that may return.");
+    describe_counter!("hashgate_leases_exhausted_total", "Miners refused because no extranonce was free.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_has_every_described_name_and_exact_buckets() {
+        let (config, _) = Config::parse(
+            "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"a\"\nurl = \"sim://\"\nuser = \"u\"\n",
+            &crate::config::ProcessEnv { folder: ".".into() },
+        )
+        .unwrap();
+        let books = Arc::new(Books::new(1, 1, 1));
+        let exporter = Exporter::new(books.clone(), &config).unwrap();
+        books.worker(0).reply.record(Duration::from_micros(80), 3);
+        let first = exporter.render();
+        books.worker(0).reply.record(Duration::from_micros(80), 1);
+        books.worker(0).reply.record(Duration::from_secs(100), 1);
+        let second = exporter.render();
+        assert!(first.contains("hashgate_share_reply_seconds_bucket{le=\"0.0001\"} 3"), "{first}");
+        assert!(second.contains("hashgate_share_reply_seconds_bucket{le=\"0.0001\"} 4"), "{second}");
+        assert!(second.contains("hashgate_share_reply_seconds_bucket{le=\"+Inf\"} 5"), "{second}");
+        assert!(second.contains("hashgate_route_pool_active{route=\"default\",pool=\"a\"} 0"), "{second}");
+        assert!(second.contains("# HELP hashgate_leases "), "{second}");
+    }
+}

@@ -1,0 +1,10 @@
+//! Every number that leaves the program: counted in [`books`](Books), named in `exporter.rs`.
+
+mod books;
+mod exporter;
+
+pub use books::{
+    Books, Counter, LATENCY_BOUNDS_US, Latencies, LatencyBucket, LatencySum, PoolBook, Refusal, RouterBook, Sum,
+    Totals, WorkerBook,
+};
+pub use exporter::Exporter;

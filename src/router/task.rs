@@ -1,0 +1,759 @@
+//! The router's loop: what workers ask, what pools say, and who is told.
+//!
+//! Everything a worker hears comes from here, through one queue, in order: a connection is announced before its first job, a
+//! job before the miners that move to it. Shares do not pass here on their way up; their settlements do.
+//!
+//! Limits: the queues of `message.rs`; pool connections: one for each pool and lane ([`MAX_LANES`](crate::router::MAX_LANES)).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::random;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    config::Config,
+    downstream::Parked,
+    metrics::Books,
+    router::{
+        Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, Offer, Released, SessionId, Switchboard,
+        ToRouter, ToWorker,
+        switchboard::{Line, RoutePlan, Switch},
+    },
+    state::{PoolTerms, State, write_atomically},
+    stratum::PoolError,
+    upstream::{self, Event, Facts, Outgoing, Settlement, UpstreamIds, failover::Reason},
+    work::{Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Job, JobIds, UpstreamId, WorkSeries},
+};
+
+/// Events of pool connections that may wait; a settlement each for what all pools answer in a few milliseconds.
+const EVENT_QUEUE: usize = 4096;
+
+/// How often time alone is looked at: fail-back, leases that expire.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often the state file is written, if something changed.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// A pool that was never seen and of which nothing is configured is taken to grant so many bytes of extranonce2 (most do).
+const USUAL_EXTRANONCE2: usize = 8;
+
+/// Shares a second that a pool connection should see once its difficulty has settled; suggested when miners move to it.
+const SETTLED_SHARES_PER_SECOND: f64 = 5.0;
+
+/// Disagreements with a pool are logged so often; what comes between is counted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// The order to end.
+#[derive(Debug)]
+pub struct Shutdown {
+    /// How long shares in flight may take to settle.
+    pub grace: Duration,
+    /// Answered when everything has ended: shares that were not settled.
+    pub done: oneshot::Sender<u64>,
+}
+
+/// Owns leases, pool connections, and the decision who mines where.
+pub struct Router {
+    config: Arc<Config>,
+    workers: Vec<mpsc::Sender<ToWorker>>,
+    books: Arc<Books>,
+    leases: LeaseBook<Parked>,
+    back: mpsc::UnboundedSender<Released<Parked>>,
+    /// The berth of every live lease that has one.
+    berths: HashMap<SessionId, (Berth, LaneId)>,
+    board: Switchboard,
+    offers: Vec<Option<Offer>>,
+    connections: BTreeMap<usize, Connection>,
+    next_connection: usize,
+    events: mpsc::Sender<(usize, Event)>,
+    job_ids: Arc<JobIds>,
+    upstream_ids: Arc<UpstreamIds>,
+    stop: CancellationToken,
+    state: State,
+    state_file: Option<PathBuf>,
+    state_changed: bool,
+    last_saved: Instant,
+    started: Instant,
+    settled: u64,
+    complaints: Vec<Complaints>,
+    /// What is to be told to workers, in order; sent when the present input is handled.
+    outbox: Vec<(u16, ToWorker)>,
+}
+
+/// One pool connection, or the attempts at it.
+struct Connection {
+    pool: usize,
+    /// The lane it serves; `None`: a standby that keeps its pool known.
+    lane: Option<(LaneId, Layout)>,
+    handle: upstream::Handle,
+    facts: Option<Arc<Facts>>,
+    /// Logged in, with work.
+    live: bool,
+    job: Option<(Arc<Job>, Instant)>,
+    /// What its lane's miners have.
+    series: Option<Arc<WorkSeries>>,
+    announced: Option<UpstreamId>,
+    /// The last time that nothing older than this could still be hashed for it.
+    cleaned: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+/// What workers and pools send to the router.
+pub struct Inbox {
+    from_workers: mpsc::Receiver<ToRouter>,
+    released: mpsc::UnboundedReceiver<Released<Parked>>,
+    events: mpsc::Receiver<(usize, Event)>,
+    shutdown: mpsc::Receiver<Shutdown>,
+}
+
+impl Router {
+    /// Reads the state file; connects to nothing yet. `config` names real addresses only: simulated pools run already.
+    pub fn new(
+        config: Arc<Config>,
+        workers: Vec<mpsc::Sender<ToWorker>>,
+        from_workers: mpsc::Receiver<ToRouter>,
+        shutdown: mpsc::Receiver<Shutdown>,
+        books: Arc<Books>,
+    ) -> (Self, Inbox) {
+        let now = Instant::now();
+        let (back, released) = mpsc::unbounded_channel();
+        let (events, events_in) = mpsc::channel(EVENT_QUEUE);
+        let state_file = config.proxy.state_file.clone();
+        let mut state = match state_file.as_deref().map(State::load) {
+            None => State::default(),
+            Some(Ok(state)) => state,
+            Some(Err(error)) => {
+                let path = state_file.as_deref().unwrap_or("".as_ref()).display();
+                warn!("state file {path} can't be read: {error}; starting without what it remembers");
+                State::default()
+            }
+        };
+        state.epoch += 1;
+        let per_connection = config.pools.iter().map(|pool| pool.max_miners).min().unwrap_or(1);
+        let plans = config
+            .routes
+            .iter()
+            .map(|route| RoutePlan { pools: route.pools.clone(), fail_back_after: route.fail_back_after });
+        let mut board = Switchboard::new(plans.collect(), config.pools.len(), now);
+        for (index, pool) in config.pools.iter().enumerate() {
+            let remembered = state.pools.get(&*pool.name);
+            board.set_maskless(index, remembered.is_some_and(|terms| terms.version_mask == 0));
+        }
+        let router = Self {
+            workers,
+            books,
+            leases: LeaseBook::new(per_connection),
+            back,
+            berths: HashMap::new(),
+            board,
+            offers: vec![None; config.listeners.len()],
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            events,
+            job_ids: Arc::new(JobIds::starting_at(random())),
+            upstream_ids: Arc::new(UpstreamIds::default()),
+            stop: CancellationToken::new(),
+            state,
+            state_file,
+            state_changed: true,
+            last_saved: now,
+            started: now,
+            settled: 0,
+            complaints: config.pools.iter().map(|_| Complaints::default()).collect(),
+            outbox: Vec::new(),
+            config,
+        };
+        (router, Inbox { from_workers, released, events: events_in, shutdown })
+    }
+
+    /// Runs until it is told to shut down.
+    pub async fn run(mut self, mut inbox: Inbox) {
+        for pool in 0..self.config.pools.len() {
+            if self.config.routes.iter().any(|route| route.pools.contains(&pool)) {
+                self.open(pool, None);
+            }
+        }
+        self.settle_offers();
+        self.deliver().await;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shutdown = loop {
+            // Pools first: a new block goes before anything that miners ask.
+            tokio::select! {
+                biased;
+                shutdown = inbox.shutdown.recv() => break shutdown,
+                Some((key, event)) = inbox.events.recv() => self.handle_event(Instant::now(), key, event),
+                Some(released) = inbox.released.recv() => self.handle_released(Instant::now(), released),
+                Some(message) = inbox.from_workers.recv() => self.handle_worker(message),
+                _ = tick.tick() => self.handle_tick(Instant::now()),
+            }
+            self.deliver().await;
+        };
+        let grace = shutdown.as_ref().map_or(Duration::ZERO, |shutdown| shutdown.grace);
+        let unsettled = self.shut_down(&mut inbox, grace).await;
+        if let Some(shutdown) = shutdown {
+            let _ = shutdown.done.send(unsettled);
+        }
+    }
+
+    /// Lets the shares in flight settle, then ends everything. Returns how many did not.
+    async fn shut_down(&mut self, inbox: &mut Inbox, grace: Duration) -> u64 {
+        self.broadcast(|| ToWorker::StopAccepting);
+        self.deliver().await;
+        let deadline = tokio::time::Instant::now() + grace;
+        let mut tick = interval(Duration::from_millis(20));
+        // Workers need a moment to see the order; what they forward is counted when it is.
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                () = sleep_until(deadline) => break,
+                Some((key, event)) = inbox.events.recv() => self.handle_event(Instant::now(), key, event),
+                Some(_) = inbox.released.recv() => {}
+                Some(message) = inbox.from_workers.recv() => {
+                    if let ToRouter::Remember { user, difficulty } = message {
+                        self.state.workers.set(user, difficulty);
+                    }
+                }
+                _ = tick.tick() => if self.unsettled() == 0 { break },
+            }
+            self.deliver().await;
+        }
+        self.broadcast(|| ToWorker::Stop);
+        self.deliver().await;
+        self.stop.cancel();
+        self.save();
+        self.unsettled()
+    }
+
+    fn unsettled(&self) -> u64 {
+        self.books.totals().forwarded.saturating_sub(self.settled)
+    }
+
+    fn broadcast(&mut self, mut message: impl FnMut() -> ToWorker) {
+        for worker in 0..self.workers.len() {
+            self.outbox.push((worker as u16, message()));
+        }
+    }
+
+    fn tell(&mut self, worker: u16, message: ToWorker) {
+        self.outbox.push((worker, message));
+    }
+
+    async fn deliver(&mut self) {
+        for (worker, message) in self.outbox.drain(..) {
+            // A worker that has ended needs to hear nothing.
+            let _ = self.workers[usize::from(worker)].send(message).await;
+        }
+    }
+
+    // ---- what workers ask
+
+    fn handle_worker(&mut self, message: ToRouter) {
+        match message {
+            ToRouter::Lease { connection, listener, resume } => self.lease(connection, listener, resume),
+            ToRouter::Attach { connection, session, listener, peer, user, rolls } => {
+                let takes = |route: &crate::config::Route| route.takes(listener, peer, user.as_deref().unwrap_or(""));
+                let route = self.config.routes.iter().position(takes);
+                // The config guarantees that some route takes every miner.
+                self.attach(connection, session, route.unwrap_or(0), user.as_deref(), rolls);
+            }
+            ToRouter::Remember { user, difficulty } => {
+                self.state.workers.set(user, difficulty);
+                self.state_changed = true;
+            }
+        }
+    }
+
+    fn lease(&mut self, connection: ConnectionId, listener: usize, resume: Option<SessionId>) {
+        let Some(Offer { layout, .. }) = self.offers[listener] else { return };
+        let lease = match self.leases.grant(layout, resume, SessionId::new(random())) {
+            Ok(grant) => Ok(Box::new((ExtranonceLease::new(grant.terms, self.back.clone()), grant.resumed))),
+            Err(exhausted) => {
+                self.books.router().exhausted += 1;
+                warn!("a miner was refused: {exhausted}; raise the pools' extranonce2 size or use more listeners");
+                Err(exhausted.to_string())
+            }
+        };
+        self.tell(connection.worker, ToWorker::Leased { key: connection.key, lease });
+    }
+
+    fn attach(&mut self, connection: ConnectionId, session: SessionId, route: usize, user: Option<&str>, rolls: bool) {
+        let Some(terms) = self.leases.terms(session).copied() else { return };
+        let berth = Berth { route, lane: terms.lane, rolls };
+        if let Some((old, _)) = self.berths.insert(session, (berth, terms.lane)) {
+            self.board.leave(old);
+        }
+        self.board.join(berth);
+        self.serve(Instant::now());
+        let remembered = user.and_then(|user| self.state.workers.get(user));
+        let upstream = self.board.bound(berth).map(|line| line.upstream);
+        self.tell(connection.worker, ToWorker::Attached { key: connection.key, berth, remembered, upstream });
+    }
+
+    fn handle_released(&mut self, now: Instant, released: Released<Parked>) {
+        if let Some((berth, _)) = self.berths.remove(&released.session) {
+            self.board.leave(berth);
+        }
+        self.leases.release(now, released);
+    }
+
+    // ---- what pools say
+
+    fn handle_event(&mut self, now: Instant, key: usize, event: Event) {
+        if !self.connections.contains_key(&key) {
+            return;
+        }
+        match event {
+            Event::Ready(facts) => self.ready(now, key, facts),
+            Event::Resumed(upstream) => self.broadcast(|| ToWorker::Resumed(upstream)),
+            Event::Job(job) => self.job(now, key, job),
+            Event::Lost { id, reason, retry_in } => self.lost(now, key, id, &reason, retry_in),
+            Event::Settled { outgoing, settlement } => self.settle(now, key, &outgoing, settlement),
+            Event::Message(text) => info!("pool {:?} says: {text}", self.pool_name(key)),
+        }
+    }
+
+    fn pool_name(&self, key: usize) -> Arc<str> {
+        self.config.pools[self.connections[&key].pool].name.clone()
+    }
+
+    fn ready(&mut self, now: Instant, key: usize, facts: Arc<Facts>) {
+        let connection = self.connections.get_mut(&key).expect("checked by the caller");
+        let pool = connection.pool;
+        if connection.facts.as_ref().is_none_or(|old| old.id != facts.id) {
+            // Another extranonce1: nothing of what was hashed before can be hashed for this one.
+            connection.cleaned = Some(now);
+            connection.job = None;
+            connection.series = None;
+            connection.live = false;
+            if let Some(old) = connection.announced.take() {
+                self.broadcast(|| ToWorker::Lost { upstream: old, may_resume: false });
+            }
+        }
+        let name = &self.config.pools[pool].name;
+        let terms = PoolTerms { extranonce2_size: facts.extranonce2_size, version_mask: facts.version_mask };
+        if self.state.pools.get(&**name) != Some(&terms) {
+            info!(
+                "pool {name:?}: extranonce2 of {} bytes, version mask {:08x}",
+                terms.extranonce2_size, terms.version_mask
+            );
+            if terms.version_mask == 0 {
+                warn!("pool {name:?} grants no version rolling: miners that roll versions are not sent there");
+            }
+            self.state.pools.insert(name.to_string(), terms);
+            self.state_changed = true;
+        }
+        self.board.set_maskless(pool, terms.version_mask == 0);
+        self.connections.get_mut(&key).expect("checked by the caller").facts = Some(facts);
+        self.settle_offers();
+    }
+
+    fn job(&mut self, now: Instant, key: usize, job: Arc<Job>) {
+        let connection = self.connections.get_mut(&key).expect("checked by the caller");
+        let pool = connection.pool;
+        if job.notify.clean {
+            connection.cleaned = Some(now);
+        }
+        self.books.router().pools[pool].difficulty = Some(job.pool_difficulty);
+        connection.job = Some((job, now));
+        let was_live = std::mem::replace(&mut connection.live, true);
+        self.make_work(key);
+        if !was_live {
+            self.count_connections(pool);
+            self.board.pool_up(pool, now);
+            self.serve(now);
+        }
+    }
+
+    /// Makes the work of a connection's newest job and tells the workers.
+    fn make_work(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        let (Some((_, layout)), Some(facts), Some((job, came))) =
+            (connection.lane, &connection.facts, connection.job.clone())
+        else {
+            return;
+        };
+        let Some(salt_len) = facts.extranonce2_size.checked_sub(layout.space()) else { return };
+        let before = connection.series.as_ref().filter(|series| series.job().is_same_work(&job));
+        let first_number = before.map_or(0, |series| series.used());
+        let ids = self.job_ids.clone();
+        let series = Arc::new(WorkSeries::new(job, ids, salt_len, layout.extranonce2_size, first_number));
+        connection.series = Some(series.clone());
+        let upstream = facts.id;
+        if connection.announced != Some(upstream) {
+            connection.announced = Some(upstream);
+            let shares = connection.handle.shares();
+            self.broadcast(|| ToWorker::Up { upstream, shares: shares.clone() });
+        }
+        self.broadcast(|| ToWorker::Job { series: series.clone(), came });
+    }
+
+    fn lost(&mut self, now: Instant, key: usize, id: Option<UpstreamId>, reason: &str, retry_in: Duration) {
+        let name = self.pool_name(key);
+        let connection = self.connections.get_mut(&key).expect("checked by the caller");
+        let pool = connection.pool;
+        let retry_s = retry_in.as_secs_f64();
+        if !std::mem::replace(&mut connection.live, false) {
+            debug!("pool {name:?}: {reason}; trying again in {retry_s:.1} s");
+            return;
+        }
+        self.books.router().pools[pool].losses += 1;
+        if let Some(upstream) = id {
+            self.broadcast(|| ToWorker::Lost { upstream, may_resume: true });
+        }
+        let others = self.connections.values().filter(|other| other.pool == pool && other.live).count();
+        warn!("pool {name:?} lost: {reason}; {others} other connections to it live; trying again in {retry_s:.1} s");
+        if others == 0 {
+            self.board.pool_down(pool, now);
+        }
+        self.count_connections(pool);
+        self.serve(now);
+        if self.config.routes.iter().any(|route| route.pools.contains(&pool))
+            && !self.board.berths().any(|berth| self.board.bound(berth).is_some())
+        {
+            let waiting: usize = (0..self.config.routes.len()).map(|route| self.board.miners_of(route)).sum();
+            if waiting > 0 {
+                warn!("no pool is left: {waiting} miners stay connected, their shares are answered \"No pool\"");
+            }
+        }
+    }
+
+    fn count_connections(&self, pool: usize) {
+        let live = self.connections.values().filter(|connection| connection.pool == pool && connection.live).count();
+        self.books.router().pools[pool].connections = live;
+    }
+
+    fn settle(&mut self, now: Instant, key: usize, outgoing: &Outgoing, settlement: Settlement) {
+        self.settled += 1;
+        let pool = self.connections[&key].pool;
+        let name = &self.config.pools[pool].name;
+        let user = &outgoing.user;
+        let share = &outgoing.share;
+        let mut books = self.books.router();
+        let word = match settlement {
+            Settlement::Accepted { latency } => {
+                let book = &mut books.pools[pool];
+                book.accepted += 1;
+                book.accepted_difficulty += share.job().pool_difficulty.get();
+                book.record_latency(latency);
+                if share.is_block() {
+                    book.blocks += 1;
+                    info!("block found by {user:?} and accepted by pool {name:?}: {}", share.hash());
+                }
+                Ok(())
+            }
+            Settlement::Rejected(error) => {
+                *books.pools[pool].rejected.entry(error.label()).or_default() += 1;
+                books.disagree(user, error.label());
+                let complaint = format!("share of {user:?} rejected: {error}");
+                self.complaints[pool].say(now, name, &complaint);
+                Err(error)
+            }
+            Settlement::Unanswered => {
+                books.pools[pool].unanswered += 1;
+                self.complaints[pool].say(now, name, &format!("no answer to a share of {user:?}"));
+                Err(PoolError { code: 20, message: "No answer from the pool".into() })
+            }
+            Settlement::Lost => {
+                books.pools[pool].lost_unsettled += 1;
+                if share.is_block() {
+                    error!("pool {name:?} went before it took a block found by {user:?}: {}", share.hash());
+                }
+                self.complaints[pool].say(now, name, &format!("a share of {user:?} went down with the connection"));
+                Err(PoolError { code: 20, message: "No pool".into() })
+            }
+        };
+        drop(books);
+        let origin = outgoing.origin;
+        if origin.ticket != 0 {
+            self.tell(origin.worker, ToWorker::PoolWord { key: origin.connection, ticket: origin.ticket, word });
+        }
+    }
+
+    // ---- who mines where
+
+    /// Opens what is needed, chooses pools, moves berths.
+    fn serve(&mut self, now: Instant) {
+        for switch in self.board.choose_pools(now) {
+            self.report(&switch);
+        }
+        for berth in self.board.berths().collect::<Vec<_>>() {
+            if let Some(pool) = self.board.wanted(berth) {
+                self.provide(berth, pool);
+            }
+        }
+        let binds = self.board.plan(|berth, pool| line(&self.connections, berth, pool));
+        for bind in binds {
+            let pool = bind.line.map(|line| &self.config.pools[line.pool]);
+            let per_worker =
+                |pool: &crate::config::Pool| f64::from(pool.admit_shares_per_second) / self.workers.len() as f64;
+            let pace = pool.filter(|_| !bind.first).map(per_worker);
+            if let (Some(line), Some(_)) = (bind.line, pace) {
+                self.suggest(bind.berth, line);
+            }
+            let upstream = bind.line.map(|line| line.upstream);
+            debug!(?bind, "moving miners");
+            self.broadcast(|| ToWorker::Bound { berth: bind.berth, upstream, pace });
+        }
+    }
+
+    fn report(&self, switch: &Switch) {
+        let Switch { route, from, to, reason } = *switch;
+        let name = |pool: usize| &self.config.pools[pool].name;
+        let route_name = &self.config.routes[route].name;
+        let miners = self.board.miners_of(route);
+        let mut books = self.books.router();
+        books.active[route] = Some(to);
+        match (reason, from) {
+            (Reason::Failover, Some(from)) => {
+                books.failovers[route] += 1;
+                warn!("route {route_name:?}: {miners} miners fail over from pool {:?} to {:?}", name(from), name(to));
+            }
+            (Reason::FailBack, Some(from)) => {
+                books.fail_backs[route] += 1;
+                info!("route {route_name:?}: {miners} miners go back from pool {:?} to {:?}", name(from), name(to));
+            }
+            _ => info!("route {route_name:?}: mining for pool {:?}", name(to)),
+        }
+    }
+
+    /// Sees to it that a pool has a connection for a berth's lane, or that the berth gets a layout which the pool can hold.
+    fn provide(&mut self, berth: Berth, pool: usize) {
+        let Some(layout) = self.leases.layout_of(berth.lane) else { return };
+        let terms = self.state.pools.get(&*self.config.pools[pool].name).copied();
+        if terms.is_some_and(|terms| !layout.fits(terms.extranonce2_size)) {
+            return self.relayout(berth, pool, layout);
+        }
+        let serves = |connection: &Connection| {
+            connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane)
+        };
+        if self.connections.values().any(serves) {
+            return;
+        }
+        let spare =
+            self.connections.iter().find(|(_, connection)| connection.pool == pool && connection.lane.is_none());
+        match spare.map(|(key, _)| *key) {
+            Some(key) => {
+                self.connections.get_mut(&key).expect("found above").lane = Some((berth.lane, layout));
+                self.make_work(key);
+            }
+            None => self.open(pool, Some((berth.lane, layout))),
+        }
+    }
+
+    fn relayout(&mut self, berth: Berth, pool: usize, layout: Layout) {
+        let listeners = (0..self.offers.len()).filter(|listener| self.config.routes[berth.route].serves(*listener));
+        let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout != layout);
+        if let Some(Offer { layout: new, .. }) = offer {
+            let name = &self.config.pools[pool].name;
+            warn!("pool {name:?} can't hold miners with {layout}: they are given {new}, or asked to reconnect");
+            self.broadcast(|| ToWorker::Relayout { berth, layout: new });
+        }
+    }
+
+    fn open(&mut self, pool: usize, lane: Option<(LaneId, Layout)>) {
+        let key = self.next_connection;
+        self.next_connection += 1;
+        let settings = Arc::new(self.config.pools[pool].clone());
+        if let Some((lane, layout)) = lane {
+            info!("pool {:?}: opening one more connection, for miners {layout} of lane {}", settings.name, lane.0);
+        }
+        let handle =
+            upstream::spawn(key, settings, self.upstream_ids.clone(), self.events.clone(), self.stop.child_token());
+        let connection = Connection {
+            pool,
+            lane,
+            handle,
+            facts: None,
+            live: false,
+            job: None,
+            series: None,
+            announced: None,
+            cleaned: None,
+        };
+        self.connections.insert(key, connection);
+    }
+
+    /// Before a farm lands on a pool: the difficulty at which it will not be flooded.
+    fn suggest(&self, berth: Berth, line: Line) {
+        if self.config.pools[line.pool].suggest_difficulty.is_some() {
+            return;
+        }
+        let totals = self.books.totals();
+        let hashrate = totals.hashrate.get(berth.route).copied().unwrap_or_default();
+        let connection = self.connections.values().find(|connection| connection.announced == Some(line.upstream));
+        let (Some(connection), Some(wanted)) = (connection, settled_difficulty(hashrate)) else { return };
+        if connection.job.as_ref().is_some_and(|(job, _)| job.pool_difficulty < wanted) {
+            connection.handle.suggest_difficulty(wanted);
+        }
+    }
+
+    /// Says what listeners offer, as soon as it can be known, or when it has to be.
+    fn settle_offers(&mut self) {
+        for listener in 0..self.offers.len() {
+            let settings = &self.config.listeners[listener];
+            let routes = self.config.routes.iter().filter(|route| route.serves(listener));
+            let mut pools: Vec<usize> = routes.flat_map(|route| route.pools.iter().copied()).collect();
+            pools.sort_unstable();
+            pools.dedup();
+            let known: Vec<Option<PoolTerms>> =
+                pools.iter().map(|pool| self.state.pools.get(&*self.config.pools[*pool].name).copied()).collect();
+            let waited = self.started.elapsed() >= settings.layout_wait;
+            if self.offers[listener].is_none() && !waited && known.iter().any(Option::is_none) {
+                continue;
+            }
+            let size = |(pool, terms): (&usize, &Option<PoolTerms>)| {
+                let declared = self.config.pools[*pool].extranonce2_size.map(usize::from);
+                terms.map(|terms| terms.extranonce2_size).or(declared).unwrap_or(USUAL_EXTRANONCE2)
+            };
+            let smallest = pools.iter().zip(&known).map(size).min().unwrap_or(USUAL_EXTRANONCE2);
+            let masks = known.iter().flatten().map(|terms| terms.version_mask);
+            // A pool that grants nothing is passed over by miners that roll; it takes nothing from the others.
+            let granted = masks.clone().filter(|mask| *mask != 0).fold(u32::MAX, |all, mask| all & mask);
+            let none_grants = !known.is_empty() && known.iter().all(|terms| terms.is_some_and(|t| t.version_mask == 0));
+            let version_mask = if none_grants { 0 } else { settings.version_mask & granted };
+            let Some(layout) = Layout::fitting(smallest, settings.extranonce2_size) else {
+                error!(
+                    "listener {:?}: a pool grants {smallest} bytes of extranonce2, no miner can work with that",
+                    settings.name
+                );
+                continue;
+            };
+            // Once given, a layout stays as long as every pool can hold it.
+            let layout = self.offers[listener].map(|old| old.layout).filter(|old| old.fits(smallest)).unwrap_or(layout);
+            let offer = Offer { layout, version_mask };
+            if self.offers[listener] != Some(offer) {
+                let guessed = known.iter().filter(|terms| terms.is_none()).count();
+                let guess = if guessed > 0 { format!(" ({guessed} pools not seen yet)") } else { String::new() };
+                let remark = layout.remark().map(|remark| format!("; {remark}")).unwrap_or_default();
+                info!("listener {:?} offers {offer}{guess}{remark}", settings.name);
+                self.offers[listener] = Some(offer);
+                self.broadcast(|| ToWorker::Offer { listener, offer });
+            }
+        }
+    }
+
+    // ---- time
+
+    fn handle_tick(&mut self, now: Instant) {
+        self.settle_offers();
+        let connections = &self.connections;
+        self.leases.expire(now, |lane| {
+            let of_lane = connections.values().filter(|connection| connection.lane.is_some_and(|(id, _)| id == lane));
+            of_lane.filter_map(|connection| connection.cleaned).min()
+        });
+        while let Some((from, into)) = self.leases.mergeable() {
+            self.merge(from, into);
+        }
+        self.close_unused();
+        self.serve(now);
+        let (live, parked) = self.leases.counts();
+        {
+            let mut books = self.books.router();
+            books.leases_live = live;
+            books.leases_parked = parked;
+        }
+        if self.state_changed && now >= self.last_saved + SAVE_EVERY {
+            self.save();
+        }
+    }
+
+    fn merge(&mut self, from: LaneId, into: LaneId) {
+        info!("miners of lane {} join lane {}: their pool connections are half empty", from.0, into.0);
+        self.leases.merge(from, into);
+        self.board.merge(from, into);
+        for (berth, lane) in self.berths.values_mut() {
+            if *lane == from {
+                *lane = into;
+                berth.lane = into;
+            }
+        }
+        self.broadcast(|| ToWorker::Merged { from, into });
+    }
+
+    /// Closes pool connections whose lane has no miner; one stays for each pool, as a standby.
+    fn close_unused(&mut self) {
+        let unused = |connection: &Connection| connection.lane.is_none_or(|(lane, _)| self.leases.live_in(lane) == 0);
+        let mut closing = Vec::new();
+        for (key, connection) in self.connections.iter().filter(|(_, connection)| unused(connection)) {
+            let others = self
+                .connections
+                .iter()
+                .filter(|(other, c)| c.pool == connection.pool && *other != key && !closing.contains(*other));
+            if others.count() > 0 {
+                closing.push(*key);
+            }
+        }
+        for key in closing {
+            let Some(connection) = self.connections.remove(&key) else { continue };
+            connection.handle.stop();
+            info!("pool {:?}: closing a connection that no miner needs", self.config.pools[connection.pool].name);
+            if let Some(upstream) = connection.announced {
+                self.broadcast(|| ToWorker::Lost { upstream, may_resume: false });
+            }
+            self.count_connections(connection.pool);
+        }
+        // A standby whose lane is gone may serve another.
+        let lanes: Vec<LaneId> = self.leases.lanes().map(|(lane, _)| lane).collect();
+        for connection in self.connections.values_mut() {
+            if connection.lane.is_some_and(|(lane, _)| !lanes.contains(&lane)) {
+                connection.lane = None;
+                connection.series = None;
+            }
+        }
+    }
+
+    fn save(&mut self) {
+        self.last_saved = Instant::now();
+        let Some(path) = &self.state_file else { return };
+        match write_atomically(path, &self.state.to_bytes()) {
+            Ok(()) => self.state_changed = false,
+            Err(error) => warn!("state file {} can't be written: {error}; trying again in 60 s", path.display()),
+        }
+    }
+}
+
+/// The connection with work that a pool has for a berth's lane.
+fn line(connections: &BTreeMap<usize, Connection>, berth: Berth, pool: usize) -> Option<Line> {
+    let connection = connections
+        .values()
+        .find(|connection| connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane))?;
+    let has_work = connection.live && connection.series.is_some();
+    has_work.then(|| connection.announced).flatten().map(|upstream| Line { pool, upstream })
+}
+
+/// The difficulty at which this hashrate finds [`SETTLED_SHARES_PER_SECOND`].
+fn settled_difficulty(hashrate: Hashrate) -> Option<Difficulty> {
+    Difficulty::new(hashrate.hs() / HASHES_PER_DIFFICULTY / SETTLED_SHARES_PER_SECOND)
+}
+
+impl Complaints {
+    /// Logs, but not a flood: a pool that rejects everything rejects thousands a second.
+    fn say(&mut self, now: Instant, pool: &str, what: &str) {
+        if self.last.is_some_and(|last| now < last + COMPLAIN_EVERY) {
+            self.unsaid += 1;
+            return;
+        }
+        let more = match std::mem::take(&mut self.unsaid) {
+            0 => String::new(),
+            unsaid => format!(" (and {unsaid} like it)"),
+        };
+        self.last = Some(now);
+        warn!("pool {pool:?}: {what}{more}");
+    }
+}
