@@ -29,7 +29,8 @@ use super::{
     Backoff, Event, Outgoing, Settlement, UpstreamIds,
     carried::{Carried, Kept},
     connect::{Stream, connect},
-    session::{Close, Output, Redirect, Session, WasLive},
+    output::{Close, Output, Redirect},
+    session::{Session, WasLive},
 };
 use crate::{
     config::{Pool, PoolUrl},

@@ -8,8 +8,10 @@ use std::{
 
 use super::{
     Event, Facts, Origin, Outgoing, Settlement, UpstreamIds,
-    carried::Carried,
-    session::{Close, Output, Session},
+    carried::{Carried, MAX_KEPT},
+    output::{Close, Output},
+    session::Session,
+    workers::{MAX_NAMES, MAX_WAITING},
 };
 use crate::{
     config::{Config, Env, Pool},
@@ -652,4 +654,46 @@ fn the_longest_names_make_no_line_over_a_kibibyte() {
     assert!(said[1].contains("mining.submit") && said[1].len() > 500, "{said:?}");
     play.line(&format!(r#"{{"id":"{}","method":"mining.ping"}}"#, "i".repeat(2000)));
     assert!(play.said()[0].starts_with("# WARN did not send"));
+}
+
+// ---- bounds
+
+#[test]
+fn the_oldest_shares_give_way_where_too_many_wait_for_a_resume() {
+    let mut play = Play::live("");
+    let outgoing = outgoing(play.job.as_ref().unwrap(), 1);
+    for ticket in 0..=MAX_KEPT as u32 {
+        let origin = Origin { ticket, ..outgoing.origin };
+        play.session.submit(play.now, Outgoing { origin, ..outgoing.clone() });
+    }
+    play.drain();
+    let mut play = play.reconnected();
+    assert_eq!(play.said()[0], "! share 0 lost");
+    play = play.logged_in();
+    assert_eq!(play.session.end().1.take_shares().len(), MAX_KEPT);
+}
+
+#[test]
+fn names_beyond_the_bound_go_up_as_the_login_and_waiting_shares_are_bounded() {
+    let mut play = Play::live(FORWARD);
+    let outgoing = outgoing(play.job.as_ref().unwrap(), 1);
+    let submit = |play: &mut Play, user: String| {
+        play.session.submit(play.now, Outgoing { user: user.into(), ..outgoing.clone() });
+        play.drain();
+    };
+    for name in 0..MAX_WAITING {
+        submit(&mut play, format!("farm.{name}"));
+    }
+    assert!(play.said().iter().all(|line| line.contains("mining.authorize")));
+    submit(&mut play, "farm.0".to_owned());
+    assert_eq!(play.said(), ["! share 1 unanswered"], "no room");
+    for name in 0..MAX_WAITING {
+        play.line(&format!(r#"{{"id":{},"result":true}}"#, 5 + name));
+    }
+    for name in MAX_WAITING..MAX_NAMES {
+        submit(&mut play, format!("farm.{name}"));
+    }
+    play.said();
+    submit(&mut play, "farm.more".to_owned());
+    assert!(play.said()[0].contains(r#""mining.submit","params":["acct","#));
 }
