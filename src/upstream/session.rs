@@ -12,7 +12,7 @@
 //!
 //! | the pool says | what it does |
 //! |---|---|
-//! | `mining.notify` | a job, with the difficulty, mask and extranonce in force; a job that can't be mined is skipped |
+//! | `mining.notify` | a job, with the difficulty, mask and extranonce in force; one that can't be mined is skipped, one that is given again gets a new ntime |
 //! | `mining.set_difficulty` | from the next job on; older jobs keep theirs |
 //! | `mining.set_extranonce` | from the next job on, under a new [`UpstreamId`] |
 //! | `mining.set_version_mask` | at once |
@@ -32,7 +32,7 @@ use tracing::Level;
 
 use super::{
     Event, Facts, Outgoing, Settlement, UpstreamIds,
-    carried::{Carried, Kept},
+    carried::{Carried, Kept, LastJob},
     output::{Close, MAX_GARBAGE, Output, Redirect},
     redirect,
     request::{self, ASKED_MASK, MAX_JOB_ID, MAX_LINE, MAX_SESSION_ID, USER_AGENT},
@@ -452,7 +452,7 @@ impl Session {
         }
     }
 
-    fn job(&mut self, now: Instant, notify: Notify, difficulty: Difficulty) {
+    fn job(&mut self, now: Instant, mut notify: Notify, difficulty: Difficulty) {
         let State::Live(live) = &mut self.state else { return };
         if let Some(next) = live.next_extranonce.take().filter(|next| !next.is_that_of(&live.facts)) {
             let PoolExtranonce { extranonce1, extranonce2_size } = next;
@@ -466,11 +466,18 @@ impl Session {
             let len = notify.job_id.len();
             return self.note(Level::WARN, format!("skipped a job: its id has {len} bytes, at most {MAX_JOB_ID} fit"));
         }
-        let (facts, dialect) = (&live.facts, self.pool.dialect);
+        let (facts, dialect, ntime) = (&live.facts, self.pool.dialect, notify.ntime);
+        let repeated = self.carried.last_job.as_ref().filter(|last| last.is_repeated_by(facts.id, &notify));
+        let since = repeated.map_or(now, |last| last.since);
+        if let Some(last) = repeated {
+            notify.ntime = last.next_ntime(now);
+        }
         match Job::new(facts.id, notify, &facts.extranonce1, difficulty, facts.version_mask, dialect) {
             Ok(job) => {
                 live.last_job = now;
-                self.outputs.push_back(Output::Event(Event::Job(Arc::new(job))));
+                let job = Arc::new(job);
+                self.carried.last_job = Some(LastJob { job: job.clone(), since, ntime });
+                self.outputs.push_back(Output::Event(Event::Job(job)));
             }
             Err(error) => self.note(Level::WARN, format!("skipped a job: {error}")),
         }

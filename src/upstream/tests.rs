@@ -405,6 +405,21 @@ fn jobs_keep_the_difficulty_they_came_with() {
 }
 
 #[test]
+fn a_job_that_is_given_again_is_new_work() {
+    let mut play = Play::live("");
+    let ntime = |play: &Play| play.job.as_ref().unwrap().notify.ntime - 0x504e_86b9;
+    play.line(NOTIFY);
+    assert_eq!(ntime(&play), 1);
+    play.wait(Duration::from_secs(30));
+    play.line(NOTIFY);
+    assert_eq!(ntime(&play), 30);
+    let mut play = play.reconnected().logged_in();
+    assert_eq!(ntime(&play), 31, "and after a resume");
+    play.line(&NOTIFY.replace("bf", "c0"));
+    assert_eq!(ntime(&play), 0);
+}
+
+#[test]
 fn a_new_extranonce_is_a_new_upstream_from_the_next_job_on() {
     let mut play = Play::live("");
     play.submit(1);

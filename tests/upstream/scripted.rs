@@ -1,50 +1,37 @@
-//! What the task of one pool connection promises, against a scripted pool over loopback.
+//! Line by line.
 
-use std::{
-    io,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use hashgate::{
-    config::{Config, Env, Pool},
-    upstream::{Event, Facts, Handle, Origin, Outgoing, Settlement, UpstreamIds, spawn},
-    work::{Difficulty, Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, Submission, SubmittedVersion, WorkSeries},
+    upstream::{Event, Settlement},
+    work::Difficulty,
 };
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpSocket},
-    sync::mpsc,
-    time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, rustls};
-use tokio_util::sync::CancellationToken;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+use super::{Router, in_time};
+
 const NOTIFY: &str = concat!(
     r#"{"id":null,"method":"mining.notify","params":["bf","4d16b6f85af6e2198f44ae2a6de67f78487ae5611b77c6c0440b921e00000000","#,
     r#""0100","072f",[],"20000000","1c2ac4af","504e86b9",false]}"#
 );
 
-async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what}: not in {DEADLINE:?}"))
-}
-
-// ---- the pool
-
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 /// One connection, on the pool's side.
-struct Peer(BufReader<Box<dyn Socket>>);
+pub struct Peer(BufReader<Box<dyn Socket>>);
 
 impl Peer {
-    async fn accept(listener: &TcpListener) -> Self {
+    pub async fn accept(listener: &TcpListener) -> Self {
         let (socket, _) = in_time("a connection", listener.accept()).await.unwrap();
+        Self::over(socket)
+    }
+
+    pub fn over(socket: impl Socket + 'static) -> Self {
         Self(BufReader::new(Box::new(socket)))
     }
 
@@ -71,7 +58,7 @@ impl Peer {
     }
 
     /// Takes a login and gives a job in which every hash is a share. Yields the session id that was asked for.
-    async fn log_in(&mut self, extranonce1: &str) -> Value {
+    pub async fn log_in(&mut self, extranonce1: &str) -> Value {
         let (id, _) = self.expect("mining.configure").await;
         self.answer(&id, json!({"version-rolling": true, "version-rolling.mask": "1fffe000"})).await;
         let (id, params) = self.expect("mining.subscribe").await;
@@ -87,104 +74,11 @@ impl Peer {
     }
 }
 
-async fn listener() -> (TcpListener, String) {
+pub async fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("stratum+tcp://{}", listener.local_addr().unwrap());
     (listener, url)
 }
-
-// ---- us
-
-struct NoEnv;
-
-impl Env for NoEnv {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn read_file(&self, _: &Path) -> io::Result<String> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-fn pool(url: &str, more: &str) -> Arc<Pool> {
-    let text = format!(
-        "[[listener]]\nname = \"l\"\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"eu\"\nurl = \"{url}\"\nuser = \"acct\"\n{more}\n"
-    );
-    Arc::new(Config::parse(&text, &NoEnv).expect(&text).0.pools[0].clone())
-}
-
-/// The router's side of a task.
-struct Router {
-    handle: Handle,
-    events: mpsc::Receiver<(usize, Event)>,
-}
-
-impl Router {
-    fn start(url: &str, more: &str) -> Self {
-        let (sender, events) = mpsc::channel(64);
-        let handle = spawn(7, pool(url, more), Arc::new(UpstreamIds::default()), sender, CancellationToken::new());
-        Self { handle, events }
-    }
-
-    async fn event(&mut self) -> Event {
-        let (key, event) = in_time("an event", self.events.recv()).await.expect("the task lives");
-        assert_eq!(key, 7);
-        event
-    }
-
-    async fn ready(&mut self) -> Arc<Facts> {
-        match self.event().await {
-            Event::Ready(facts) => facts,
-            other => panic!("instead of ready: {other:?}"),
-        }
-    }
-
-    async fn job(&mut self) -> Arc<Job> {
-        match self.event().await {
-            Event::Job(job) => job,
-            other => panic!("instead of a job: {other:?}"),
-        }
-    }
-
-    async fn lost(&mut self) -> (bool, String, Duration) {
-        match self.event().await {
-            Event::Lost { id, reason, retry_in } => (id.is_some(), reason, retry_in),
-            other => panic!("instead of lost: {other:?}"),
-        }
-    }
-
-    async fn settled(&mut self) -> (u32, Settlement) {
-        match self.event().await {
-            Event::Settled { outgoing, settlement } => (outgoing.origin.ticket, settlement),
-            other => panic!("instead of a settlement: {other:?}"),
-        }
-    }
-
-    fn submit(&self, job: &Arc<Job>, nonce: u32) {
-        let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4, job.version_mask);
-        let mut window = JobWindow::default();
-        window.push(LiveJob::new(series.first().clone(), job.pool_difficulty, job.pool_target));
-        let judge = Judge {
-            lease: Extranonce::new(&[0, 0, 7]).unwrap(),
-            version_mask: 0,
-            difficulty: job.pool_difficulty,
-            target: job.pool_target,
-        };
-        let submission = Submission {
-            job: Some(series.first().id),
-            extranonce2: Extranonce::new(&[0, 0, 0, 1]).unwrap(),
-            ntime: job.notify.ntime,
-            nonce,
-            version: SubmittedVersion::Unrolled,
-        };
-        let share = judge.judge(&mut window, &submission).pool_share.expect("every hash meets the target");
-        let origin = Origin { worker: 0, connection: 0, ticket: nonce };
-        self.handle.shares().try_send(Outgoing { share, user: "farm.07".into(), origin }).expect("room");
-    }
-}
-
-// ---- promises
 
 #[tokio::test]
 async fn jobs_come_down_and_shares_go_up() {
@@ -355,63 +249,4 @@ async fn every_address_of_a_name_is_tried() {
     let mut router = Router::start(&format!("stratum+tcp://localhost:{port}"), "");
     Peer::accept(&listener).await.log_in("00").await;
     router.ready().await;
-}
-
-// ---- TLS
-
-/// A pool with a certificate of its own making, and the certificate's fingerprint.
-fn tls() -> (TlsAcceptor, String) {
-    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let fingerprint = hex::encode(Sha256::digest(certificate.cert.der()));
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.cert.der().clone()], key)
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), fingerprint)
-}
-
-#[tokio::test]
-async fn a_pinned_pool_is_mined_for_in_tls() {
-    let (listener, url) = listener().await;
-    let (acceptor, fingerprint) = tls();
-    let more = format!("tls_fingerprint = \"sha256:{fingerprint}\"");
-    let mut router = Router::start(&url.replace("+tcp", "+ssl"), &more);
-    let (socket, _) = in_time("a connection", listener.accept()).await.unwrap();
-    let stream = in_time("a handshake", acceptor.accept(socket)).await.unwrap();
-    Peer(BufReader::new(Box::new(stream))).log_in("00").await;
-    router.ready().await;
-    router.job().await;
-}
-
-#[tokio::test]
-async fn a_pool_with_another_certificate_is_told_nothing() {
-    let (listener, url) = listener().await;
-    let (acceptor, fingerprint) = tls();
-    for more in [format!("tls_fingerprint = \"sha256:{}\"", "ab".repeat(32)), String::new()] {
-        let mut router = Router::start(&url.replace("+tcp", "+ssl"), &more);
-        let server = async {
-            let (socket, _) = listener.accept().await.unwrap();
-            acceptor.accept(socket).await.is_err()
-        };
-        let ((_, reason, _), is_refused) = tokio::join!(router.lost(), in_time("the refusal", server));
-        // Without a pin the system's roots decide; where it has none, that is the reason.
-        assert!(reason.contains(&fingerprint) || reason.contains("no root certificates"), "{reason}");
-        assert!(is_refused);
-    }
-}
-
-#[tokio::test]
-async fn a_connection_that_is_not_made_is_given_up_in_time() {
-    let (listener, url) = listener().await;
-    // Connects, and then says nothing to the handshake.
-    let start = Instant::now();
-    let more = format!("connect_timeout = \"1s\"\ntls_fingerprint = \"sha256:{}\"", "ab".repeat(32));
-    let mut router = Router::start(&url.replace("+tcp", "+ssl"), &more);
-    let _peer = Peer::accept(&listener).await;
-    let (_, reason, _) = router.lost().await;
-    assert!(reason.starts_with("no connection to 127.0.0.1:"), "{reason}");
-    assert!(start.elapsed() >= Duration::from_secs(1));
 }
