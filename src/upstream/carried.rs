@@ -88,6 +88,8 @@ pub(super) struct Carried {
     pub facts: Option<Arc<Facts>>,
     /// What to ask for to resume.
     pub session: Option<String>,
+    /// The pool let us wait for an answer to configure in vain.
+    pub is_silent_on_configure: bool,
     /// What to suggest, once it was asked for by the router.
     pub suggested: Option<Difficulty>,
     /// The newest.

@@ -117,6 +117,8 @@ struct Live {
     since: Instant,
     last_job: Instant,
     next_extranonce: Option<PoolExtranonce>,
+    /// The newest job can't be rolled although a mask was granted.
+    is_unrollable: bool,
     awaited: BTreeMap<u64, Awaited>,
     workers: Workers,
 }
@@ -179,6 +181,10 @@ impl Session {
             notes: 0,
         };
         session.request(request::configure);
+        // It would cost every connection the wait; an answer counts whenever it comes.
+        if session.carried.is_silent_on_configure {
+            session.subscribe(now);
+        }
         session
     }
 
@@ -239,6 +245,7 @@ impl Session {
         match &self.state {
             State::Configuring { deadline } if now >= *deadline => {
                 self.note(Level::INFO, "does not answer mining.configure: no version rolling".to_owned());
+                self.carried.is_silent_on_configure = true;
                 self.subscribe(now);
             }
             State::Subscribing { deadline, .. } if now >= *deadline => {
@@ -286,13 +293,13 @@ impl Session {
 
     fn handle_reply(&mut self, now: Instant, reply: u64, frame: &Frame<'_>) {
         match &mut self.state {
-            State::Configuring { .. } if reply == CONFIGURE => {
-                self.version_mask = ConfigureAnswer::parse(frame.result, ASKED_MASK).version_mask;
-                self.subscribe(now);
-            }
-            // Later than we waited for it: the pool has granted it all the same.
             _ if reply == CONFIGURE => {
+                self.carried.is_silent_on_configure = false;
                 self.set_version_mask(ConfigureAnswer::parse(frame.result, ASKED_MASK).version_mask);
+                // Else it is later than we waited for it, and granted all the same.
+                if matches!(self.state, State::Configuring { .. }) {
+                    self.subscribe(now);
+                }
             }
             State::Subscribing { request, is_resuming, .. } if *request == reply => {
                 let is_resuming = *is_resuming;
@@ -330,7 +337,7 @@ impl Session {
             }
             Err(error) => return self.close(Close::Subscribe(error)),
         };
-        self.carried.session = answer.session.filter(|session| session.len() <= MAX_SESSION_ID);
+        self.carried.session = answer.session.filter(|session| is_short_text(session, MAX_SESSION_ID));
         match PoolExtranonce::new(answer.extranonce1, answer.extranonce2_size) {
             Err(close) => self.close(close),
             Ok(extranonce) => {
@@ -364,6 +371,7 @@ impl Session {
             since: now,
             last_job: now,
             next_extranonce: None,
+            is_unrollable: false,
             awaited: BTreeMap::new(),
             workers: Workers::default(),
         });
@@ -462,9 +470,9 @@ impl Session {
             self.publish(facts);
         }
         let State::Live(live) = &mut self.state else { return };
-        if notify.job_id.len() > MAX_JOB_ID {
-            let len = notify.job_id.len();
-            return self.note(Level::WARN, format!("skipped a job: its id has {len} bytes, at most {MAX_JOB_ID} fit"));
+        if !is_short_text(&notify.job_id, MAX_JOB_ID) {
+            let text = format!("skipped a job: its id is more than {MAX_JOB_ID} bytes of plain text");
+            return self.note(Level::WARN, text);
         }
         let (facts, dialect, ntime) = (&live.facts, self.pool.dialect, notify.ntime);
         let repeated = self.carried.last_job.as_ref().filter(|last| last.is_repeated_by(facts.id, &notify));
@@ -475,9 +483,16 @@ impl Session {
         match Job::new(facts.id, notify, &facts.extranonce1, difficulty, facts.version_mask, dialect) {
             Ok(job) => {
                 live.last_job = now;
+                let is_unrollable = facts.version_mask != 0 && job.version_mask == 0;
+                let is_news = is_unrollable && !live.is_unrollable;
+                live.is_unrollable = is_unrollable;
                 let job = Arc::new(job);
                 self.carried.last_job = Some(LastJob { job: job.clone(), since, ntime });
                 self.outputs.push_back(Output::Event(Event::Job(job)));
+                if is_news {
+                    let text = "its version has bits set that miners may roll, and it ORs theirs in: nothing can be rolled here";
+                    self.note(Level::WARN, text.to_owned());
+                }
             }
             Err(error) => self.note(Level::WARN, format!("skipped a job: {error}")),
         }
@@ -654,3 +669,8 @@ impl Session {
 
 /// The code for a worker that may not submit.
 const UNAUTHORIZED: i64 = 24;
+
+/// Whether a text of the pool's fits into our lines.
+fn is_short_text(text: &str, max_len: usize) -> bool {
+    text.len() <= max_len && !text.contains(char::is_control)
+}

@@ -75,9 +75,9 @@ impl Handle {
         self.suggested.send_replace(Some(difficulty));
     }
 
-    /// Cuts the wait for the next attempt.
+    /// Cuts the wait for the next attempt, if one is being waited for.
     pub fn connect_now(&self) {
-        self.connect_now.notify_one();
+        self.connect_now.notify_waiters();
     }
 
     /// Drops the connection and ends the task. Shares without a settlement get none.
@@ -149,6 +149,7 @@ impl Task {
         let mut backoff = Backoff::default();
         let mut carried = Carried::default();
         let mut redirected: Option<(String, u16)> = None;
+        let mut last_reason = String::new();
         loop {
             let elsewhere = redirected.take();
             let attempt = connect(&pool, elsewhere.as_ref());
@@ -171,13 +172,20 @@ impl Task {
             };
             let what = if was_live.is_some() { "connection lost" } else { "no login" };
             let shown = humantime::format_duration(Duration::from_millis(retry_in.as_millis() as u64));
-            tracing::warn!("pool {:?}: {what}: {reason}; next attempt in {shown}", pool.name);
-            self.events.send(Event::Lost { id: was_live.map(|live| live.id), reason, retry_in }).await?;
+            if was_live.is_some() || reason != last_reason {
+                tracing::warn!("pool {:?}: {what}: {reason}; next attempt in {shown}", pool.name);
+            } else {
+                tracing::debug!("pool {:?}: {what}: still {reason}; next attempt in {shown}", pool.name);
+            }
+            last_reason.clone_from(&reason);
+            // Made before the router hears of the loss, so that its answer is not missed.
             let connect_now = self.connect_now.clone();
+            let connect_now = connect_now.notified();
+            self.events.send(Event::Lost { id: was_live.map(|live| live.id), reason, retry_in }).await?;
             let wait = async {
                 tokio::select! {
                     () = sleep(retry_in) => {}
-                    () = connect_now.notified() => {}
+                    () = connect_now => {}
                 }
             };
             self.meanwhile(&mut carried, pin!(wait)).await?;
