@@ -170,13 +170,8 @@ impl Task {
                 End::Closed(close) => close.to_string(),
                 End::Failed(reason) => reason,
             };
-            let what = if was_live.is_some() { "connection lost" } else { "no login" };
-            let shown = humantime::format_duration(Duration::from_millis(retry_in.as_millis() as u64));
-            if was_live.is_some() || reason != last_reason {
-                tracing::warn!("pool {:?}: {what}: {reason}; next attempt in {shown}", pool.name);
-            } else {
-                tracing::debug!("pool {:?}: {what}: still {reason}; next attempt in {shown}", pool.name);
-            }
+            let is_news = was_live.is_some() || reason != last_reason;
+            self.log_loss(was_live.is_some(), is_news, &reason, retry_in);
             last_reason.clone_from(&reason);
             // Made before the router hears of the loss, so that its answer is not missed.
             let connect_now = self.connect_now.clone();
@@ -334,6 +329,18 @@ impl Task {
             ),
             Event::Resumed(_) => tracing::info!("pool {pool:?}: resumed: shares without an answer are sent again"),
             _ => {}
+        }
+    }
+
+    /// An outage of a day is one line, and what the log has of it at debug.
+    fn log_loss(&self, was_live: bool, is_news: bool, reason: &str, retry_in: Duration) {
+        let pool = &self.pool.name;
+        let what = if was_live { "connection lost" } else { "no login" };
+        let retry_in = humantime::format_duration(Duration::from_millis(retry_in.as_millis() as u64));
+        if is_news {
+            tracing::warn!("pool {pool:?}: {what}: {reason}; next attempt in {retry_in}");
+        } else {
+            tracing::debug!("pool {pool:?}: {what}: still {reason}; next attempt in {retry_in}");
         }
     }
 
