@@ -1,0 +1,275 @@
+//! What every file keeps to, and what the texts promise: sizes, words, paths, metric names, commands, configs, licences.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+use hashgate::config::{Config, ProcessEnv};
+
+use crate::source::{Source, everything, program, read, root};
+
+/// Lines of a file, tests not counted; past that, there is a second noun in it.
+const MAX_LINES: usize = 700;
+
+/// Files that may be longer, how long, and why.
+const LONG_FILES: &[(&str, usize, &str)] = &[
+    ("src/downstream/session.rs", 1100, "one machine; half of it is the handshake and could move out as its own noun"),
+    ("src/downstream/task.rs", 850, "accepting, one connection and the sweep share one slab; accepting could move out"),
+    ("src/router/task.rs", 850, "one loop; the offers of listeners could move out"),
+];
+
+/// Beginnings of paths that exist on one machine only. (Split, so that this file has none itself.)
+const MACHINE_PATHS: [&str; 4] =
+    [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
+
+/// Words of unfinished work.
+const UNFINISHED: [&str; 5] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("db", "g!("),
+    concat!("unimplemented", "!("),
+];
+
+/// What dependencies may be licensed under.
+const LICENCES: [&str; 9] = [
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+fn too_long(sources: &[Source]) -> Vec<String> {
+    let limit =
+        |path: &str| LONG_FILES.iter().find(|(long, ..)| *long == path).map_or(MAX_LINES, |(_, limit, _)| *limit);
+    let long = sources.iter().filter(|source| source.len() > limit(&source.path));
+    long.map(|source| format!("{} has {} lines, at most {} are wanted", source.path, source.len(), limit(&source.path)))
+        .collect()
+}
+
+fn containing(sources: &[Source], words: &[&str]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for source in sources {
+        for (at, line) in source.text.lines().enumerate() {
+            let found = words.iter().filter(|word| has(line, word));
+            faults.extend(found.map(|word| format!("{}:{}: {word}", source.path, at + 1)));
+        }
+    }
+    faults
+}
+
+/// Whether a line has a word, or a path that starts there and is not the rest of a longer one.
+fn has(line: &str, word: &str) -> bool {
+    let is_path = word.starts_with('/');
+    line.match_indices(word)
+        .any(|(at, _)| !(is_path && line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.')))
+}
+
+fn unsafe_outside_hash(sources: &[Source]) -> Vec<String> {
+    let is_word = |line: &str| line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "unsafe");
+    let outside = sources.iter().filter(|source| !source.path.starts_with("src/hash/"));
+    let has_unsafe = |source: &&Source| {
+        let code = source.code();
+        code.lines().any(is_word) || code.contains("allow(unsafe_code)")
+    };
+    outside.filter(has_unsafe).map(|source| source.path.clone()).collect()
+}
+
+/// Names that are recorded, names that are described.
+fn metric_names(exporter: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let (mut recorded, mut described) = (BTreeSet::new(), BTreeSet::new());
+    for (at, _) in exporter.match_indices("\"hashgate_") {
+        let name = exporter[at + 1..].split('"').next().unwrap_or_default();
+        if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            continue;
+        }
+        let call = exporter[..at].trim_end().trim_end_matches('(');
+        let is_description =
+            call.ends_with('!') && call.rsplit([' ', '\n', ';']).next().unwrap_or("").starts_with("describe_");
+        if is_description {
+            described.insert(name)
+        } else {
+            recorded.insert(name)
+        };
+    }
+    (recorded, described)
+}
+
+/// The blocks of one language in a Markdown text.
+fn blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    markdown.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Whether an SPDX expression can be met by licences of the list. `/` is the old way to write OR.
+fn is_allowed(expression: &str) -> bool {
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let mut words = spaced.split_whitespace().peekable();
+    return any(&mut words);
+
+    fn any<'a>(words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> bool {
+        let mut allowed = all(words);
+        while words.next_if_eq(&"OR").is_some() {
+            allowed |= all(words);
+        }
+        allowed
+    }
+
+    fn all<'a>(words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> bool {
+        let mut allowed = one(words);
+        while words.next_if_eq(&"AND").is_some() {
+            allowed &= one(words);
+        }
+        allowed
+    }
+
+    fn one<'a>(words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> bool {
+        let Some(mut licence) = words.next().map(str::to_owned) else { return false };
+        if licence == "(" {
+            let allowed = any(words);
+            return words.next() == Some(")") && allowed;
+        }
+        if words.next_if_eq(&"WITH").is_some() {
+            licence = format!("{licence} WITH {}", words.next().unwrap_or_default());
+        }
+        LICENCES.contains(&&*licence)
+    }
+}
+
+#[test]
+fn no_file_grows_past_its_noun() {
+    assert_eq!(too_long(&program()), Vec::<String>::new());
+    for (path, ..) in LONG_FILES {
+        assert!(read(path).len() > MAX_LINES, "{path} is short enough and needs no exception any more");
+    }
+    let long = Source::made_up("src/a.rs", &"//\n".repeat(MAX_LINES + 1));
+    let tested = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", "//\n".repeat(MAX_LINES), "//\n".repeat(100));
+    assert_eq!(too_long(&[long]).len(), 1);
+    assert_eq!(too_long(&[Source::made_up("src/a.rs", &tested)]).len(), 0);
+}
+
+#[test]
+fn nothing_is_unfinished_and_nothing_names_a_machine() {
+    let words = [&MACHINE_PATHS[..], &UNFINISHED[..]].concat();
+    assert_eq!(containing(&everything(), &words), Vec::<String>::new());
+    for word in words {
+        let bad = Source::made_up("src/a.rs", &format!("fn a() {{}}\n// {word}\n"));
+        assert_eq!(containing(&[bad], &[word]).len(), 1, "{word}");
+    }
+    assert!(!has("src/wo\u{72}k/job.rs", MACHINE_PATHS[3]), "a folder of ours is no machine's");
+}
+
+#[test]
+fn unsafe_code_lives_in_hash_alone() {
+    assert_eq!(unsafe_outside_hash(&program()), Vec::<String>::new());
+    for (path, text, found) in [
+        ("src/work/job.rs", "fn a() { unsafe { b() } }", 1),
+        ("src/work/job.rs", "#![allow(unsafe_code)]", 1),
+        ("src/work/job.rs", "// unsafe\nfn unsafely() {}", 0),
+        ("src/hash/avx2.rs", "unsafe fn a() {}", 0),
+    ] {
+        assert_eq!(unsafe_outside_hash(&[Source::made_up(path, text)]).len(), found, "{text}");
+    }
+}
+
+#[test]
+fn every_metric_is_described_and_in_the_readme() {
+    let exporter = read("src/metrics/exporter.rs").code();
+    let (recorded, described) = metric_names(&exporter);
+    assert!(recorded.len() > 20, "the names are not found any more: {recorded:?}");
+    assert_eq!(recorded, described);
+    let readme = read("README.md").text;
+    let missing: Vec<_> = described.iter().filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "README.md does not explain {missing:?}");
+
+    let bad = "gauge!(\"hashgate_a\", \"x\" => y);\ncount(\"hashgate_b\", 1);\ndescribe_gauge!(\n    \"hashgate_a\",\n    \"…\");\n";
+    assert_eq!(metric_names(bad), (BTreeSet::from(["hashgate_a", "hashgate_b"]), BTreeSet::from(["hashgate_a"])));
+}
+
+#[test]
+fn the_readme_names_every_command() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hashgate")).args(arguments).output().expect("the binary runs");
+        String::from_utf8(output.stdout).expect("help is UTF-8")
+    };
+    let commands = |help: &str| -> Vec<String> {
+        let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        names
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|name| *name != "help")
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut all = commands(&help(&["--help"]));
+    assert!(all.len() >= 4, "{all:?}");
+    all.retain(|name| name != "sim");
+    all.extend(commands(&help(&["sim", "--help"])).into_iter().map(|name| format!("sim {name}")));
+    let readme = read("README.md").text;
+    for command in all {
+        assert!(readme.contains(&format!("hashgate {command}")), "README.md does not name `hashgate {command}`");
+    }
+}
+
+#[test]
+fn the_configs_that_we_show_are_valid() {
+    let (_, warnings) = Config::load(&root().join("config.example.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert!(warnings.is_empty(), "config.example.toml: {warnings:?}");
+    let readme = read("README.md").text;
+    let configs = blocks(&readme, "toml");
+    assert!(!configs.is_empty());
+    let parse = |text: &str| Config::parse(text, &ProcessEnv { folder: Path::new(".").to_owned() });
+    // A block that shows a part of a config is read behind what every config needs.
+    const FRAME: &str = "[[listener]]\nname = \"frame\"\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"eu\"\nurl = \"sim://\"\nuser = \"u\"\n\
+                         [[pool]]\nname = \"us\"\nurl = \"sim://\"\nuser = \"u\"\n";
+    for text in configs {
+        let whole = if text.contains("[[listener]]") { text.to_owned() } else { format!("{FRAME}{text}") };
+        if let Err(errors) = parse(&whole) {
+            panic!("README.md shows a config that is not valid:\n{text}\n{errors}");
+        }
+    }
+    assert!(parse("[[listener]]\nlisten = 3333\n").is_err());
+}
+
+#[test]
+fn every_dependency_may_be_used() {
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(root()).output().expect("the toolchain runs");
+        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let version = run("rustc", &["-vV"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc names its host");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    // What is built here was fetched for it, so that no network is needed.
+    let metadata =
+        run(&cargo, &["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", host]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("packages are a list");
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    for package in packages {
+        let licence = package["license"].as_str().unwrap_or("none");
+        assert!(is_allowed(licence), "{} is licensed under {licence}", package["name"]);
+    }
+}
+
+#[test]
+fn licence_expressions_are_understood() {
+    for (expression, allowed) in [
+        ("MIT", true),
+        ("MIT/Apache-2.0", true),
+        ("GPL-3.0-only", false),
+        ("GPL-3.0-only OR MIT", true),
+        ("GPL-3.0-only AND MIT", false),
+        ("MIT AND (Apache-2.0 OR GPL-3.0-only)", true),
+        ("(MIT OR Apache-2.0) AND GPL-3.0-only", false),
+        ("Apache-2.0 WITH LLVM-exception OR GPL-3.0-only", true),
+        ("GPL-3.0-only WITH Classpath-exception-2.0", false),
+        ("none", false),
+    ] {
+        assert_eq!(is_allowed(expression), allowed, "{expression}");
+    }
+}
