@@ -2,8 +2,8 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | it did what was asked; a proxy that was told to end settled its shares |
-//! | 1 | it failed while running: an address is taken, shares were lost, a server can't be reached |
+//! | 0 | it did what was asked; a proxy that was told to end has ended (shares without an answer are in the log) |
+//! | 1 | it failed while running: an address is taken, the demo lost a share, a server can't be reached, told to end twice |
 //! | 2 | it was asked the wrong way: arguments, or a config that is not valid |
 
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};

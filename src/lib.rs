@@ -1,16 +1,18 @@
 //! `hashgate` stands between a mining site's ASICs and its pools: it terminates the miners' Stratum V1 connections, verifies every
 //! share itself, and forwards to the pools what the pools credit.
 //!
-//! The map, from the ground up; imports go down only (`tests/tidy.rs`):
+//! The map, from the ground up; imports go down only (`tests/tidy/`):
 //!
 //! | floor | modules |
 //! |---|---|
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
-//! | second: tasks that own sockets, clocks and disks | [`downstream`], [`upstream`], [`router`] (their `task.rs`), [`metrics`], [`state`], [`config`], [`sim`] |
-//! | first: state machines; time is an argument | [`downstream`], [`upstream`], [`router`] (all but their `task.rs`) |
+//! | beside the proxy: the simulated world, which imports nothing of it | [`sim`] |
+//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`, `tls.rs`) and [`router`], `downstream/gate.rs`, [`metrics`], [`state`] |
+//! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`] |
+//! | what the operator decided, as values | [`config`] |
 //! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`] |
 //!
-//! To run a proxy inside another program, see [`app::Proxy`] and `examples/embedded.rs`.
+//! To run a proxy inside another program, see [`app::Proxy`] and `examples/`. Why it is laid out so: `ARCHITECTURE.md`.
 
 pub mod app;
 pub mod cli;

@@ -76,7 +76,7 @@ impl WorkerDifficulties {
 /// Everything in the file.
 #[derive(Debug, Default)]
 pub struct State {
-    /// Starts of this proxy, this one included. A session id of an earlier epoch resumes nothing.
+    /// Starts of this proxy, this one included. (Session ids are random, and leases end with the process.)
     pub epoch: u64,
     /// By pool name.
     pub pools: BTreeMap<String, PoolTerms>,

@@ -1,4 +1,4 @@
-//! Who may connect: so many in all, so many from one address, so many a second.
+//! Who may connect: so many in all, so many from one address. (How many a second, `task.rs` paces itself.)
 //!
 //! Shared by the worker threads, and asked only when a connection comes or goes.
 

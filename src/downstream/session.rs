@@ -8,7 +8,7 @@
 //! ```text
 //!            subscribe ─► (offer known?) ─► Effect::WantLease ─► handle_lease ─► reply
 //!            authorize ─► true
-//!  both, or 2 s after subscribe ─► Effect::WantRoute ─► handle_attached ─► set_difficulty, notify
+//!  both, or 1.5 s after subscribe ─► Effect::WantRoute ─► handle_attached ─► set_difficulty, notify
 //!            submit ─► share check ─► reply, Effect::Judged, Effect::Submit
 //! ```
 //!
@@ -382,12 +382,12 @@ impl Session {
         }
     }
 
-    /// The pool connection its work came from, live or away.
+    /// Whether what happens to this pool connection concerns it: it works for it, live or away, or may still submit for its jobs.
     pub fn works_for(&self, upstream: UpstreamId) -> bool {
         self.link == Link::Live(upstream) || self.link == Link::Away(upstream) || self.window.has_jobs_of(upstream)
     }
 
-    /// Difficulty in force and estimated hashrate; `None` before the first work.
+    /// The difficulty that suits it, which it is told with its next work; `None` before the first.
     pub fn difficulty(&self) -> Option<Difficulty> {
         self.vardiff.as_ref().map(Vardiff::difficulty)
     }

@@ -4,7 +4,7 @@
 //! sockets sit in one slab: a connection's task reads and writes its own, a message of the router sweeps over all.
 //!
 //! Limits: [`READ_BUFFER`] for all connections together; a connection has a buffer of its own only while it has sent
-//! part of a line, or has not taken what it was sent (`limits.send_buffer`, then it is disconnected).
+//! part of a line, or has not taken what it was sent (`limits.send_buffer_bytes`, then it is disconnected).
 
 use std::{
     cell::RefCell,

@@ -268,7 +268,7 @@ impl PoolBook {
 pub struct RouterBook {
     /// By pool, in config order.
     pub pools: Vec<PoolBook>,
-    /// The pool each route uses now, in config order.
+    /// The pool each route uses, or used last if none lives, in config order.
     pub active: Vec<Option<usize>>,
     /// Unplanned moves by route.
     pub failovers: Vec<u64>,

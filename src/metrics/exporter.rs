@@ -1,6 +1,6 @@
 //! The Prometheus endpoint: every name, unit and help text, filled from the books when somebody scrapes.
 //!
-//! Limits: labels are pools, routes, fixed reasons and at most [`MAX_DISAGREEING`](crate::metrics::MAX_DISAGREEING) worker names.
+//! Limits: labels are pools, routes, fixed reasons and at most [`MAX_DISAGREEING`](super::books::MAX_DISAGREEING) worker names.
 
 use std::{
     future::Future,

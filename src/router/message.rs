@@ -110,7 +110,7 @@ pub enum ToWorker {
         /// Its queue.
         shares: mpsc::Sender<Outgoing>,
     },
-    /// New work of a pool connection. Sent for standby connections too.
+    /// New work of a pool connection that has a lane, whether miners are on it now or not.
     Job {
         /// The work.
         series: Arc<WorkSeries>,

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!            Event: Ready, Resumed, Job, Lost, Settled                 lines
-//! router ◄──────────────────────────────────────── task ◄──────────────────────────► pool
-//!        ────────────────────────────────────────►  │  connect.rs, tls.rs
+//! router  ◄─────────────────────────────────────── task ◄──────────────────────────► pool
+//! workers ───────────────────────────────────────►  │  connect.rs, tls.rs
 //!            Outgoing (shares)                      └─ session.rs (pure) + carried.rs (what outlives a connection)
 //! ```
 //!

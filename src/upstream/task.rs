@@ -38,7 +38,7 @@ use crate::{
     work::Difficulty,
 };
 
-/// Shares between the router and a pool's task: what a farm of 5 000 finds in the second in which it fails over to a pool of too
+/// Shares between the workers and a pool's task: what a farm of 5 000 finds in the second in which it fails over to a pool of too
 /// low a difficulty, and no more, because a share that waits for longer is stale anyway.
 pub const SHARE_QUEUE: usize = 4096;
 
