@@ -22,7 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
-    downstream::Parked,
+    downstream::{Leased, Parked},
     metrics::Books,
     router::{
         Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, Offer, Released, SessionId, Switchboard,
@@ -282,7 +282,10 @@ impl Router {
     fn lease(&mut self, connection: ConnectionId, listener: usize, resume: Option<SessionId>) {
         let Some(Offer { layout, .. }) = self.offers[listener] else { return };
         let lease = match self.leases.grant(layout, resume, SessionId::new(random())) {
-            Ok(grant) => Ok(Box::new((ExtranonceLease::new(grant.terms, self.back.clone()), grant.resumed))),
+            Ok(grant) => {
+                let lease = ExtranonceLease::new(grant.terms, self.back.clone());
+                Ok(Box::new(Leased { lease, resumed: grant.resumed }))
+            }
             Err(exhausted) => {
                 self.books.router().exhausted += 1;
                 warn!("a miner was refused: {exhausted}; raise the pools' extranonce2 size or use more listeners");
@@ -728,7 +731,7 @@ fn line(connections: &BTreeMap<usize, Connection>, berth: Berth, pool: usize) ->
         .values()
         .find(|connection| connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane))?;
     let has_work = connection.live && connection.series.is_some();
-    has_work.then(|| connection.announced).flatten().map(|upstream| Line { pool, upstream })
+    connection.announced.filter(|_| has_work).map(|upstream| Line { pool, upstream })
 }
 
 /// The difficulty at which this hashrate finds [`SETTLED_SHARES_PER_SECOND`].
