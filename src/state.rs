@@ -77,7 +77,7 @@ impl WorkerDifficulties {
 #[derive(Debug, Default)]
 pub struct State {
     /// Starts of this proxy, this one included. A session id of an earlier epoch resumes nothing.
-    pub epoch: u64,
+    pub epoch: u32,
     /// By pool name.
     pub pools: BTreeMap<String, PoolTerms>,
     /// By worker name.
@@ -87,7 +87,7 @@ pub struct State {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u32,
-    epoch: u64,
+    epoch: u32,
     pools: BTreeMap<String, PoolTerms>,
     /// Seen longest ago first.
     workers: Vec<(String, f64)>,

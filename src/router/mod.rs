@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `layout.rs` | how a pool's extranonce2 is divided |
 //! | `lease.rs` | who has which extranonce |
+//! | `offers.rs` | what a listener offers its miners, from what pools grant |
 //! | `message.rs` | what workers and the router say to each other |
 //! | `switchboard.rs` | which pool connections there are, and which miners are on which |
 //! | `task.rs` | the loop, and what is told to whom |
@@ -17,6 +18,7 @@
 mod layout;
 mod lease;
 mod message;
+mod offers;
 mod switchboard;
 mod task;
 

@@ -6,7 +6,7 @@
 //! Limits: the queues of `message.rs`; pool connections: one for each pool and lane ([`MAX_LANES`](crate::router::MAX_LANES)).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,8 +25,9 @@ use crate::{
     downstream::{Leased, Parked},
     metrics::Books,
     router::{
-        Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, Offer, Released, SessionId, Switchboard,
-        ToRouter, ToWorker,
+        Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, Released,
+        SessionId, Switchboard, ToRouter, ToWorker,
+        offers::{Known, Wish, offer},
         switchboard::{Line, RoutePlan, Switch},
     },
     state::{PoolTerms, State, write_atomically},
@@ -43,9 +44,6 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How often the state file is written, if something changed.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-
-/// A pool that was never seen and of which nothing is configured is taken to grant so many bytes of extranonce2 (most do).
-const USUAL_EXTRANONCE2: usize = 8;
 
 /// Shares a second that a pool connection should see once its difficulty has settled; suggested when miners move to it.
 const SETTLED_SHARES_PER_SECOND: f64 = 5.0;
@@ -73,6 +71,8 @@ pub struct Router {
     berths: HashMap<SessionId, (Berth, LaneId)>,
     board: Switchboard,
     offers: Vec<Option<Offer>>,
+    /// Berths whose miners were told to change their layout.
+    relaid: BTreeSet<Berth>,
     connections: BTreeMap<usize, Connection>,
     next_connection: usize,
     events: mpsc::Sender<(usize, Event)>,
@@ -143,7 +143,7 @@ impl Router {
                 State::default()
             }
         };
-        state.epoch += 1;
+        state.epoch = state.epoch.wrapping_add(1);
         let per_connection = config.pools.iter().map(|pool| pool.max_miners).min().unwrap_or(1);
         let plans = config
             .routes
@@ -162,6 +162,7 @@ impl Router {
             berths: HashMap::new(),
             board,
             offers: vec![None; config.listeners.len()],
+            relaid: BTreeSet::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
             events,
@@ -281,7 +282,7 @@ impl Router {
 
     fn lease(&mut self, connection: ConnectionId, listener: usize, resume: Option<SessionId>) {
         let Some(Offer { layout, .. }) = self.offers[listener] else { return };
-        let lease = match self.leases.grant(layout, resume, SessionId::new(random())) {
+        let lease = match self.leases.grant(layout, resume, SessionId::new(self.state.epoch, random())) {
             Ok(grant) => {
                 let lease = ExtranonceLease::new(grant.terms, self.back.clone());
                 Ok(Box::new(Leased { lease, resumed: grant.resumed }))
@@ -355,6 +356,9 @@ impl Router {
                 "pool {name:?}: extranonce2 of {} bytes, version mask {:08x}",
                 terms.extranonce2_size, terms.version_mask
             );
+            if terms.extranonce2_size < MIN_POOL_EXTRANONCE2 {
+                error!("pool {name:?} leaves no room for a miner: nobody is sent there");
+            }
             if terms.version_mask == 0 {
                 warn!("pool {name:?} grants no version rolling: miners that roll versions are not sent there");
             }
@@ -555,8 +559,11 @@ impl Router {
 
     fn relayout(&mut self, berth: Berth, pool: usize, layout: Layout) {
         let listeners = (0..self.offers.len()).filter(|listener| self.config.routes[berth.route].serves(*listener));
-        let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout != layout);
-        if let Some(Offer { layout: new, .. }) = offer {
+        let size = self.state.pools.get(&*self.config.pools[pool].name).map_or(0, |terms| terms.extranonce2_size);
+        let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout.fits(size));
+        if let Some(Offer { layout: new, .. }) = offer
+            && self.relaid.insert(berth)
+        {
             let name = &self.config.pools[pool].name;
             warn!("pool {name:?} can't hold miners with {layout}: they are given {new}, or asked to reconnect");
             self.broadcast(|| ToWorker::Relayout { berth, layout: new });
@@ -608,37 +615,23 @@ impl Router {
             let mut pools: Vec<usize> = routes.flat_map(|route| route.pools.iter().copied()).collect();
             pools.sort_unstable();
             pools.dedup();
-            let known: Vec<Option<PoolTerms>> =
-                pools.iter().map(|pool| self.state.pools.get(&*self.config.pools[*pool].name).copied()).collect();
+            let known: Vec<Known> = pools
+                .iter()
+                .map(|pool| {
+                    let pool = &self.config.pools[*pool];
+                    Known { terms: self.state.pools.get(&*pool.name).copied(), declared: pool.extranonce2_size }
+                })
+                .collect();
+            let wish = Wish { extranonce2_size: settings.extranonce2_size, version_mask: settings.version_mask };
             let waited = self.started.elapsed() >= settings.layout_wait;
-            if self.offers[listener].is_none() && !waited && known.iter().any(Option::is_none) {
-                continue;
-            }
-            let size = |(pool, terms): (&usize, &Option<PoolTerms>)| {
-                let declared = self.config.pools[*pool].extranonce2_size.map(usize::from);
-                terms.map(|terms| terms.extranonce2_size).or(declared).unwrap_or(USUAL_EXTRANONCE2)
-            };
-            let smallest = pools.iter().zip(&known).map(size).min().unwrap_or(USUAL_EXTRANONCE2);
-            let masks = known.iter().flatten().map(|terms| terms.version_mask);
-            // A pool that grants nothing is passed over by miners that roll; it takes nothing from the others.
-            let granted = masks.clone().filter(|mask| *mask != 0).fold(u32::MAX, |all, mask| all & mask);
-            let none_grants = !known.is_empty() && known.iter().all(|terms| terms.is_some_and(|t| t.version_mask == 0));
-            let version_mask = if none_grants { 0 } else { settings.version_mask & granted };
-            let Some(layout) = Layout::fitting(smallest, settings.extranonce2_size) else {
-                error!(
-                    "listener {:?}: a pool grants {smallest} bytes of extranonce2, no miner can work with that",
-                    settings.name
-                );
-                continue;
-            };
-            // Once given, a layout stays as long as every pool can hold it.
-            let layout = self.offers[listener].map(|old| old.layout).filter(|old| old.fits(smallest)).unwrap_or(layout);
-            let offer = Offer { layout, version_mask };
+            let Some(offer) = offer(wish, &known, self.offers[listener], waited) else { continue };
             if self.offers[listener] != Some(offer) {
-                let guessed = known.iter().filter(|terms| terms.is_none()).count();
-                let guess = if guessed > 0 { format!(" ({guessed} pools not seen yet)") } else { String::new() };
-                let remark = layout.remark().map(|remark| format!("; {remark}")).unwrap_or_default();
-                info!("listener {:?} offers {offer}{guess}{remark}", settings.name);
+                let unseen = match known.iter().filter(|pool| pool.terms.is_none()).count() {
+                    0 => String::new(),
+                    unseen => format!(" ({unseen} pools not seen yet)"),
+                };
+                let remark = offer.layout.remark().map(|remark| format!("; {remark}")).unwrap_or_default();
+                info!("listener {:?} offers {offer}{unseen}{remark}", settings.name);
                 self.offers[listener] = Some(offer);
                 self.broadcast(|| ToWorker::Offer { listener, offer });
             }
@@ -658,6 +651,8 @@ impl Router {
             self.merge(from, into);
         }
         self.close_unused();
+        let berths: BTreeSet<Berth> = self.board.berths().collect();
+        self.relaid.retain(|berth| berths.contains(berth));
         self.serve(now);
         let (live, parked) = self.leases.counts();
         {
