@@ -8,6 +8,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `connection.rs` | what the router knows of one pool connection |
 //! | `layout.rs` | how a pool's extranonce2 is divided |
 //! | `lease.rs` | who has which extranonce |
 //! | `offers.rs` | what a listener offers its miners, from what pools grant |
@@ -15,6 +16,7 @@
 //! | `switchboard.rs` | which pool connections there are, and which miners are on which |
 //! | `task.rs` | the loop, and what is told to whom |
 
+mod connection;
 mod layout;
 mod lease;
 mod message;

@@ -27,13 +27,14 @@ use crate::{
     router::{
         Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, Released,
         SessionId, Switchboard, ToRouter, ToWorker,
+        connection::{Complaints, Connection, settled_difficulty},
         offers::{Known, Wish, offer},
         switchboard::{Line, RoutePlan, Switch},
     },
     state::{PoolTerms, State, write_atomically},
     stratum::PoolError,
     upstream::{self, Event, Facts, Outgoing, Settlement, UpstreamIds, failover::Reason},
-    work::{Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Job, JobIds, UpstreamId, WorkSeries},
+    work::{Job, JobIds, UpstreamId, WorkSeries},
 };
 
 /// Events of pool connections that may wait; a settlement each for what all pools answer in a few milliseconds.
@@ -44,12 +45,6 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How often the state file is written, if something changed.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-
-/// Shares a second that a pool connection should see once its difficulty has settled; suggested when miners move to it.
-const SETTLED_SHARES_PER_SECOND: f64 = 5.0;
-
-/// Disagreements with a pool are logged so often; what comes between is counted.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The order to end.
 #[derive(Debug)]
@@ -88,29 +83,6 @@ pub struct Router {
     complaints: Vec<Complaints>,
     /// What is to be told to workers, in order; sent when the present input is handled.
     outbox: Vec<(u16, ToWorker)>,
-}
-
-/// One pool connection, or the attempts at it.
-struct Connection {
-    pool: usize,
-    /// The lane it serves; `None`: a standby that keeps its pool known.
-    lane: Option<(LaneId, Layout)>,
-    handle: upstream::Handle,
-    facts: Option<Arc<Facts>>,
-    /// Logged in, with work.
-    live: bool,
-    job: Option<(Arc<Job>, Instant)>,
-    /// What its lane's miners have.
-    series: Option<Arc<WorkSeries>>,
-    announced: Option<UpstreamId>,
-    /// The last time that nothing older than this could still be hashed for it.
-    cleaned: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    unsaid: u64,
 }
 
 /// What workers and pools send to the router.
@@ -498,7 +470,8 @@ impl Router {
                 self.provide(berth, pool);
             }
         }
-        let binds = self.board.plan(|berth, pool| line(&self.connections, berth, pool));
+        let connections = &self.connections;
+        let binds = self.board.plan(|berth, pool| connections.values().find(|c| c.serves(berth, pool))?.line());
         for bind in binds {
             let pool = bind.line.map(|line| &self.config.pools[line.pool]);
             let per_worker =
@@ -540,10 +513,7 @@ impl Router {
         if terms.is_some_and(|terms| !layout.fits(terms.extranonce2_size)) {
             return self.relayout(berth, pool, layout);
         }
-        let serves = |connection: &Connection| {
-            connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane)
-        };
-        if self.connections.values().any(serves) {
+        if self.connections.values().any(|connection| connection.serves(berth, pool)) {
             return;
         }
         let spare =
@@ -579,18 +549,7 @@ impl Router {
         }
         let handle =
             upstream::spawn(key, settings, self.upstream_ids.clone(), self.events.clone(), self.stop.child_token());
-        let connection = Connection {
-            pool,
-            lane,
-            handle,
-            facts: None,
-            live: false,
-            job: None,
-            series: None,
-            announced: None,
-            cleaned: None,
-        };
-        self.connections.insert(key, connection);
+        self.connections.insert(key, Connection::new(pool, lane, handle));
     }
 
     /// Before a farm lands on a pool: the difficulty at which it will not be flooded.
@@ -717,35 +676,5 @@ impl Router {
             Ok(()) => self.state_changed = false,
             Err(error) => warn!("state file {} can't be written: {error}; trying again in 60 s", path.display()),
         }
-    }
-}
-
-/// The connection with work that a pool has for a berth's lane.
-fn line(connections: &BTreeMap<usize, Connection>, berth: Berth, pool: usize) -> Option<Line> {
-    let connection = connections
-        .values()
-        .find(|connection| connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane))?;
-    let has_work = connection.live && connection.series.is_some();
-    connection.announced.filter(|_| has_work).map(|upstream| Line { pool, upstream })
-}
-
-/// The difficulty at which this hashrate finds [`SETTLED_SHARES_PER_SECOND`].
-fn settled_difficulty(hashrate: Hashrate) -> Option<Difficulty> {
-    Difficulty::new(hashrate.hs() / HASHES_PER_DIFFICULTY / SETTLED_SHARES_PER_SECOND)
-}
-
-impl Complaints {
-    /// Logs, but not a flood: a pool that rejects everything rejects thousands a second.
-    fn say(&mut self, now: Instant, pool: &str, what: &str) {
-        if self.last.is_some_and(|last| now < last + COMPLAIN_EVERY) {
-            self.unsaid += 1;
-            return;
-        }
-        let more = match std::mem::take(&mut self.unsaid) {
-            0 => String::new(),
-            unsaid => format!(" (and {unsaid} like it)"),
-        };
-        self.last = Some(now);
-        warn!("pool {pool:?}: {what}{more}");
     }
 }
