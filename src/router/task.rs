@@ -324,10 +324,6 @@ impl Router {
         let name = &self.config.pools[pool].name;
         let terms = PoolTerms { extranonce2_size: facts.extranonce2_size, version_mask: facts.version_mask };
         if self.state.pools.get(&**name) != Some(&terms) {
-            info!(
-                "pool {name:?}: extranonce2 of {} bytes, version mask {:08x}",
-                terms.extranonce2_size, terms.version_mask
-            );
             if terms.extranonce2_size < MIN_POOL_EXTRANONCE2 {
                 error!("pool {name:?} leaves no room for a miner: nobody is sent there");
             }
