@@ -15,7 +15,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::work::Difficulty;
+use crate::{router::PoolTerms, work::Difficulty};
 
 /// Workers whose difficulty is remembered: the largest farms have so many; some 5 MiB in the file.
 pub const MAX_WORKERS: usize = 100_000;
@@ -25,15 +25,6 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The layout of the file. A file of another version is not read.
 const VERSION: u32 = 1;
-
-/// What a pool granted when it was last seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PoolTerms {
-    /// Bytes of extranonce2.
-    pub extranonce2_size: usize,
-    /// Version bits that may be rolled.
-    pub version_mask: u32,
-}
 
 /// The difficulties of workers by name, bounded.
 #[derive(Debug, Default)]
@@ -76,8 +67,8 @@ impl WorkerDifficulties {
 /// Everything in the file.
 #[derive(Debug, Default)]
 pub struct State {
-    /// Starts of this proxy, this one included. (Session ids are random, and leases end with the process.)
-    pub epoch: u64,
+    /// Starts of this proxy, this one included. A session id of an earlier epoch resumes nothing.
+    pub epoch: u32,
     /// By pool name.
     pub pools: BTreeMap<String, PoolTerms>,
     /// By worker name.
@@ -87,7 +78,7 @@ pub struct State {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u32,
-    epoch: u64,
+    epoch: u32,
     pools: BTreeMap<String, PoolTerms>,
     /// Seen longest ago first.
     workers: Vec<(String, f64)>,

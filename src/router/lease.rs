@@ -35,14 +35,17 @@ pub const MAX_LANES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneId(pub u32);
 
-/// What a miner shows to resume: 16 random bytes, unguessable.
+/// What a miner shows to resume: the run of the proxy that gave it, and 12 random bytes, unguessable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 16]);
 
 impl SessionId {
-    /// From random bytes.
-    pub fn new(random: [u8; 16]) -> Self {
-        Self(random)
+    /// `epoch`: the runs of this proxy so far. No id of another run can be one of this.
+    pub fn new(epoch: u32, random: [u8; 12]) -> Self {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&epoch.to_be_bytes());
+        id[4..].copy_from_slice(&random);
+        Self(id)
     }
 
     /// From the text of a subscribe. `None` for ids that are not ours.
@@ -349,9 +352,7 @@ mod tests {
     }
 
     fn session(number: u32) -> SessionId {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&number.to_be_bytes());
-        SessionId::new(id)
+        SessionId::new(number, [0; 12])
     }
 
     #[test]

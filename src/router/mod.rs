@@ -8,15 +8,19 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `connection.rs` | what the router knows of one pool connection |
 //! | `layout.rs` | how a pool's extranonce2 is divided |
 //! | `lease.rs` | who has which extranonce |
+//! | `offers.rs` | what a listener offers its miners, from what pools grant |
 //! | `message.rs` | what workers and the router say to each other |
 //! | `switchboard.rs` | which pool connections there are, and which miners are on which |
 //! | `task.rs` | the loop, and what is told to whom |
 
+mod connection;
 mod layout;
 mod lease;
 mod message;
+mod offers;
 mod switchboard;
 mod task;
 
@@ -25,5 +29,6 @@ pub use lease::{
     Exhausted, ExtranonceLease, Grant, LaneId, LeaseBook, LeaseTerms, MAX_LANES, PARK, Released, SessionId,
 };
 pub use message::{Berth, ConnectionId, ROUTER_QUEUE, ToRouter, ToWorker, WORKER_QUEUE};
+pub use offers::PoolTerms;
 pub use switchboard::{Bind, Switchboard};
 pub use task::{Router, Shutdown};

@@ -6,7 +6,7 @@
 //! Limits: the queues of `message.rs`; pool connections: one for each pool and lane ([`MAX_LANES`](crate::router::MAX_LANES)).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,17 +22,19 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
-    downstream::Parked,
+    downstream::{Leased, Parked},
     metrics::Books,
     router::{
-        Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, Offer, Released, SessionId, Switchboard,
-        ToRouter, ToWorker,
+        Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, PoolTerms,
+        Released, SessionId, Switchboard, ToRouter, ToWorker,
+        connection::{Complaints, Connection, settled_difficulty},
+        offers::{Known, Wish, offer},
         switchboard::{Line, RoutePlan, Switch},
     },
-    state::{PoolTerms, State, write_atomically},
+    state::{State, write_atomically},
     stratum::PoolError,
     upstream::{self, Event, Facts, Outgoing, Settlement, UpstreamIds, failover::Reason},
-    work::{Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Job, JobIds, UpstreamId, WorkSeries},
+    work::{Job, JobIds, UpstreamId, WorkSeries},
 };
 
 /// Events of pool connections that may wait; a settlement each for what all pools answer in a few milliseconds.
@@ -43,15 +45,6 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How often the state file is written, if something changed.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-
-/// A pool that was never seen and of which nothing is configured is taken to grant so many bytes of extranonce2 (most do).
-const USUAL_EXTRANONCE2: usize = 8;
-
-/// Shares a second that a pool connection should see once its difficulty has settled; suggested when miners move to it.
-const SETTLED_SHARES_PER_SECOND: f64 = 5.0;
-
-/// Disagreements with a pool are logged so often; what comes between is counted.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The order to end.
 #[derive(Debug)]
@@ -73,6 +66,8 @@ pub struct Router {
     berths: HashMap<SessionId, (Berth, LaneId)>,
     board: Switchboard,
     offers: Vec<Option<Offer>>,
+    /// Berths whose miners were told to change their layout.
+    relaid: BTreeSet<Berth>,
     connections: BTreeMap<usize, Connection>,
     next_connection: usize,
     events: mpsc::Sender<(usize, Event)>,
@@ -88,29 +83,6 @@ pub struct Router {
     complaints: Vec<Complaints>,
     /// What is to be told to workers, in order; sent when the present input is handled.
     outbox: Vec<(u16, ToWorker)>,
-}
-
-/// One pool connection, or the attempts at it.
-struct Connection {
-    pool: usize,
-    /// The lane it serves; `None`: a standby that keeps its pool known.
-    lane: Option<(LaneId, Layout)>,
-    handle: upstream::Handle,
-    facts: Option<Arc<Facts>>,
-    /// Logged in, with work.
-    live: bool,
-    job: Option<(Arc<Job>, Instant)>,
-    /// What its lane's miners have.
-    series: Option<Arc<WorkSeries>>,
-    announced: Option<UpstreamId>,
-    /// The last time that nothing older than this could still be hashed for it.
-    cleaned: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    unsaid: u64,
 }
 
 /// What workers and pools send to the router.
@@ -143,7 +115,7 @@ impl Router {
                 State::default()
             }
         };
-        state.epoch += 1;
+        state.epoch = state.epoch.wrapping_add(1);
         let per_connection = config.pools.iter().map(|pool| pool.max_miners).min().unwrap_or(1);
         let plans = config
             .routes
@@ -162,6 +134,7 @@ impl Router {
             berths: HashMap::new(),
             board,
             offers: vec![None; config.listeners.len()],
+            relaid: BTreeSet::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
             events,
@@ -281,8 +254,11 @@ impl Router {
 
     fn lease(&mut self, connection: ConnectionId, listener: usize, resume: Option<SessionId>) {
         let Some(Offer { layout, .. }) = self.offers[listener] else { return };
-        let lease = match self.leases.grant(layout, resume, SessionId::new(random())) {
-            Ok(grant) => Ok(Box::new((ExtranonceLease::new(grant.terms, self.back.clone()), grant.resumed))),
+        let lease = match self.leases.grant(layout, resume, SessionId::new(self.state.epoch, random())) {
+            Ok(grant) => {
+                let lease = ExtranonceLease::new(grant.terms, self.back.clone());
+                Ok(Box::new(Leased { lease, resumed: grant.resumed }))
+            }
             Err(exhausted) => {
                 self.books.router().exhausted += 1;
                 warn!("a miner was refused: {exhausted}; raise the pools' extranonce2 size or use more listeners");
@@ -322,7 +298,7 @@ impl Router {
             Event::Ready(facts) => self.ready(now, key, facts),
             Event::Resumed(upstream) => self.broadcast(|| ToWorker::Resumed(upstream)),
             Event::Job(job) => self.job(now, key, job),
-            Event::Lost { id, reason, retry_in } => self.lost(now, key, id, &reason, retry_in),
+            Event::Lost { id, .. } => self.lost(now, key, id),
             Event::Settled { outgoing, settlement } => self.settle(now, key, &outgoing, settlement),
             Event::Message(text) => info!("pool {:?} says: {text}", self.pool_name(key)),
         }
@@ -348,10 +324,9 @@ impl Router {
         let name = &self.config.pools[pool].name;
         let terms = PoolTerms { extranonce2_size: facts.extranonce2_size, version_mask: facts.version_mask };
         if self.state.pools.get(&**name) != Some(&terms) {
-            info!(
-                "pool {name:?}: extranonce2 of {} bytes, version mask {:08x}",
-                terms.extranonce2_size, terms.version_mask
-            );
+            if terms.extranonce2_size < MIN_POOL_EXTRANONCE2 {
+                error!("pool {name:?} leaves no room for a miner: nobody is sent there");
+            }
             if terms.version_mask == 0 {
                 warn!("pool {name:?} grants no version rolling: miners that roll versions are not sent there");
             }
@@ -389,10 +364,8 @@ impl Router {
             return;
         };
         let Some(salt_len) = facts.extranonce2_size.checked_sub(layout.space()) else { return };
-        let before = connection.series.as_ref().filter(|series| series.job().is_same_work(&job));
-        let first_number = before.map_or(0, |series| series.used());
         let ids = self.job_ids.clone();
-        let series = Arc::new(WorkSeries::new(job, ids, salt_len, layout.extranonce2_size, first_number));
+        let series = Arc::new(WorkSeries::new(job, ids, salt_len, layout.extranonce2_size));
         connection.series = Some(series.clone());
         let upstream = facts.id;
         if connection.announced != Some(upstream) {
@@ -403,22 +376,18 @@ impl Router {
         self.broadcast(|| ToWorker::Job { series: series.clone(), came });
     }
 
-    fn lost(&mut self, now: Instant, key: usize, id: Option<UpstreamId>, reason: &str, retry_in: Duration) {
-        let name = self.pool_name(key);
+    fn lost(&mut self, now: Instant, key: usize, id: Option<UpstreamId>) {
         let connection = self.connections.get_mut(&key).expect("checked by the caller");
         let pool = connection.pool;
-        let retry_s = retry_in.as_secs_f64();
+        // That it is lost, why, and what comes next was said by its task.
         if !std::mem::replace(&mut connection.live, false) {
-            debug!("pool {name:?}: {reason}; trying again in {retry_s:.1} s");
             return;
         }
         self.books.router().pools[pool].losses += 1;
         if let Some(upstream) = id {
             self.broadcast(|| ToWorker::Lost { upstream, may_resume: true });
         }
-        let others = self.connections.values().filter(|other| other.pool == pool && other.live).count();
-        warn!("pool {name:?} lost: {reason}; {others} other connections to it live; trying again in {retry_s:.1} s");
-        if others == 0 {
+        if !self.connections.values().any(|other| other.pool == pool && other.live) {
             self.board.pool_down(pool, now);
         }
         self.count_connections(pool);
@@ -497,7 +466,8 @@ impl Router {
                 self.provide(berth, pool);
             }
         }
-        let binds = self.board.plan(|berth, pool| line(&self.connections, berth, pool));
+        let connections = &self.connections;
+        let binds = self.board.plan(|berth, pool| connections.values().find(|c| c.serves(berth, pool))?.line());
         for bind in binds {
             let pool = bind.line.map(|line| &self.config.pools[line.pool]);
             let per_worker =
@@ -539,10 +509,7 @@ impl Router {
         if terms.is_some_and(|terms| !layout.fits(terms.extranonce2_size)) {
             return self.relayout(berth, pool, layout);
         }
-        let serves = |connection: &Connection| {
-            connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane)
-        };
-        if self.connections.values().any(serves) {
+        if self.connections.values().any(|connection| connection.serves(berth, pool)) {
             return;
         }
         let spare =
@@ -558,8 +525,11 @@ impl Router {
 
     fn relayout(&mut self, berth: Berth, pool: usize, layout: Layout) {
         let listeners = (0..self.offers.len()).filter(|listener| self.config.routes[berth.route].serves(*listener));
-        let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout != layout);
-        if let Some(Offer { layout: new, .. }) = offer {
+        let size = self.state.pools.get(&*self.config.pools[pool].name).map_or(0, |terms| terms.extranonce2_size);
+        let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout.fits(size));
+        if let Some(Offer { layout: new, .. }) = offer
+            && self.relaid.insert(berth)
+        {
             let name = &self.config.pools[pool].name;
             warn!("pool {name:?} can't hold miners with {layout}: they are given {new}, or asked to reconnect");
             self.broadcast(|| ToWorker::Relayout { berth, layout: new });
@@ -575,18 +545,7 @@ impl Router {
         }
         let handle =
             upstream::spawn(key, settings, self.upstream_ids.clone(), self.events.clone(), self.stop.child_token());
-        let connection = Connection {
-            pool,
-            lane,
-            handle,
-            facts: None,
-            live: false,
-            job: None,
-            series: None,
-            announced: None,
-            cleaned: None,
-        };
-        self.connections.insert(key, connection);
+        self.connections.insert(key, Connection::new(pool, lane, handle));
     }
 
     /// Before a farm lands on a pool: the difficulty at which it will not be flooded.
@@ -611,37 +570,23 @@ impl Router {
             let mut pools: Vec<usize> = routes.flat_map(|route| route.pools.iter().copied()).collect();
             pools.sort_unstable();
             pools.dedup();
-            let known: Vec<Option<PoolTerms>> =
-                pools.iter().map(|pool| self.state.pools.get(&*self.config.pools[*pool].name).copied()).collect();
+            let known: Vec<Known> = pools
+                .iter()
+                .map(|pool| {
+                    let pool = &self.config.pools[*pool];
+                    Known { terms: self.state.pools.get(&*pool.name).copied(), declared: pool.extranonce2_size }
+                })
+                .collect();
+            let wish = Wish { extranonce2_size: settings.extranonce2_size, version_mask: settings.version_mask };
             let waited = self.started.elapsed() >= settings.layout_wait;
-            if self.offers[listener].is_none() && !waited && known.iter().any(Option::is_none) {
-                continue;
-            }
-            let size = |(pool, terms): (&usize, &Option<PoolTerms>)| {
-                let declared = self.config.pools[*pool].extranonce2_size.map(usize::from);
-                terms.map(|terms| terms.extranonce2_size).or(declared).unwrap_or(USUAL_EXTRANONCE2)
-            };
-            let smallest = pools.iter().zip(&known).map(size).min().unwrap_or(USUAL_EXTRANONCE2);
-            let masks = known.iter().flatten().map(|terms| terms.version_mask);
-            // A pool that grants nothing is passed over by miners that roll; it takes nothing from the others.
-            let granted = masks.clone().filter(|mask| *mask != 0).fold(u32::MAX, |all, mask| all & mask);
-            let none_grants = !known.is_empty() && known.iter().all(|terms| terms.is_some_and(|t| t.version_mask == 0));
-            let version_mask = if none_grants { 0 } else { settings.version_mask & granted };
-            let Some(layout) = Layout::fitting(smallest, settings.extranonce2_size) else {
-                error!(
-                    "listener {:?}: a pool grants {smallest} bytes of extranonce2, no miner can work with that",
-                    settings.name
-                );
-                continue;
-            };
-            // Once given, a layout stays as long as every pool can hold it.
-            let layout = self.offers[listener].map(|old| old.layout).filter(|old| old.fits(smallest)).unwrap_or(layout);
-            let offer = Offer { layout, version_mask };
+            let Some(offer) = offer(wish, &known, self.offers[listener], waited) else { continue };
             if self.offers[listener] != Some(offer) {
-                let guessed = known.iter().filter(|terms| terms.is_none()).count();
-                let guess = if guessed > 0 { format!(" ({guessed} pools not seen yet)") } else { String::new() };
-                let remark = layout.remark().map(|remark| format!("; {remark}")).unwrap_or_default();
-                info!("listener {:?} offers {offer}{guess}{remark}", settings.name);
+                let unseen = match known.iter().filter(|pool| pool.terms.is_none()).count() {
+                    0 => String::new(),
+                    unseen => format!(" ({unseen} pools not seen yet)"),
+                };
+                let remark = offer.layout.remark().map(|remark| format!("; {remark}")).unwrap_or_default();
+                info!("listener {:?} offers {offer}{unseen}{remark}", settings.name);
                 self.offers[listener] = Some(offer);
                 self.broadcast(|| ToWorker::Offer { listener, offer });
             }
@@ -661,6 +606,8 @@ impl Router {
             self.merge(from, into);
         }
         self.close_unused();
+        let berths: BTreeSet<Berth> = self.board.berths().collect();
+        self.relaid.retain(|berth| berths.contains(berth));
         self.serve(now);
         let (live, parked) = self.leases.counts();
         {
@@ -725,35 +672,5 @@ impl Router {
             Ok(()) => self.state_changed = false,
             Err(error) => warn!("state file {} can't be written: {error}; trying again in 60 s", path.display()),
         }
-    }
-}
-
-/// The connection with work that a pool has for a berth's lane.
-fn line(connections: &BTreeMap<usize, Connection>, berth: Berth, pool: usize) -> Option<Line> {
-    let connection = connections
-        .values()
-        .find(|connection| connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane))?;
-    let has_work = connection.live && connection.series.is_some();
-    has_work.then(|| connection.announced).flatten().map(|upstream| Line { pool, upstream })
-}
-
-/// The difficulty at which this hashrate finds [`SETTLED_SHARES_PER_SECOND`].
-fn settled_difficulty(hashrate: Hashrate) -> Option<Difficulty> {
-    Difficulty::new(hashrate.hs() / HASHES_PER_DIFFICULTY / SETTLED_SHARES_PER_SECOND)
-}
-
-impl Complaints {
-    /// Logs, but not a flood: a pool that rejects everything rejects thousands a second.
-    fn say(&mut self, now: Instant, pool: &str, what: &str) {
-        if self.last.is_some_and(|last| now < last + COMPLAIN_EVERY) {
-            self.unsaid += 1;
-            return;
-        }
-        let more = match std::mem::take(&mut self.unsaid) {
-            0 => String::new(),
-            unsaid => format!(" (and {unsaid} like it)"),
-        };
-        self.last = Some(now);
-        warn!("pool {pool:?}: {what}{more}");
     }
 }

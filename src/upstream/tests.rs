@@ -48,7 +48,7 @@ fn pool(more: &str) -> Arc<Pool> {
 
 /// A share for a job, which the job's pool difficulty lets every hash meet.
 fn share(job: &Arc<Job>, nonce: u32, version: SubmittedVersion) -> PoolShare {
-    let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4, job.version_mask);
+    let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4);
     let mut window = JobWindow::default();
     window.push(LiveJob::new(series.first().clone(), job.pool_difficulty, job.pool_target));
     let judge = Judge {

@@ -42,6 +42,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/router/", Floor::Machine),
     ("src/metrics/", Floor::Task),
     ("src/state.rs", Floor::Task),
+    ("src/limits.rs", Floor::Task),
     ("src/sim/", Floor::Sim),
     ("src/app.rs", Floor::Roof),
     ("src/cli.rs", Floor::Roof),

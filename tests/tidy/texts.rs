@@ -13,7 +13,6 @@ const MAX_LINES: usize = 700;
 const LONG_FILES: &[(&str, usize, &str)] = &[
     ("src/downstream/session.rs", 1100, "one machine; half of it is the handshake and could move out as its own noun"),
     ("src/downstream/task.rs", 850, "accepting, one connection and the sweep share one slab; accepting could move out"),
-    ("src/router/task.rs", 850, "one loop; the offers of listeners could move out"),
 ];
 
 /// Beginnings of paths that exist on one machine only. (Split, so that this file has none itself.)
