@@ -968,3 +968,6 @@ impl Session {
         self.last_work = now;
     }
 }
+
+#[cfg(test)]
+mod tests;
