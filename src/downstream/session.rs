@@ -714,8 +714,7 @@ impl Session {
         match word {
             Ok(()) => self.credit(id, verdict, io),
             Err((code, text)) => {
-                let text: String = text.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-                Response(&mut io.out).error(id, u32::try_from(code).unwrap_or(20), text);
+                Response(&mut io.out).quoted_error(id, u32::try_from(code).unwrap_or(20), text);
                 io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
             }
         }
@@ -812,12 +811,12 @@ impl Session {
     }
 
     fn submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
+        let Some(extranonce2) = Extranonce::from_hex(&submit.extranonce2) else {
+            return self.reject(id, Reject::Malformed("extranonce2"), io);
+        };
         let (user, judge) = match self.judge_for(&submit.user) {
             Ok(judge) => judge,
             Err(reject) => return self.reject(id, reject, io),
-        };
-        let Some(extranonce2) = Extranonce::from_hex(&submit.extranonce2) else {
-            return self.reject(id, Reject::Malformed("extranonce2"), io);
         };
         let submission = Submission {
             job: JobId::parse(&submit.job),
