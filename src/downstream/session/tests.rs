@@ -78,7 +78,8 @@ struct Talk {
     /// What was heard or happened, and not yet written down.
     unsaid: VecDeque<String>,
     notifies: Vec<Arc<Work>>,
-    headers: HashSet<(JobId, String)>,
+    /// What each lease was sent: job ids, and what makes a header.
+    sent: HashSet<(Extranonce, String)>,
     nonce: u32,
     last_share: String,
     tickets: VecDeque<u32>,
@@ -164,7 +165,7 @@ impl Talk {
             exhausted: false,
             unsaid: VecDeque::new(),
             notifies: Vec::new(),
-            headers: HashSet::new(),
+            sent: HashSet::new(),
             nonce: 0,
             last_share: String::new(),
             tickets: VecDeque::new(),
@@ -279,11 +280,10 @@ impl Talk {
             Some("mining.notify") => {
                 let id = JobId::parse(&params(0)).expect("an id of ours");
                 let work = self.session.window.get(id).expect("a job is in the window when it is sent").work.clone();
+                let lease = self.session.lease().expect("it has subscribed").id;
+                assert!(self.sent.insert((lease, id.to_string())), "job id {id} again");
                 let headers = format!("{} {} {} {}", params(1), params(2), params(3), params(7));
-                assert!(!self.notifies.iter().any(|known| known.id == id), "job id {id} again");
-                assert!(self.headers.insert((id, headers.clone())));
-                let again = self.headers.iter().filter(|(_, known)| *known == headers).count() > 1;
-                assert!(!again, "job {id} repeats the headers of another");
+                assert!(self.sent.insert((lease, headers)), "job {id} repeats the headers of another");
                 self.notifies.push(work);
                 let clean = if message["params"][8] == true { " clean" } else { "" };
                 format!("notify {}{clean}", self.notifies.len())
