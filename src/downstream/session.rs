@@ -205,9 +205,19 @@ pub struct Attached {
     pub work: Option<(Arc<WorkSeries>, Instant)>,
 }
 
+/// What became of a pool connection, for a miner that was not there to hear it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fate {
+    /// It is lost, and may come back with the same extranonce1.
+    pub is_lost: bool,
+    /// When its last clean job came.
+    pub cleaned: Option<Instant>,
+}
+
 /// What a miner finds when it resumes its session: everything that its lease has seen.
 #[derive(Debug)]
 pub struct Parked {
+    since: Instant,
     window: JobWindow,
     latest: Option<Latest>,
     vardiff: Option<Vardiff>,
@@ -408,10 +418,10 @@ impl Session {
     }
 
     /// Gives the lease back, with everything its miner should find when it returns.
-    pub fn park(self) {
+    pub fn park(self, now: Instant) {
         let Some(lease) = self.lease else { return };
         if !self.window.is_empty() {
-            lease.park(Parked { window: self.window, latest: self.latest, vardiff: self.vardiff });
+            lease.park(Parked { since: now, window: self.window, latest: self.latest, vardiff: self.vardiff });
         }
     }
 
@@ -588,11 +598,13 @@ impl Session {
         }
     }
 
-    /// The router's answer to [`Effect::WantLease`]; an error is a text for the miner.
+    /// The router's answer to [`Effect::WantLease`]; an error is a text for the miner. `fate`: of the pool connections that there
+    /// are; `None` if one is gone.
     pub fn handle_lease(
         &mut self,
         now: Instant,
         lease: Result<(ExtranonceLease<Parked>, Option<Parked>), impl fmt::Display>,
+        fate: impl Fn(UpstreamId) -> Option<Fate>,
         io: &mut Io,
     ) {
         let Held::ForLease(id) = std::mem::replace(&mut self.held, Held::Nothing) else { return };
@@ -600,10 +612,8 @@ impl Session {
         match lease {
             Ok((lease, resumed)) => {
                 self.lease = Some(lease);
-                if let Some(Parked { window, latest, vardiff }) = resumed {
-                    self.window = window;
-                    self.latest = latest;
-                    self.vardiff = vardiff;
+                if let Some(parked) = resumed {
+                    self.resume(parked, fate);
                 }
                 self.subscribed = Some(now);
                 self.write_subscribed(id, io);
@@ -616,6 +626,27 @@ impl Session {
                 io.effects.push(Effect::Close(CloseReason::Exhausted));
             }
         }
+    }
+
+    /// Takes up what was parked, and what the miner missed.
+    fn resume(&mut self, parked: Parked, fate: impl Fn(UpstreamId) -> Option<Fate>) {
+        let Parked { since, window, latest, vardiff } = parked;
+        let worked_for = latest.as_ref().map(|latest| (latest.series.job().upstream, latest.came));
+        self.window = window;
+        self.window.supersede_where(|upstream| {
+            let Some(Fate { is_lost, cleaned }) = fate(upstream) else { return true };
+            // Of the pool it worked for, it has heard all up to the work sent last.
+            let (may_resume, heard_until) = match worked_for {
+                Some((own, came)) if own == upstream => (true, came),
+                _ => (false, since),
+            };
+            is_lost && !may_resume || cleaned.is_some_and(|cleaned| cleaned > heard_until)
+        });
+        if let Some((upstream, _)) = worked_for.filter(|(own, _)| fate(*own).is_some_and(|fate| fate.is_lost)) {
+            self.link = Link::Away(upstream);
+        }
+        self.latest = latest;
+        self.vardiff = vardiff;
     }
 
     /// The router's answer to [`Effect::WantRoute`].
