@@ -55,6 +55,8 @@ struct PoolSide {
     mask: u32,
     notify: Notify,
     work: Option<(Arc<WorkSeries>, Instant)>,
+    /// `None` when it is gone.
+    fate: Option<Fate>,
 }
 
 /// One miner's conversation, and everybody else in it.
@@ -178,7 +180,8 @@ impl Talk {
             notify.nbits = NBITS;
             notify.prevhash[0] = number;
             let upstream = UpstreamId(number.into());
-            talk.pools.insert(name, PoolSide { upstream, difficulty: POOL, mask: MASK, notify, work: None });
+            let fate = Some(Fate { is_lost: false, cleaned: None });
+            talk.pools.insert(name, PoolSide { upstream, difficulty: POOL, mask: MASK, notify, work: None, fate });
             talk.make_job(name, true);
         }
         talk
@@ -318,7 +321,8 @@ impl Talk {
                     let grant = self.leases.grant(self.offer.layout, resume, fresh).expect("ids are free");
                     Ok((ExtranonceLease::new(grant.terms, self.way_back.clone()), grant.resumed))
                 };
-                return self.session.handle_lease(self.now, lease, &mut self.io);
+                let fate = |upstream| self.pools.values().find(|pool| pool.upstream == upstream)?.fate;
+                return self.session.handle_lease(self.now, lease, fate, &mut self.io);
             }
             Effect::WantRoute { .. } => {
                 let work = self.route.and_then(|pool| self.pools[&pool].work.clone());
@@ -352,6 +356,9 @@ impl Talk {
         let (asked, extranonce1) = (difficulty(side.difficulty), [8, 0, 0, 2]);
         let job = Job::new(side.upstream, side.notify.clone(), &extranonce1, asked, side.mask, dialect);
         let job = Arc::new(job.expect("a job"));
+        if let (Some(fate), true) = (&mut side.fate, clean) {
+            fate.cleaned = Some(self.now);
+        }
         side.work = Some((Arc::new(WorkSeries::new(job, self.ids.clone(), 1, 4, 0)), self.now));
     }
 
@@ -370,21 +377,26 @@ impl Talk {
                 self.session.handle_bound(self.now, &series, came, &mut self.io);
             }
             [_, "is", "lost"] => {
+                self.side(pool).fate.as_mut().expect("not gone").is_lost = true;
                 self.session.handle_lost(upstream.expect("A or B"), true);
                 self.session.handle_unbound();
             }
             [_, "is", "gone"] => {
+                self.side(pool).fate = None;
                 self.session.handle_lost(upstream.expect("A or B"), false);
                 self.session.handle_unbound();
             }
-            [_, "resumes"] => self.session.handle_resumed(upstream.expect("A or B")),
+            [_, "resumes"] => {
+                self.side(pool).fate.as_mut().expect("not gone").is_lost = false;
+                self.session.handle_resumed(upstream.expect("A or B"));
+            }
             [_, "asks", value] => self.side(pool).difficulty = value.parse().expect("a number"),
             [_, "grants", mask] => self.side(pool).mask = u32::from_str_radix(mask, 16).expect("hex"),
             [_, "says", "yes"] => self.says_of_share(Ok(())),
             [_, "says", code, ref text @ ..] => {
                 self.says_of_share(Err((code.parse().expect("a code"), &text.join(" "))));
             }
-            ["reconnects"] => self.reconnects(),
+            ["it", "reconnects"] => self.reconnects(),
             ["the", "offer", "is", "known"] => self.session.handle_offer(self.now, self.offer, &mut self.io),
             _ => panic!("{event:?} is nothing that happens"),
         }
@@ -404,7 +416,7 @@ impl Talk {
     /// The connection ends and the miner comes back, as a new connection.
     fn reconnects(&mut self) {
         let fresh = Session::new(self.settings.clone(), Some(self.offer), self.now);
-        std::mem::replace(&mut self.session, fresh).park();
+        std::mem::replace(&mut self.session, fresh).park(self.now);
         while let Ok(released) = self.released.try_recv() {
             self.leases.release(self.now, released);
         }

@@ -384,7 +384,7 @@ fn a_miner_that_resumes_finds_its_jobs_and_its_duplicates() {
         > {"id":3,"method":"mining.submit","params":["farm.1",{pool 1}]}
         < {"id":3,"result":true,"error":null}
         * for A: share
-        ! reconnects
+        ! it reconnects
         > {"id":1,"method":"mining.subscribe","params":["","{session}"]}
         < {"id":1,"result":[[["mining.set_difficulty","SESSION"],["mining.notify","SESSION"]],"000000",4],"error":null}
         > {"id":2,"method":"mining.authorize","params":["farm.1","x"]}
@@ -402,12 +402,65 @@ fn a_miner_that_resumes_finds_its_jobs_and_its_duplicates() {
     );
 }
 
+const RETURNS: &str = r#"
+    > {"id":1,"method":"mining.authorize","params":["farm.1","x"]}
+    < {"id":1,"result":true,"error":null}
+    > {"id":2,"method":"mining.subscribe","params":["","{session}"]}
+    < {"id":2,"result":[[["mining.set_difficulty","SESSION"],["mining.notify","SESSION"]],"000000",4],"error":null}
+"#;
+
+#[test]
+fn a_miner_that_resumes_has_missed_a_block() {
+    let mut talk = Talk::mining();
+    talk.play("! it reconnects\n@ 1s\n! A sends a block");
+    talk.play(&format!("{RETURNS}< set_difficulty 0.000000004\n< notify 2 clean"));
+    talk.play(
+        r#"
+        > {"id":3,"method":"mining.submit","params":["farm.1",{share 1}]}
+        < {"id":3,"result":null,"error":[21,"Stale",null]}
+        > {"id":4,"method":"mining.submit","params":["farm.1",{pool 1}]}
+        < {"id":4,"result":null,"error":[21,"Stale",null]}
+        * for A: share
+        > {"id":5,"method":"mining.submit","params":["farm.1",{share 2}]}
+        < {"id":5,"result":true,"error":null}
+        "#,
+    );
+}
+
+#[test]
+fn a_miner_that_resumes_has_missed_the_loss_of_its_pool() {
+    let mut talk = Talk::mining();
+    talk.route = None;
+    talk.play("! it reconnects\n! A is lost");
+    talk.play(RETURNS);
+    talk.play(
+        r#"
+        > {"id":3,"method":"mining.submit","params":["farm.1",{pool 1}]}
+        < {"id":3,"result":null,"error":[20,"No pool",null]}
+        ! A resumes
+        > {"id":4,"method":"mining.submit","params":["farm.1",{pool 1}]}
+        < {"id":4,"result":true,"error":null}
+        * for A: share
+        "#,
+    );
+    let mut gone = Talk::mining();
+    gone.route = Some('B');
+    gone.play("! it reconnects\n! A is gone");
+    gone.play(&format!("{RETURNS}< set_difficulty 0.000000004\n< notify 2 clean"));
+    gone.play(
+        r#"
+        > {"id":3,"method":"mining.submit","params":["farm.1",{share 1}]}
+        < {"id":3,"result":null,"error":[21,"Stale",null]}
+        "#,
+    );
+}
+
 #[test]
 fn a_stranger_does_not_get_the_jobs_of_another_session() {
     let mut talk = Talk::mining();
     talk.play(
         r#"
-        ! reconnects
+        ! it reconnects
         > {"id":1,"method":"mining.subscribe","params":["","ffffffffffffffffffffffffffffffff"]}
         < {"id":1,"result":[[["mining.set_difficulty","SESSION"],["mining.notify","SESSION"]],"000001",4],"error":null}
         > {"id":2,"method":"mining.authorize","params":["farm.1","x"]}
