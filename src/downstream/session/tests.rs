@@ -13,6 +13,7 @@
 //! the pool that `Talk::route` names. A hash is found for each `{…}`; the classes are those of [`range`].
 
 mod handshake;
+mod matrix;
 mod shares;
 mod work;
 
@@ -27,7 +28,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     router::{LeaseBook, Released},
-    stratum::{Notify, VersionDialect, tests::notify_bf},
+    stratum::{Lines, Notify, VersionDialect, tests::notify_bf},
     work::{Job, JobIds, Work},
 };
 
@@ -234,16 +235,19 @@ impl Talk {
         assert!(self.unsaid.is_empty(), "before {before}, unannounced: {:#?}", self.unsaid);
     }
 
+    /// The bytes go through the framing, as they would from a socket.
     fn says(&mut self, line: &[u8]) {
-        // As `stratum::Lines` hands it over: without its end.
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let bytes = [line, b"\n"].concat();
+        let (mut lines, mut input) = (Lines::new(self.settings.limits.line_bytes), &bytes[..]);
+        let line = lines.next(&mut input).expect("within the limit").expect("a whole line");
         self.session.handle_line(self.now, line, &mut self.io);
         self.settle();
     }
 
     fn passes(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.now < until {
+        let is_closed = |talk: &Self| talk.unsaid.iter().any(|said| said.starts_with("* close"));
+        while self.now < until && !is_closed(self) {
             self.now = (self.now + TICK).min(until);
             if self.now >= self.session.next_timeout() {
                 self.session.handle_timeout(self.now, &mut self.io);
