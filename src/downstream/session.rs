@@ -214,9 +214,19 @@ pub struct Leased {
     pub resumed: Option<Parked>,
 }
 
+/// What became of a pool connection, for a miner that was not there to hear it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fate {
+    /// It is lost, and may come back with the same extranonce1.
+    pub is_lost: bool,
+    /// When its last clean job came.
+    pub cleaned: Option<Instant>,
+}
+
 /// What a miner finds when it resumes its session: everything that its lease has seen.
 #[derive(Debug)]
 pub struct Parked {
+    since: Instant,
     window: JobWindow,
     latest: Option<Latest>,
     vardiff: Option<Vardiff>,
@@ -417,10 +427,10 @@ impl Session {
     }
 
     /// Gives the lease back, with everything its miner should find when it returns.
-    pub fn park(self) {
+    pub fn park(self, now: Instant) {
         let Some(lease) = self.lease else { return };
         if !self.window.is_empty() {
-            lease.park(Parked { window: self.window, latest: self.latest, vardiff: self.vardiff });
+            lease.park(Parked { since: now, window: self.window, latest: self.latest, vardiff: self.vardiff });
         }
     }
 
@@ -597,17 +607,22 @@ impl Session {
         }
     }
 
-    /// The router's answer to [`Effect::WantLease`]; an error is a text for the miner.
-    pub fn handle_lease(&mut self, now: Instant, lease: Result<Leased, impl fmt::Display>, io: &mut Io) {
+    /// The router's answer to [`Effect::WantLease`]; an error is a text for the miner. `fate`: of the pool connections that there
+    /// are; `None` if one is gone.
+    pub fn handle_lease(
+        &mut self,
+        now: Instant,
+        lease: Result<Leased, impl fmt::Display>,
+        fate: impl Fn(UpstreamId) -> Option<Fate>,
+        io: &mut Io,
+    ) {
         let Held::ForLease(id) = std::mem::replace(&mut self.held, Held::Nothing) else { return };
         let id = RawId::from_text(&id);
         match lease {
             Ok(Leased { lease, resumed }) => {
                 self.lease = Some(lease);
-                if let Some(Parked { window, latest, vardiff }) = resumed {
-                    self.window = window;
-                    self.latest = latest;
-                    self.vardiff = vardiff;
+                if let Some(parked) = resumed {
+                    self.resume(parked, fate);
                 }
                 self.subscribed = Some(now);
                 self.write_subscribed(id, io);
@@ -620,6 +635,27 @@ impl Session {
                 io.effects.push(Effect::Close(CloseReason::Exhausted));
             }
         }
+    }
+
+    /// Takes up what was parked, and what the miner missed.
+    fn resume(&mut self, parked: Parked, fate: impl Fn(UpstreamId) -> Option<Fate>) {
+        let Parked { since, window, latest, vardiff } = parked;
+        let worked_for = latest.as_ref().map(|latest| (latest.series.job().upstream, latest.came));
+        self.window = window;
+        self.window.supersede_where(|upstream| {
+            let Some(Fate { is_lost, cleaned }) = fate(upstream) else { return true };
+            // Of the pool it worked for, it has heard all up to the work sent last.
+            let (may_resume, heard_until) = match worked_for {
+                Some((own, came)) if own == upstream => (true, came),
+                _ => (false, since),
+            };
+            is_lost && !may_resume || cleaned.is_some_and(|cleaned| cleaned > heard_until)
+        });
+        if let Some((upstream, _)) = worked_for.filter(|(own, _)| fate(*own).is_some_and(|fate| fate.is_lost)) {
+            self.link = Link::Away(upstream);
+        }
+        self.latest = latest;
+        self.vardiff = vardiff;
     }
 
     /// The router's answer to [`Effect::WantRoute`].
@@ -718,9 +754,7 @@ impl Session {
         match word {
             Ok(()) => self.credit(id, verdict, io),
             Err(PoolError { code, message }) => {
-                // What we write is not escaped; nobody misses a pool's quotes.
-                let text: String = message.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-                Response(&mut io.out).error(id, u32::try_from(code).unwrap_or(20), text);
+                Response(&mut io.out).quoted_error(id, u32::try_from(code).unwrap_or(20), &message);
                 io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
             }
         }
@@ -817,12 +851,12 @@ impl Session {
     }
 
     fn submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
+        let Some(extranonce2) = Extranonce::from_hex(&submit.extranonce2) else {
+            return self.reject(id, Reject::Malformed("extranonce2"), io);
+        };
         let (user, judge) = match self.judge_for(&submit.user) {
             Ok(judge) => judge,
             Err(reject) => return self.reject(id, reject, io),
-        };
-        let Some(extranonce2) = Extranonce::from_hex(&submit.extranonce2) else {
-            return self.reject(id, Reject::Malformed("extranonce2"), io);
         };
         let submission = Submission {
             job: JobId::parse(&submit.job),
@@ -973,3 +1007,6 @@ impl Session {
         self.last_work = now;
     }
 }
+
+#[cfg(test)]
+mod tests;

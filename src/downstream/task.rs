@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 
 use crate::{
     downstream::{
-        Attached, CloseReason, Effect, Io, ListenerSettings, Parked, Session,
+        Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Parked, Session,
         gate::{Admission, Gate},
         outbox::Outbox,
     },
@@ -277,6 +277,7 @@ struct Slot {
 struct Upstream {
     shares: mpsc::Sender<Outgoing>,
     work: Option<(Arc<WorkSeries>, Instant)>,
+    fate: Fate,
 }
 
 /// Miners that move to a pool, the fastest first, no faster than the pool can take.
@@ -374,7 +375,7 @@ impl Floor {
             Some(End::Left) | None => self.book.left.add(1),
         }
         self.remember(&slot.session);
-        slot.session.park();
+        slot.session.park(Instant::now());
         self.book.connections.set(self.slots.len() as u64);
         slot.ends
     }
@@ -582,7 +583,10 @@ impl Floor {
                 let session = &mut self.slots[index].session;
                 match lease {
                     Ok(lease) if !session.is_waiting() => session.handle_new_lease(lease.lease, &mut self.io),
-                    lease => session.handle_lease(now, lease.map(|lease| *lease), &mut self.io),
+                    lease => {
+                        let fate = |upstream| self.upstreams.get(&upstream).map(|upstream| upstream.fate);
+                        session.handle_lease(now, lease.map(|lease| *lease), fate, &mut self.io);
+                    }
                 }
                 self.resume_reading(index, now);
             }
@@ -595,7 +599,8 @@ impl Floor {
                 self.settle(index, now);
             }
             ToWorker::Up { upstream, shares } => {
-                self.upstreams.insert(upstream, Upstream { shares, work: None });
+                let fate = Fate { is_lost: false, cleaned: None };
+                self.upstreams.insert(upstream, Upstream { shares, work: None, fate });
             }
             ToWorker::Job { series, came } => self.fan_out(now, &series, came),
             ToWorker::Bound { berth, upstream, pace } => self.bind(now, berth, upstream, pace),
@@ -605,9 +610,14 @@ impl Floor {
                 }
                 if !may_resume {
                     self.upstreams.remove(&upstream);
+                } else if let Some(lost) = self.upstreams.get_mut(&upstream) {
+                    lost.fate.is_lost = true;
                 }
             }
             ToWorker::Resumed(upstream) => {
+                if let Some(back) = self.upstreams.get_mut(&upstream) {
+                    back.fate.is_lost = false;
+                }
                 for (_, slot) in &mut self.slots {
                     slot.session.handle_resumed(upstream);
                 }
@@ -653,6 +663,9 @@ impl Floor {
         let job = series.job();
         let Some(upstream) = self.upstreams.get_mut(&job.upstream) else { return };
         upstream.work = Some((series.clone(), came));
+        if job.notify.clean {
+            upstream.fate.cleaned = Some(came);
+        }
         for index in 0..self.slots.capacity() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             if slot.ends.is_some() || !slot.session.works_for(job.upstream) {

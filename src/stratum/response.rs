@@ -37,6 +37,12 @@ impl Response<'_> {
         self.error_triple(id, code as i32, text);
     }
 
+    /// An error in a pool's own words, which may hold anything.
+    pub fn quoted_error(&mut self, id: RawId<'_>, code: u32, text: &str) {
+        let text = serde_json::Value::from(text);
+        self.line(format_args!(r#"{{"id":{},"result":null,"error":[{code},{text},null]}}"#, id.as_str()));
+    }
+
     /// For every method that we don't know; never a reason to close.
     pub fn method_not_found(&mut self, id: RawId<'_>) {
         self.error_triple(id, METHOD_NOT_FOUND, "Method not found");
@@ -124,12 +130,13 @@ mod tests {
         let text = written(|r| {
             r.subscribed(RawId::from_text("1"), "ab", "00", 4);
             r.method_not_found(RawId::from_text("null"));
+            r.quoted_error(RawId::from_text("2"), 20, "a \"b\"\n\u{7}");
             r.set_extranonce("00ff", 4);
             r.set_version_mask(0x1fffe000);
             r.reconnect(3);
             r.show_message("a \"b\"\n");
         });
-        assert_eq!(text.lines().count(), 6);
+        assert_eq!(text.lines().count(), 7);
         for line in text.lines() {
             serde_json::from_str::<serde_json::Value>(line).expect(line);
         }

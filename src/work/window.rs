@@ -58,8 +58,13 @@ impl JobWindow {
 
     /// A clean job came from this upstream, or the upstream is gone: what it issued before is stale.
     pub fn supersede(&mut self, upstream: UpstreamId) {
+        self.supersede_where(|issuer| issuer == upstream);
+    }
+
+    /// As [`supersede`](Self::supersede), for every upstream of which that is true.
+    pub fn supersede_where(&mut self, is_over: impl Fn(UpstreamId) -> bool) {
         for job in &mut self.jobs {
-            job.stale |= job.work.job.upstream == upstream;
+            job.stale = job.stale || is_over(job.work.job.upstream);
         }
     }
 
@@ -120,5 +125,72 @@ impl Hasher for AlreadyHashed {
 
     fn write_u64(&mut self, fingerprint: u64) {
         self.0 = fingerprint;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        stratum::{VersionDialect, tests::notify_bf},
+        work::{Job, JobIds, WorkSeries},
+    };
+
+    /// Works of one job, all of the same upstream.
+    fn works(count: u32) -> Vec<Arc<Work>> {
+        let job = Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], Difficulty::ONE, 0, VersionDialect::Bip310);
+        let job = Arc::new(job.expect("a job"));
+        let series = WorkSeries::new(job, Arc::new(JobIds::starting_at(u32::MAX)), 1, 2);
+        (0..count).map(|number| series.at_least(number, 0).expect("few").1).collect()
+    }
+
+    fn window_of(works: &[Arc<Work>]) -> JobWindow {
+        let mut window = JobWindow::default();
+        for work in works {
+            window.push(LiveJob::new(work.clone(), Difficulty::ONE, Difficulty::ONE.target()));
+        }
+        window
+    }
+
+    fn hash(number: u64) -> BlockHash {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        BlockHash(bytes)
+    }
+
+    #[test]
+    fn the_oldest_job_makes_room_for_a_new_one() {
+        let works = works(MAX_LIVE_JOBS as u32 + 1);
+        let window = window_of(&works);
+        assert!(window.get(works[0].id).is_none());
+        assert!(works[1..].iter().all(|work| window.get(work.id).is_some()));
+    }
+
+    #[test]
+    fn a_full_window_forgets_a_job_and_never_the_shares_of_a_live_one() {
+        let works = works(2);
+        let (old, new) = (works[0].id, works[1].id);
+        let mut window = window_of(&works);
+        window.remember(old, &hash(u64::MAX));
+        for number in 0..MAX_SEEN as u64 - 1 {
+            window.remember(new, &hash(number));
+        }
+        assert!(window.has_seen(old, &hash(u64::MAX)), "full, and both are there");
+        window.remember(new, &hash(MAX_SEEN as u64));
+        assert!(window.get(old).is_none(), "its shares would be forgotten, so that none is taken any more");
+        assert!((0..MAX_SEEN as u64 - 1).all(|number| window.has_seen(new, &hash(number))));
+
+        window.remember(new, &hash(MAX_SEEN as u64 + 1));
+        assert!(window.is_empty() && window.seen == 0, "a job that fills the window alone goes, too");
+    }
+
+    #[test]
+    fn the_same_share_is_remembered_once() {
+        let works = works(1);
+        let mut window = window_of(&works);
+        for _ in 0..3 {
+            window.remember(works[0].id, &hash(7));
+        }
+        assert_eq!(window.seen, 1);
     }
 }

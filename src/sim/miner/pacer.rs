@@ -30,6 +30,7 @@ const HASHING_QUANTUM: Duration = Duration::from_millis(20);
 pub(super) struct Control {
     due: AtomicU32,
     asleep: AtomicBool,
+    resting: AtomicBool,
     stopped: AtomicBool,
     mining: AtomicBool,
     notify: Notify,
@@ -48,7 +49,18 @@ impl Control {
     }
 
     pub(super) fn set_asleep(&self, asleep: bool) {
+        self.resting.store(false, Ordering::Relaxed);
         self.asleep.store(asleep, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+
+    /// By the machine: it has seen that it is asleep, and the share it was at is sent.
+    pub(super) fn set_resting(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_asleep(&self) -> bool {

@@ -107,8 +107,7 @@ impl Swarm {
     pub async fn settle(&self, limit: Duration) {
         self.sleep();
         let deadline = Instant::now() + limit;
-        let owes = |miner: &MinerHandle| miner.is_mining() && miner.with_stats(MinerStats::unanswered) > 0;
-        while self.miners.iter().any(owes) && Instant::now() < deadline {
+        while !self.miners.iter().all(MinerHandle::is_settled) && Instant::now() < deadline {
             sleep(SETTLING).await;
         }
     }

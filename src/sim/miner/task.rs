@@ -110,6 +110,11 @@ impl MinerHandle {
         self.control.is_mining()
     }
 
+    /// Whether, asleep, it will send no more shares and is owed no reply.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_mining() || self.control.is_resting() && self.with_stats(MinerStats::unanswered) == 0
+    }
+
     /// Stops hashing; the connection stays.
     pub fn sleep(&self) {
         self.control.set_asleep(true);
@@ -124,7 +129,7 @@ impl MinerHandle {
     pub async fn stop(mut self, limit: Duration) -> MinerStats {
         self.sleep();
         let settled = async {
-            while self.is_mining() && self.with_stats(MinerStats::unanswered) > 0 {
+            while !self.is_settled() {
                 sleep(SETTLING).await;
             }
         };
@@ -239,10 +244,12 @@ impl Machine {
             }
             self.session.tick(now(), &mut lock(&self.stats));
             self.control.set_mining(self.session.is_mining());
+            let is_asleep = self.control.is_asleep();
             more = match quantum {
                 Some(quantum) => self.work(quantum),
                 None => false,
             };
+            self.control.set_resting(is_asleep);
         }
     }
 
