@@ -163,11 +163,11 @@ fn file() -> File {
 }
 
 fn mined(file: &File) -> Vec<&Mined> {
-    let mined = |vector| match vector {
-        &Vector::Share(ref mined) | &Vector::Block(ref mined) => Some(mined),
+    let mined = file.vectors.iter().filter_map(|vector| match vector {
+        Vector::Share(mined) | Vector::Block(mined) => Some(mined),
         Vector::Header(_) => None,
-    };
-    file.vectors.iter().filter_map(mined).collect()
+    });
+    mined.collect()
 }
 
 fn hex_u32(text: &str) -> u32 {

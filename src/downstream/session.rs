@@ -290,6 +290,9 @@ struct Awaited {
     id: Box<str>,
     verdict: ValidShare,
     since: Instant,
+    upstream: UpstreamId,
+    /// Its pool is away, and may still come back for it.
+    is_lost: bool,
 }
 
 /// One miner's connection.
@@ -733,6 +736,7 @@ impl Session {
 
     /// A pool connection is lost. `may_resume`: it may come back with the same extranonce1.
     pub fn handle_lost(&mut self, upstream: UpstreamId, may_resume: bool) {
+        self.mark_awaited(upstream, true);
         match self.link {
             Link::Live(id) | Link::Away(id) if id == upstream && may_resume => self.link = Link::Away(upstream),
             _ => self.window.supersede(upstream),
@@ -741,8 +745,15 @@ impl Session {
 
     /// A lost pool connection is back with the same extranonce1: its jobs count again.
     pub fn handle_resumed(&mut self, upstream: UpstreamId) {
+        self.mark_awaited(upstream, false);
         if self.link == Link::Away(upstream) {
             self.link = Link::Live(upstream);
+        }
+    }
+
+    fn mark_awaited(&mut self, upstream: UpstreamId, is_lost: bool) {
+        for awaited in self.awaited.iter_mut().filter(|awaited| awaited.upstream == upstream) {
+            awaited.is_lost = is_lost;
         }
     }
 
@@ -816,8 +827,10 @@ impl Session {
             self.ask_route(io);
         }
         while self.awaited.front().is_some_and(|first| now >= first.since + self.answer_timeout()) {
-            if let Some(Awaited { id, verdict, .. }) = self.awaited.pop_front() {
-                self.credit(RawId::from_text(&id), verdict, io);
+            match self.awaited.pop_front() {
+                Some(Awaited { id, is_lost: true, .. }) => self.reject(RawId::from_text(&id), Reject::NoPool, io),
+                Some(Awaited { id, verdict, .. }) => self.credit(RawId::from_text(&id), verdict, io),
+                None => {}
             }
         }
         if !matches!(self.link, Link::Live(_)) {
@@ -881,10 +894,17 @@ impl Session {
         match verdict {
             Err(reject) => self.reject(id, reject, io),
             Ok(valid) => {
-                if pool_share.is_some() && self.waits_for_pool() {
+                if let Some(share) = pool_share.as_ref().filter(|_| self.waits_for_pool()) {
                     ticket = self.next_ticket;
                     self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
-                    self.awaited.push_back(Awaited { ticket, id: id.as_str().into(), verdict: valid, since: now });
+                    self.awaited.push_back(Awaited {
+                        ticket,
+                        id: id.as_str().into(),
+                        verdict: valid,
+                        since: now,
+                        upstream: share.upstream(),
+                        is_lost: false,
+                    });
                 } else {
                     self.credit(id, valid, io);
                 }

@@ -73,11 +73,13 @@ pub enum Reject {
     LowDifficulty,
     /// The pool of the miner's route is away.
     NoPool,
+    /// The pool's own verdict, for none of the reasons above; the miner hears the pool's words.
+    ByPool,
 }
 
 impl Reject {
     /// Every reject, for tables and metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed(""),
         Self::NotSubscribed,
         Self::Unauthorized,
@@ -89,6 +91,7 @@ impl Reject {
         Self::Stale,
         Self::LowDifficulty,
         Self::NoPool,
+        Self::ByPool,
     ];
 
     /// Stratum error code, text for the miner, metric label.
@@ -105,6 +108,7 @@ impl Reject {
             Self::Stale => (21, "Stale", "stale"),
             Self::LowDifficulty => (23, "Low difficulty", "low_difficulty"),
             Self::NoPool => (20, "No pool", "no_pool"),
+            Self::ByPool => (20, "Refused by the pool", "by_pool"),
         }
     }
 
@@ -121,7 +125,7 @@ impl Reject {
             23 => Self::LowDifficulty,
             24 => Self::Unauthorized,
             25 => Self::NotSubscribed,
-            _ => Self::NoPool,
+            _ => Self::ByPool,
         }
     }
 
@@ -144,6 +148,7 @@ impl Reject {
             Self::Stale => 8,
             Self::LowDifficulty => 9,
             Self::NoPool => 10,
+            Self::ByPool => 11,
         }
     }
 }
@@ -311,5 +316,31 @@ impl Judge {
         let (difficulty, target) =
             if job.target >= self.target { (job.difficulty, &job.target) } else { (self.difficulty, &self.target) };
         if target.is_met_by(hash) { Ok(ValidShare { credited: difficulty }) } else { Err(Reject::LowDifficulty) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reject_has_a_place_and_a_label_of_its_own() {
+        for (at, reject) in Reject::ALL.iter().enumerate() {
+            assert_eq!(reject.index(), at, "{reject}");
+            let same = Reject::ALL.iter().filter(|other| other.label() == reject.label()).count();
+            assert_eq!(same, 1, "{}", reject.label());
+        }
+    }
+
+    #[test]
+    fn a_pools_codes_mean_what_ours_mean() {
+        for reject in
+            [Reject::Stale, Reject::Duplicate, Reject::LowDifficulty, Reject::Unauthorized, Reject::NotSubscribed]
+        {
+            assert_eq!(Reject::from_pool(reject.code().into()), reject);
+        }
+        for other in [20, 26, 37, 0, -1] {
+            assert_eq!(Reject::from_pool(other), Reject::ByPool, "no loss of a pool: {other}");
+        }
     }
 }

@@ -1,30 +1,37 @@
-//! A recorded conversation, replayed line by line over sockets.
+//! Whole conversations, replayed line by line over sockets.
 //!
-//! The pool and the miner of a transcript are played by the test, the proxy between them is real. In `bf.txt`:
+//! The pool and the miners of a transcript are played by the test, the proxy between them is real. In `bf.txt` and `resume.txt`:
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `pool> …`, `miner> …` | the pool, the miner says this to the proxy |
+//! | `pool> …`, `miner> …` | the pool, a miner says this to the proxy |
 //! | `pool< …`, `miner< …` | the very next line that it hears from the proxy |
+//! | `miner! leaves` | it closes its connection; the next line it says is on a new one |
 //! | `<name>` | whatever the proxy says there, the same each time |
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+use hashgate::app::Proxy;
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use super::{LIMIT, proxy_before};
 
 /// One side's socket.
 struct Side {
-    name: &'static str,
+    name: String,
     stream: BufReader<TcpStream>,
 }
 
 impl Side {
+    fn new(name: &str, stream: TcpStream) -> Self {
+        Self { name: name.to_owned(), stream: BufReader::new(stream) }
+    }
+
     async fn says(&mut self, line: &str) {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).await.expect("the proxy reads");
     }
@@ -59,23 +66,27 @@ fn fill_in(line: &str, known: &HashMap<String, String>) -> String {
     known.iter().fold(line.to_owned(), |line, (name, value)| line.replace(&format!("<{name}>"), value))
 }
 
-async fn replay(transcript: &str, listener: &str, pool_section: &str) {
+async fn replay(transcript: &str, pool_section: &str) {
     let pool_socket = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
-    let proxy = proxy_before(pool_socket.local_addr().expect("bound"), listener, pool_section).await;
+    let proxy = proxy_before(pool_socket.local_addr().expect("bound"), "", pool_section).await;
     let accepted = timeout(LIMIT, pool_socket.accept()).await.expect("the proxy comes to its pool");
-    let mut pool = Side { name: "pool", stream: BufReader::new(accepted.expect("a socket").0) };
-    let to_proxy = TcpStream::connect(proxy.addresses()[0]).await.expect("the proxy listens");
-    let mut miner = Side { name: "miner", stream: BufReader::new(to_proxy) };
-
+    let pool = Side::new("pool", accepted.expect("a socket").0);
+    let mut sides = HashMap::from([("pool".to_owned(), pool)]);
     let mut known = HashMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     for (number, line) in (1..).zip(transcript.lines()) {
         let Some((side, text)) = line.split_once(' ').filter(|(side, _)| *side != "#") else { continue };
         let (name, says) = side.split_at(side.len() - 1);
-        let side = match name {
-            "pool" => &mut pool,
-            "miner" => &mut miner,
-            _ => panic!("line {number}: {name:?} is neither pool nor miner"),
-        };
+        if says == "!" {
+            assert_eq!(text, "leaves", "line {number}");
+            drop(sides.remove(name));
+            wait_until_parked(&proxy).await;
+            continue;
+        }
+        if !sides.contains_key(name) {
+            let stream = TcpStream::connect(proxy.addresses()[0]).await.expect("the proxy listens");
+            sides.insert(name.to_owned(), Side::new(name, stream));
+        }
+        let side = sides.get_mut(name).expect("inserted above");
         if says == ">" {
             side.says(&fill_in(text, &known)).await;
         } else {
@@ -90,8 +101,23 @@ async fn replay(transcript: &str, listener: &str, pool_section: &str) {
     assert_eq!(proxy.shut_down(LIMIT).await, 0, "nothing is unsettled at the end");
 }
 
+/// The proxy has seen that a miner left, and keeps its lease.
+async fn wait_until_parked(proxy: &Proxy) {
+    let deadline = Instant::now() + LIMIT;
+    while proxy.totals().router.leases_parked == 0 {
+        assert!(Instant::now() < deadline, "the lease of a miner that left is not parked");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+const POOL: &str = "user = \"slush.miner1\"\npassword = \"password\"";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_job_of_slushs_documentation() {
-    let pool = "user = \"slush.miner1\"\npassword = \"password\"";
-    replay(include_str!("bf.txt"), "", pool).await;
+    replay(include_str!("bf.txt"), POOL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_that_was_away_missed_a_block() {
+    replay(include_str!("resume.txt"), POOL).await;
 }

@@ -67,6 +67,8 @@ struct Talk {
     io: Io,
     now: Instant,
     offer: Offer,
+    /// Bytes of the pools' extranonce2.
+    pool_size: usize,
     leases: LeaseBook<Parked>,
     way_back: mpsc::UnboundedSender<Released<Parked>>,
     released: mpsc::UnboundedReceiver<Released<Parked>>,
@@ -157,6 +159,7 @@ impl Talk {
             io: Io::default(),
             now,
             offer,
+            pool_size: 8,
             leases: LeaseBook::new(100),
             way_back,
             released,
@@ -326,6 +329,12 @@ impl Talk {
                     let lease = ExtranonceLease::new(grant.terms, self.way_back.clone());
                     Ok(Leased { lease, resumed: grant.resumed })
                 };
+                let lease = match lease {
+                    Ok(Leased { lease, .. }) if !self.session.is_waiting() => {
+                        return self.session.handle_new_lease(lease, &mut self.io);
+                    }
+                    lease => lease,
+                };
                 let fate = |upstream| self.pools.values().find(|pool| pool.upstream == upstream)?.fate;
                 return self.session.handle_lease(self.now, lease, fate, &mut self.io);
             }
@@ -364,7 +373,9 @@ impl Talk {
         if let (Some(fate), true) = (&mut side.fate, clean) {
             fate.cleaned = Some(self.now);
         }
-        side.work = Some((Arc::new(WorkSeries::new(job, self.ids.clone(), 1, 4)), self.now));
+        let Layout { extranonce2_size, .. } = self.offer.layout;
+        let salt_len = self.pool_size - self.offer.layout.space();
+        side.work = Some((Arc::new(WorkSeries::new(job, self.ids.clone(), salt_len, extranonce2_size)), self.now));
     }
 
     fn happens(&mut self, event: &str) {
@@ -403,6 +414,13 @@ impl Talk {
                 self.says_of_share(Err(PoolError { code, message: text.join(" ") }));
             }
             ["it", "reconnects"] => self.reconnects(),
+            // Its pool is replaced by one with so small an extranonce2, which has a job.
+            ["the", "pools", "leave", size] => {
+                self.pool_size = size.parse().expect("a number");
+                self.offer.layout = Layout::fitting(self.pool_size, 4).expect("enough");
+                self.make_job('A', true);
+                self.session.handle_relayout(self.offer.layout, &mut self.io);
+            }
             ["the", "offer", "is", "known"] => self.session.handle_offer(self.now, self.offer, &mut self.io),
             _ => panic!("{event:?} is nothing that happens"),
         }
@@ -454,7 +472,7 @@ impl Talk {
     fn find(&mut self, class: &str, job: &str, version: Option<(&str, &str)>) -> String {
         let work = &self.notifies[job.parse::<usize>().expect("the number of a notify") - 1];
         let lease = self.session.lease().expect("it has subscribed").id;
-        let extranonce2 = Extranonce::from_number(0, 4);
+        let extranonce2 = Extranonce::from_number(0, work.extranonce2_size.into());
         let (from, below) = range(class);
         let hashed = match version {
             None => work.version,

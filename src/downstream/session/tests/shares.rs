@@ -357,6 +357,39 @@ fn a_silent_pool_leaves_the_answer_to_us() {
 }
 
 #[test]
+fn a_share_that_waits_for_a_lost_pool_is_not_true() {
+    let mut talk = Talk::mining_with(pool_answers);
+    talk.play(
+        r#"
+        > {"id":3,"method":"mining.submit","params":["farm.1",{pool 1}]}
+        * for A: share, awaited
+        ! A is lost
+        ! B takes over
+        < notify 2 clean
+        @ 9750ms
+        @ 250ms
+        < {"id":3,"result":null,"error":[20,"No pool",null]}
+        "#,
+    );
+    let mut back_in_time = Talk::mining_with(pool_answers);
+    back_in_time.play(
+        r#"
+        > {"id":3,"method":"mining.submit","params":["farm.1",{pool 1}]}
+        * for A: share, awaited
+        > {"id":4,"method":"mining.submit","params":["farm.1",{pool 1}]}
+        * for A: share, awaited
+        ! A is lost
+        @ 5s
+        ! A resumes
+        ! A says yes
+        < {"id":3,"result":true,"error":null}
+        @ 5s
+        < {"id":4,"result":true,"error":null}
+        "#,
+    );
+}
+
+#[test]
 fn so_many_shares_wait_and_no_more() {
     let mut talk = Talk::mining_with(pool_answers);
     for _ in 0..MAX_AWAITED {

@@ -364,11 +364,55 @@ fn legacy_firmware_submits_the_full_version() {
     assert_eq!(talk.submitted[0].version(), 0x2000_6000);
 }
 
+/// The new extranonce1 is 64, as the ids of the second lane begin with 100.
 #[test]
-fn a_new_layout_is_told_or_asked_to_reconnect_for() {
-    let layout = Layout::fitting(4, 4).expect("four bytes are enough");
-    let mut stays = Talk::mining();
-    stays.session.handle_relayout(layout, &mut stays.io);
-    stays.settle();
-    assert_eq!(stays.unsaid, ["< client.reconnect  0 1", "* close: relayout"]);
+fn a_new_layout_is_told_to_miners_that_understand_it() {
+    let mut talk = Talk::mining();
+    talk.play(
+        r#"
+        > {"id":3,"method":"mining.extranonce.subscribe","params":[]}
+        < {"id":3,"result":true,"error":null}
+        ! the pools leave 4
+        < set_extranonce 64 3
+        < notify 2 clean
+        > {"id":4,"method":"mining.submit","params":["farm.1",{pool 2}]}
+        < {"id":4,"result":true,"error":null}
+        * for A: share
+        > {"id":5,"method":"mining.submit","params":["farm.1",{share 1}]}
+        < {"id":5,"result":null,"error":[21,"Job not found",null]}
+        "#,
+    );
+    assert_eq!(talk.submitted[0].extranonce2().len(), 4);
+}
+
+#[test]
+fn a_new_layout_makes_the_others_reconnect() {
+    let mut talk = Talk::mining();
+    talk.play(
+        "
+        ! the pools leave 4
+        < client.reconnect  0 1
+        * close: relayout
+        ",
+    );
+}
+
+#[test]
+fn a_minimum_difficulty_is_kept_in_any_order_of_the_handshake() {
+    const MINIMUM: &str = r#"
+        > {"id":2,"method":"mining.configure","params":[["minimum-difficulty"],{"minimum-difficulty.value":2e-8}]}
+        < {"id":2,"result":{"minimum-difficulty":true},"error":null}
+    "#;
+    for handshake in [[MINIMUM, SUBSCRIBE], [SUBSCRIBE, MINIMUM]] {
+        let mut talk = Talk::new();
+        handshake.iter().for_each(|step| talk.play(step));
+        talk.play(
+            r#"
+            > {"id":3,"method":"mining.authorize","params":["farm.1","x"]}
+            < {"id":3,"result":true,"error":null}
+            < set_difficulty 0.00000002
+            < notify 1 clean
+            "#,
+        );
+    }
 }
