@@ -62,8 +62,7 @@ pub fn miner_lines(bytes: &[u8]) {
     let (is_mining, mut input) = start(bytes);
     let mut io = Io::default();
     let mut work = works.series(&job);
-    let mut session =
-        if is_mining { router.mining(now, 1, &work, &mut io) } else { router.connect(now) };
+    let mut session = if is_mining { router.mining(now, 1, &work, &mut io) } else { router.connect(now) };
     let limit = rig::listener().limits.line_bytes;
     let mut lines = Lines::new(limit);
     let mut count = 0;
@@ -113,7 +112,8 @@ pub fn pool_lines(bytes: &[u8]) {
     let mut pool = Rehearsal::new(now, pool);
     let (is_logged_in, input) = start(bytes);
     if is_logged_in {
-        let notify = format!("{{\"id\":null,\"method\":\"mining.notify\",\"params\":{}}}\n", rig::notify_params("1", true));
+        let notify =
+            format!("{{\"id\":null,\"method\":\"mining.notify\",\"params\":{}}}\n", rig::notify_params("1", true));
         let said = pool.hear(now, LOGIN.as_bytes());
         assert!(said.closed.is_none(), "the login works: {said:?}");
         if react(&mut pool, now, said) || react_to(&mut pool, now, notify.as_bytes()) {
