@@ -9,15 +9,19 @@
 use std::{error::Error, net::SocketAddr, time::Duration};
 
 use hashgate::sim::{
-    miner::{MIX, MinerSettings, Pace, Swarm, SwarmSettings, profile},
+    miner::{MinerSettings, Pace, Profile, Swarm, SwarmSettings, profile},
     pool::{PoolSettings, SimPool},
 };
 use tokio::time::sleep;
 
-const MINERS: usize = 100;
+const MINERS: usize = 50;
 
 /// Hashes per second of one; all together take a few percent of a core.
-const HASHRATE: f64 = 1_000.0;
+const HASHRATE: f64 = 500.0;
+
+/// Firmware with weights. ([`MIX`](hashgate::sim::miner::MIX) is a farm's, down to firmware that only proxies still understand.)
+const FIRMWARE: [(&Profile, u32); 4] =
+    [(&profile::ANTMINER_S21, 4), (&profile::WHATSMINER, 3), (&profile::BOSMINER, 2), (&profile::BITAXE, 1)];
 
 /// A share in 430 hashes.
 const DIFFICULTY: f64 = 1e-7;
@@ -34,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let swarm = Swarm::start(&SwarmSettings {
         machine: MinerSettings::new(server, "swarm", &profile::CGMINER, Pace::Hashrate(HASHRATE)),
         miners: MINERS,
-        mix: MIX.to_vec(),
+        mix: FIRMWARE.to_vec(),
         connects_per_second: 200.0,
     });
     for second in 1..=3 {
