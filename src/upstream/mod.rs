@@ -21,6 +21,7 @@
 //! | `backoff.rs`, `failover.rs` | when to try again; which pool of several |
 //! | `connect.rs`, `tls.rs` | addresses, TCP, TLS with roots or a pin |
 //! | `task.rs` | the loop around them |
+//! | `rehearsal.rs` | a connection without a socket, for fuzz targets |
 
 mod backoff;
 mod carried;
@@ -28,6 +29,8 @@ mod connect;
 pub mod failover;
 mod output;
 mod redirect;
+#[doc(hidden)]
+pub mod rehearsal;
 mod request;
 mod session;
 mod task;

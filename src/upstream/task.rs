@@ -44,7 +44,7 @@ pub const SHARE_QUEUE: usize = 4096;
 
 /// Bytes of the longest line of a pool: a job with a coinbase of 6.5 KB and 24 branches takes 15 KB, one with a coinbase of 100 KB
 /// is no job for a miner.
-const MAX_POOL_LINE: usize = 256 * 1024;
+pub(super) const MAX_POOL_LINE: usize = 256 * 1024;
 
 /// Bytes read at once.
 const READ_BUFFER: usize = 16 * 1024;

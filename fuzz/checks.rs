@@ -1,0 +1,199 @@
+//! What must hold for any bytes at all, written once: the fuzz targets beside this file call it, and so does
+//! `tests/arbitrary_input.rs` with random and with damaged conversations.
+//!
+//! | check | the bytes are | must hold |
+//! |---|---|---|
+//! | [`miner_lines`] | what a miner sends | no panic; every line to it is a JSON object; answers and buffers are bounded |
+//! | [`pool_lines`] | what a pool sends | as above; its jobs can be handed to miners, and shares for them told to it |
+//! | [`config`] | a config file | no panic; errors are named; a valid one can be put in words, without its secret |
+//!
+//! The first byte of a conversation says where it starts: `+` with a connection that has logged in, anything else with a
+//! new one.
+
+#[path = "../benches/rig/mod.rs"]
+mod rig;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hashgate::{
+    config::{self, Config},
+    downstream::Io,
+    router::Layout,
+    stratum::Lines,
+    upstream::{
+        Event, Origin, Outgoing,
+        rehearsal::{Rehearsal, Said},
+    },
+    work::{Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Submission, SubmittedVersion, WorkSeries},
+};
+
+/// Between two lines: timers become due in a conversation of a few hundred.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A clean job comes after so many lines of a miner.
+const LINES_PER_JOB: usize = 7;
+
+/// What a session may write beyond a multiple of what it was sent: a difficulty, a mask and two jobs.
+const UNASKED: usize = 16 * 1024;
+
+/// What an answer may be longer than its question: names that are echoed can grow by being escaped.
+const GROWTH: usize = 6;
+
+/// The lines that we write to pools are shorter; ckpool hangs up on longer ones.
+const MAX_LINE_TO_POOL: usize = 1024;
+
+/// How a conversation starts, and the rest.
+fn start(bytes: &[u8]) -> (bool, &[u8]) {
+    bytes.strip_prefix(b"+").map_or((false, bytes), |rest| (true, rest))
+}
+
+fn assert_json_object(line: &[u8]) {
+    let value = serde_json::from_slice::<serde_json::Value>(line);
+    assert!(value.as_ref().is_ok_and(serde_json::Value::is_object), "not a JSON object: {}", line.escape_ascii());
+}
+
+/// A miner sends these bytes.
+pub fn miner_lines(bytes: &[u8]) {
+    let (router, works, job) = (rig::Router::new(), rig::Works::new(), rig::job(rig::DIFFICULTY));
+    let mut now = Instant::now();
+    let (is_mining, mut input) = start(bytes);
+    let mut io = Io::default();
+    let mut work = works.series(&job);
+    let mut session = if is_mining { router.mining(now, 1, &work, &mut io) } else { router.connect(now) };
+    let limit = rig::listener().limits.line_bytes;
+    let mut lines = Lines::new(limit);
+    let mut count = 0;
+    while let Ok(Some(line)) = lines.next(&mut input) {
+        let sent = line.len();
+        now += PAUSE;
+        session.handle_line(now, line, &mut io);
+        let mut is_open = router.serve(now, 1, &mut session, &work, &mut io);
+        if session.next_timeout() <= now {
+            session.handle_timeout(now, &mut io);
+            is_open &= router.serve(now, 1, &mut session, &work, &mut io);
+        }
+        count += 1;
+        if count % LINES_PER_JOB == 0 {
+            work = works.series(&job);
+            session.handle_job(now, &work, now, &mut io);
+        }
+        assert!(!session.is_waiting(), "a reply is held although the router has answered");
+        assert!(io.out.len() <= sent * GROWTH + UNASKED, "{} bytes for a line of {sent}", io.out.len());
+        assert!(io.out.is_empty() || io.out.ends_with(b"\n"), "half a line");
+        io.out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(assert_json_object);
+        io.out.clear();
+        io.clean = false;
+        if !is_open {
+            break;
+        }
+    }
+    assert!(lines.pending() <= limit, "{} bytes of an unfinished line", lines.pending());
+    session.park();
+}
+
+const LOGIN: &str = concat!(
+    r#"{"id":1,"result":{"version-rolling":true,"version-rolling.mask":"1fffe000"},"error":null}"#,
+    "\n",
+    r#"{"id":2,"result":[[["mining.notify","5e55"]],"08000002",8],"error":null}"#,
+    "\n",
+    r#"{"id":3,"result":true,"error":null}"#,
+    "\n",
+    r#"{"id":null,"method":"mining.set_difficulty","params":[1e-10]}"#,
+    "\n",
+);
+
+/// A pool sends these bytes.
+pub fn pool_lines(bytes: &[u8]) {
+    let mut now = Instant::now();
+    let pool = Arc::new(rig::config("").pools[0].clone());
+    let mut pool = Rehearsal::new(now, pool);
+    let (is_logged_in, input) = start(bytes);
+    if is_logged_in {
+        let notify =
+            format!("{{\"id\":null,\"method\":\"mining.notify\",\"params\":{}}}\n", rig::notify_params("1", true));
+        let said = pool.hear(now, LOGIN.as_bytes());
+        assert!(said.closed.is_none(), "the login works: {said:?}");
+        if react(&mut pool, now, said) || react_to(&mut pool, now, notify.as_bytes()) {
+            return;
+        }
+    }
+    for line in input.split_inclusive(|byte| *byte == b'\n') {
+        now += PAUSE;
+        if react_to(&mut pool, now, line) {
+            return;
+        }
+        let said = pool.wait_until(now);
+        if react(&mut pool, now, said) {
+            return;
+        }
+    }
+}
+
+fn react_to(pool: &mut Rehearsal, now: Instant, bytes: &[u8]) -> bool {
+    let said = pool.hear(now, bytes);
+    react(pool, now, said)
+}
+
+/// Plays the router: every job is worked for, and a share of it submitted. `true`: the connection is closed.
+fn react(pool: &mut Rehearsal, now: Instant, said: Said) -> bool {
+    let mut to_check = vec![said];
+    let mut extranonce2_size = 8;
+    while let Some(said) = to_check.pop() {
+        for line in &said.lines {
+            assert!(line.len() <= MAX_LINE_TO_POOL && line.ends_with('\n'), "{line}");
+            assert_json_object(line.as_bytes());
+        }
+        if said.closed.is_some() {
+            return true;
+        }
+        for event in said.events {
+            match event {
+                Event::Ready(facts) => extranonce2_size = facts.extranonce2_size,
+                Event::Job(job) => {
+                    if let Some(share) = share(&job, extranonce2_size) {
+                        let origin = Origin { worker: 0, connection: 0, ticket: 0 };
+                        to_check.push(pool.submit(now, Outgoing { share, user: "farm.0001".into(), origin }));
+                    }
+                }
+                Event::Resumed(_) | Event::Lost { .. } | Event::Settled { .. } | Event::Message(_) => {}
+            }
+        }
+    }
+    false
+}
+
+/// What a miner would make of a pool's job, if its first hashes are good enough.
+fn share(job: &Arc<Job>, pool_extranonce2: usize) -> Option<PoolShare> {
+    let layout = Layout::fitting(pool_extranonce2, 4)?;
+    let salt_len = pool_extranonce2.checked_sub(layout.space())?;
+    let ids = Arc::new(JobIds::starting_at(0));
+    let series = WorkSeries::new(job.clone(), ids, salt_len, layout.extranonce2_size, 0);
+    assert_json_object(series.first().line(true));
+    let (difficulty, target) = (job.pool_difficulty, job.pool_target);
+    let mut window = JobWindow::default();
+    window.push(LiveJob::new(series.first().clone(), difficulty, target));
+    let lease = Extranonce::from_number(7, layout.id_len.into());
+    let judge = Judge { lease, version_mask: job.version_mask, difficulty, target };
+    (0..4).find_map(|nonce| {
+        let submission = Submission {
+            job: Some(series.first().id),
+            extranonce2: Extranonce::from_number(1, layout.extranonce2_size.into()),
+            ntime: job.notify.ntime,
+            nonce,
+            version: SubmittedVersion::Bits(job.version_mask),
+        };
+        judge.judge(&mut window, &submission).pool_share
+    })
+}
+
+/// A config file has these bytes.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Config::parse(text, &rig::NoEnv) {
+        Ok((config, _)) => assert!(!config::describe(&config).is_empty()),
+        Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+}
