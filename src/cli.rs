@@ -21,6 +21,7 @@ use crate::{
     app::Proxy,
     config::{self, Config, LoadError, LogFormat},
     demo::{self, DemoArgs},
+    limits,
     sim::{
         load::{self, LoadArgs},
         pool::{Fault, PoolSettings, SimPool, VersionDialect},
@@ -121,10 +122,12 @@ pub fn main() -> ExitCode {
         }
         Command::Sim(Sim::Miners(args)) => {
             init_log(LogFormat::Text, "warn");
+            limits::raise_open_files();
             block_on(async { code(load::run_command(args).await.map(|_| true)) })
         }
         Command::Sim(Sim::Pool(args)) => {
             init_log(LogFormat::Text, "info");
+            limits::raise_open_files();
             block_on(async { code(sim_pool(&args).await.map(|()| true)) })
         }
     }
@@ -142,6 +145,7 @@ fn code<E: std::fmt::Display>(result: Result<bool, E>) -> ExitCode {
     }
 }
 
+/// Runs a task on a runtime of its own. Simulators open as many files as a proxy.
 fn block_on(task: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(task),
@@ -196,6 +200,9 @@ fn run(args: &ConfigArgs) -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
+    if let Some(warning) = limits::open_files_warning(limits::raise_open_files(), config.limits.connections) {
+        warn!("{warning}");
+    }
     let grace = config.proxy.shutdown_grace;
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

@@ -6,7 +6,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
-//! | second: tasks that own sockets, clocks and disks | [`downstream`], [`upstream`], [`router`] (their `task.rs`), [`metrics`], [`state`], [`config`], [`sim`] |
+//! | second: tasks that own sockets, clocks and disks | [`downstream`], [`upstream`], [`router`] (their `task.rs`), [`metrics`], [`state`], [`limits`], [`config`], [`sim`] |
 //! | first: state machines; time is an argument | [`downstream`], [`upstream`], [`router`] (all but their `task.rs`) |
 //! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`] |
 //!
@@ -18,6 +18,7 @@ pub mod config;
 pub mod demo;
 pub mod downstream;
 pub mod hash;
+pub mod limits;
 pub mod metrics;
 pub mod router;
 pub mod sim;

@@ -34,7 +34,7 @@ use crate::{
         vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
     },
     router::{ExtranonceLease, LaneId, Layout, LeaseTerms, Offer, SessionId},
-    stratum::{Configure, Extension, Frame, RawId, Request, Response, Submit},
+    stratum::{Configure, Extension, Frame, PoolError, RawId, Request, Response, Submit},
     work::{
         Difficulty, Extranonce, Hashrate, JobId, JobWindow, Judge, Judged, LiveJob, PoolShare, Reject, Submission,
         SubmittedVersion, Target, UpstreamId, ValidShare, WorkSeries,
@@ -203,6 +203,15 @@ pub struct Attached {
     pub remembered: Option<Difficulty>,
     /// The work of its pool, if that is there, and when the pool sent it.
     pub work: Option<(Arc<WorkSeries>, Instant)>,
+}
+
+/// A lease for a miner, with what it left when it was here before.
+#[derive(Debug)]
+pub struct Leased {
+    /// The lease.
+    pub lease: ExtranonceLease<Parked>,
+    /// What was parked with it.
+    pub resumed: Option<Parked>,
 }
 
 /// What a miner finds when it resumes its session: everything that its lease has seen.
@@ -589,16 +598,11 @@ impl Session {
     }
 
     /// The router's answer to [`Effect::WantLease`]; an error is a text for the miner.
-    pub fn handle_lease(
-        &mut self,
-        now: Instant,
-        lease: Result<(ExtranonceLease<Parked>, Option<Parked>), impl fmt::Display>,
-        io: &mut Io,
-    ) {
+    pub fn handle_lease(&mut self, now: Instant, lease: Result<Leased, impl fmt::Display>, io: &mut Io) {
         let Held::ForLease(id) = std::mem::replace(&mut self.held, Held::Nothing) else { return };
         let id = RawId::from_text(&id);
         match lease {
-            Ok((lease, resumed)) => {
+            Ok(Leased { lease, resumed }) => {
                 self.lease = Some(lease);
                 if let Some(Parked { window, latest, vardiff }) = resumed {
                     self.window = window;
@@ -707,14 +711,15 @@ impl Session {
     }
 
     /// The pool's word on a share whose reply waits.
-    pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), (i64, &str)>, io: &mut Io) {
+    pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), PoolError>, io: &mut Io) {
         let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
         let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
         let id = RawId::from_text(&id);
         match word {
             Ok(()) => self.credit(id, verdict, io),
-            Err((code, text)) => {
-                let text: String = text.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+            Err(PoolError { code, message }) => {
+                // What we write is not escaped; nobody misses a pool's quotes.
+                let text: String = message.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
                 Response(&mut io.out).error(id, u32::try_from(code).unwrap_or(20), text);
                 io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
             }

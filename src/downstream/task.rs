@@ -581,7 +581,7 @@ impl Floor {
                 let Some(index) = self.find(key) else { return };
                 let session = &mut self.slots[index].session;
                 match lease {
-                    Ok(lease) if !session.is_waiting() => session.handle_new_lease(lease.0, &mut self.io),
+                    Ok(lease) if !session.is_waiting() => session.handle_new_lease(lease.lease, &mut self.io),
                     lease => session.handle_lease(now, lease.map(|lease| *lease), &mut self.io),
                 }
                 self.resume_reading(index, now);
@@ -614,7 +614,6 @@ impl Floor {
             }
             ToWorker::PoolWord { key, ticket, word } => {
                 let Some(index) = self.find(key) else { return };
-                let word = word.as_ref().map(|()| ()).map_err(|error| (error.code, error.message.as_str()));
                 self.slots[index].session.handle_pool_word(ticket, word, &mut self.io);
                 self.settle(index, now);
             }

@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 use crate::{
-    downstream::Parked,
-    router::{ExtranonceLease, LaneId, Layout, Offer, SessionId},
+    downstream::Leased,
+    router::{LaneId, Layout, Offer, SessionId},
     stratum::PoolError,
     upstream::Outgoing,
     work::{Difficulty, UpstreamId, WorkSeries},
@@ -90,7 +90,7 @@ pub enum ToWorker {
         /// Who asked.
         key: u64,
         /// The lease and what was parked with it, or a text for the miner.
-        lease: Result<Box<(ExtranonceLease<Parked>, Option<Parked>)>, String>,
+        lease: Result<Box<Leased>, String>,
     },
     /// Where a miner works.
     Attached {

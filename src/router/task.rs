@@ -22,7 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
-    downstream::Parked,
+    downstream::{Leased, Parked},
     metrics::Books,
     router::{
         Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, Offer, Released, SessionId, Switchboard,
@@ -282,7 +282,10 @@ impl Router {
     fn lease(&mut self, connection: ConnectionId, listener: usize, resume: Option<SessionId>) {
         let Some(Offer { layout, .. }) = self.offers[listener] else { return };
         let lease = match self.leases.grant(layout, resume, SessionId::new(random())) {
-            Ok(grant) => Ok(Box::new((ExtranonceLease::new(grant.terms, self.back.clone()), grant.resumed))),
+            Ok(grant) => {
+                let lease = ExtranonceLease::new(grant.terms, self.back.clone());
+                Ok(Box::new(Leased { lease, resumed: grant.resumed }))
+            }
             Err(exhausted) => {
                 self.books.router().exhausted += 1;
                 warn!("a miner was refused: {exhausted}; raise the pools' extranonce2 size or use more listeners");
@@ -322,7 +325,7 @@ impl Router {
             Event::Ready(facts) => self.ready(now, key, facts),
             Event::Resumed(upstream) => self.broadcast(|| ToWorker::Resumed(upstream)),
             Event::Job(job) => self.job(now, key, job),
-            Event::Lost { id, reason, retry_in } => self.lost(now, key, id, &reason, retry_in),
+            Event::Lost { id, .. } => self.lost(now, key, id),
             Event::Settled { outgoing, settlement } => self.settle(now, key, &outgoing, settlement),
             Event::Message(text) => info!("pool {:?} says: {text}", self.pool_name(key)),
         }
@@ -389,10 +392,8 @@ impl Router {
             return;
         };
         let Some(salt_len) = facts.extranonce2_size.checked_sub(layout.space()) else { return };
-        let before = connection.series.as_ref().filter(|series| series.job().is_same_work(&job));
-        let first_number = before.map_or(0, |series| series.used());
         let ids = self.job_ids.clone();
-        let series = Arc::new(WorkSeries::new(job, ids, salt_len, layout.extranonce2_size, first_number));
+        let series = Arc::new(WorkSeries::new(job, ids, salt_len, layout.extranonce2_size));
         connection.series = Some(series.clone());
         let upstream = facts.id;
         if connection.announced != Some(upstream) {
@@ -403,22 +404,18 @@ impl Router {
         self.broadcast(|| ToWorker::Job { series: series.clone(), came });
     }
 
-    fn lost(&mut self, now: Instant, key: usize, id: Option<UpstreamId>, reason: &str, retry_in: Duration) {
-        let name = self.pool_name(key);
+    fn lost(&mut self, now: Instant, key: usize, id: Option<UpstreamId>) {
         let connection = self.connections.get_mut(&key).expect("checked by the caller");
         let pool = connection.pool;
-        let retry_s = retry_in.as_secs_f64();
+        // That it is lost, why, and what comes next was said by its task.
         if !std::mem::replace(&mut connection.live, false) {
-            debug!("pool {name:?}: {reason}; trying again in {retry_s:.1} s");
             return;
         }
         self.books.router().pools[pool].losses += 1;
         if let Some(upstream) = id {
             self.broadcast(|| ToWorker::Lost { upstream, may_resume: true });
         }
-        let others = self.connections.values().filter(|other| other.pool == pool && other.live).count();
-        warn!("pool {name:?} lost: {reason}; {others} other connections to it live; trying again in {retry_s:.1} s");
-        if others == 0 {
+        if !self.connections.values().any(|other| other.pool == pool && other.live) {
             self.board.pool_down(pool, now);
         }
         self.count_connections(pool);
@@ -734,7 +731,7 @@ fn line(connections: &BTreeMap<usize, Connection>, berth: Berth, pool: usize) ->
         .values()
         .find(|connection| connection.pool == pool && connection.lane.is_some_and(|(lane, _)| lane == berth.lane))?;
     let has_work = connection.live && connection.series.is_some();
-    has_work.then(|| connection.announced).flatten().map(|upstream| Line { pool, upstream })
+    connection.announced.filter(|_| has_work).map(|upstream| Line { pool, upstream })
 }
 
 /// The difficulty at which this hashrate finds [`SETTLED_SHARES_PER_SECOND`].

@@ -1,4 +1,4 @@
-//! What outlives a pool connection: the pool's session id, and the shares that the pool has not said a word about.
+//! What outlives a pool connection: the pool's session id, its last job, and the shares that it has not said a word about.
 //!
 //! A pool that hands the same extranonce1 out again can still credit them; any other can't, and they are lost. Meanwhile shares
 //! for the jobs of the dead connection are taken in, too: their miners can't know yet.
@@ -12,7 +12,10 @@ use std::{
 };
 
 use super::{Facts, Outgoing};
-use crate::work::{Difficulty, UpstreamId};
+use crate::{
+    stratum::Notify,
+    work::{Difficulty, Job, UpstreamId},
+};
 
 /// cgminer resubmits shares of up to two minutes after a reconnect; ckpool keeps a session's work for longer than that.
 pub(super) const KEEP: Duration = Duration::from_secs(120);
@@ -40,6 +43,44 @@ impl Kept {
     }
 }
 
+/// The last job that a pool gave, to tell when it gives it again.
+///
+/// Pools do: after a resume, and node-stratum-pool with every new difficulty. To miners it would be new work with the headers that
+/// they have searched already, and their shares duplicates. As its ntime is ours to advance, it becomes new work in truth.
+#[derive(Debug)]
+pub(super) struct LastJob {
+    pub job: Arc<Job>,
+    /// When it came for the first time.
+    pub since: Instant,
+    /// As the pool gave it.
+    pub ntime: u32,
+}
+
+/// Seconds that a job's ntime is advanced at the most, which leaves miners as many (pools take 7000 in all).
+const MAX_ADVANCE: u32 = 3500;
+
+impl LastJob {
+    /// Whether `notify`, from the connection `upstream`, is this job once more.
+    pub fn is_repeated_by(&self, upstream: UpstreamId, notify: &Notify) -> bool {
+        let last = &self.job.notify;
+        self.job.upstream == upstream
+            && self.ntime == notify.ntime
+            && last.job_id == notify.job_id
+            && last.prevhash == notify.prevhash
+            && last.coinb1 == notify.coinb1
+            && last.coinb2 == notify.coinb2
+            && last.branches == notify.branches
+            && last.version == notify.version
+            && last.nbits == notify.nbits
+    }
+
+    /// The ntime that makes it new work: that of a miner's clock, and later than any before.
+    pub fn next_ntime(&self, now: Instant) -> u32 {
+        let elapsed = now.saturating_duration_since(self.since).as_secs().min(u64::from(MAX_ADVANCE)) as u32;
+        self.ntime.saturating_add(elapsed).max(self.job.notify.ntime.saturating_add(1))
+    }
+}
+
 /// What one connection to a pool leaves to the next.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
@@ -47,8 +88,12 @@ pub(super) struct Carried {
     pub facts: Option<Arc<Facts>>,
     /// What to ask for to resume.
     pub session: Option<String>,
+    /// The pool let us wait for an answer to configure in vain.
+    pub is_silent_on_configure: bool,
     /// What to suggest, once it was asked for by the router.
     pub suggested: Option<Difficulty>,
+    /// The newest.
+    pub last_job: Option<LastJob>,
     /// Oldest first.
     shares: VecDeque<Kept>,
 }

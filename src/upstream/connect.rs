@@ -21,6 +21,7 @@ const MAX_ADDRESSES: usize = 4;
 
 /// Time that sent bytes may stay unacknowledged, and that a silent peer is asked for a sign of life. The watchdog for jobs would
 /// find a dead connection later, but the shares of that time are lost.
+#[cfg(target_os = "linux")]
 const UNACKED: Duration = Duration::from_secs(20);
 
 /// Silence before the first probe, and between probes.

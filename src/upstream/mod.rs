@@ -13,6 +13,7 @@
 //! | file | what |
 //! |---|---|
 //! | `session.rs` | one connection as a state machine: login, jobs, shares, watchdogs |
+//! | `output.rs` | what it wants done, and why a connection is closed |
 //! | `request.rs` | the lines that we write to a pool, all under 1 KiB |
 //! | `carried.rs` | what outlives a connection: session id, unsettled shares |
 //! | `workers.rs` | worker names authorized on a connection, where they are forwarded |
@@ -25,6 +26,7 @@ mod backoff;
 mod carried;
 mod connect;
 pub mod failover;
+mod output;
 mod redirect;
 mod request;
 mod session;

@@ -12,7 +12,7 @@
 //!
 //! | the pool says | what it does |
 //! |---|---|
-//! | `mining.notify` | a job, with the difficulty, mask and extranonce in force; a job that can't be mined is skipped |
+//! | `mining.notify` | a job, with the difficulty, mask and extranonce in force; one that can't be mined is skipped, one that is given again gets a new ntime |
 //! | `mining.set_difficulty` | from the next job on; older jobs keep theirs |
 //! | `mining.set_extranonce` | from the next job on, under a new [`UpstreamId`] |
 //! | `mining.set_version_mask` | at once |
@@ -24,7 +24,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,7 +32,8 @@ use tracing::Level;
 
 use super::{
     Event, Facts, Outgoing, Settlement, UpstreamIds,
-    carried::{Carried, Kept},
+    carried::{Carried, Kept, LastJob},
+    output::{Close, MAX_GARBAGE, Output, Redirect},
     redirect,
     request::{self, ASKED_MASK, MAX_JOB_ID, MAX_LINE, MAX_SESSION_ID, USER_AGENT},
     workers::{Place, Workers},
@@ -50,9 +50,6 @@ const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests without an answer: 2 000 shares a second (the default of `admit_shares_per_second`) for the default `reply_timeout`.
 const MAX_AWAITED: usize = 65_536;
 
-/// Lines that are no JSON objects: a pool's proxy may leak one, someone who speaks another protocol sends nothing else.
-const MAX_GARBAGE: u32 = 16;
-
 /// What one connection may write into the log beyond its coming and going.
 const MAX_NOTES: u32 = 100;
 
@@ -64,56 +61,6 @@ const CONFIGURE: u64 = 1;
 
 /// Our name where a pool is told miners' names only and none is there yet.
 const NOBODY: &str = "hashgate";
-
-/// What the machine wants done.
-#[derive(Debug)]
-pub(super) enum Output {
-    /// A line, with its end.
-    Send(String),
-    /// For the router.
-    Event(Event),
-    /// For the log.
-    Note(Level, String),
-    /// The end; nothing follows.
-    Close(Close),
-}
-
-/// Why a connection is closed from our side.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Close {
-    #[error("no answer to {method} in {}", humantime::format_duration(*after))]
-    NoAnswer { method: &'static str, after: Duration },
-    #[error("subscribe refused: {0}")]
-    Subscribe(String),
-    #[error("login {user:?} refused: {error}; check the pool's user and password")]
-    Login { user: Arc<str>, error: PoolError },
-    #[error("its extranonce can't be used: {0}")]
-    Extranonce(String),
-    #[error("no job for {}", humantime::format_duration(*.0))]
-    NoJob(Duration),
-    #[error("{MAX_GARBAGE} lines that are no Stratum, the last: {0}")]
-    Garbage(String),
-    #[error("sent to {0} by client.reconnect")]
-    Redirect(Redirect),
-}
-
-/// Where a pool wants us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Redirect {
-    /// `None`: where we are.
-    pub host: Option<String>,
-    /// `None`: the same.
-    pub port: Option<u16>,
-    /// How long to wait.
-    pub wait: Duration,
-}
-
-impl fmt::Display for Redirect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.host.as_deref().unwrap_or("the same host"))?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
 
 /// An extranonce of a pool.
 #[derive(Debug, PartialEq, Eq)]
@@ -170,6 +117,8 @@ struct Live {
     since: Instant,
     last_job: Instant,
     next_extranonce: Option<PoolExtranonce>,
+    /// The newest job can't be rolled although a mask was granted.
+    is_unrollable: bool,
     awaited: BTreeMap<u64, Awaited>,
     workers: Workers,
 }
@@ -232,6 +181,10 @@ impl Session {
             notes: 0,
         };
         session.request(request::configure);
+        // It would cost every connection the wait; an answer counts whenever it comes.
+        if session.carried.is_silent_on_configure {
+            session.subscribe(now);
+        }
         session
     }
 
@@ -292,6 +245,7 @@ impl Session {
         match &self.state {
             State::Configuring { deadline } if now >= *deadline => {
                 self.note(Level::INFO, "does not answer mining.configure: no version rolling".to_owned());
+                self.carried.is_silent_on_configure = true;
                 self.subscribe(now);
             }
             State::Subscribing { deadline, .. } if now >= *deadline => {
@@ -339,13 +293,13 @@ impl Session {
 
     fn handle_reply(&mut self, now: Instant, reply: u64, frame: &Frame<'_>) {
         match &mut self.state {
-            State::Configuring { .. } if reply == CONFIGURE => {
-                self.version_mask = ConfigureAnswer::parse(frame.result, ASKED_MASK).version_mask;
-                self.subscribe(now);
-            }
-            // Later than we waited for it: the pool has granted it all the same.
             _ if reply == CONFIGURE => {
+                self.carried.is_silent_on_configure = false;
                 self.set_version_mask(ConfigureAnswer::parse(frame.result, ASKED_MASK).version_mask);
+                // Else it is later than we waited for it, and granted all the same.
+                if matches!(self.state, State::Configuring { .. }) {
+                    self.subscribe(now);
+                }
             }
             State::Subscribing { request, is_resuming, .. } if *request == reply => {
                 let is_resuming = *is_resuming;
@@ -383,7 +337,7 @@ impl Session {
             }
             Err(error) => return self.close(Close::Subscribe(error)),
         };
-        self.carried.session = answer.session.filter(|session| session.len() <= MAX_SESSION_ID);
+        self.carried.session = answer.session.filter(|session| is_short_text(session, MAX_SESSION_ID));
         match PoolExtranonce::new(answer.extranonce1, answer.extranonce2_size) {
             Err(close) => self.close(close),
             Ok(extranonce) => {
@@ -417,6 +371,7 @@ impl Session {
             since: now,
             last_job: now,
             next_extranonce: None,
+            is_unrollable: false,
             awaited: BTreeMap::new(),
             workers: Workers::default(),
         });
@@ -505,7 +460,7 @@ impl Session {
         }
     }
 
-    fn job(&mut self, now: Instant, notify: Notify, difficulty: Difficulty) {
+    fn job(&mut self, now: Instant, mut notify: Notify, difficulty: Difficulty) {
         let State::Live(live) = &mut self.state else { return };
         if let Some(next) = live.next_extranonce.take().filter(|next| !next.is_that_of(&live.facts)) {
             let PoolExtranonce { extranonce1, extranonce2_size } = next;
@@ -515,15 +470,29 @@ impl Session {
             self.publish(facts);
         }
         let State::Live(live) = &mut self.state else { return };
-        if notify.job_id.len() > MAX_JOB_ID {
-            let len = notify.job_id.len();
-            return self.note(Level::WARN, format!("skipped a job: its id has {len} bytes, at most {MAX_JOB_ID} fit"));
+        if !is_short_text(&notify.job_id, MAX_JOB_ID) {
+            let text = format!("skipped a job: its id is more than {MAX_JOB_ID} bytes of plain text");
+            return self.note(Level::WARN, text);
         }
-        let (facts, dialect) = (&live.facts, self.pool.dialect);
+        let (facts, dialect, ntime) = (&live.facts, self.pool.dialect, notify.ntime);
+        let repeated = self.carried.last_job.as_ref().filter(|last| last.is_repeated_by(facts.id, &notify));
+        let since = repeated.map_or(now, |last| last.since);
+        if let Some(last) = repeated {
+            notify.ntime = last.next_ntime(now);
+        }
         match Job::new(facts.id, notify, &facts.extranonce1, difficulty, facts.version_mask, dialect) {
             Ok(job) => {
                 live.last_job = now;
-                self.outputs.push_back(Output::Event(Event::Job(Arc::new(job))));
+                let is_unrollable = facts.version_mask != 0 && job.version_mask == 0;
+                let is_news = is_unrollable && !live.is_unrollable;
+                live.is_unrollable = is_unrollable;
+                let job = Arc::new(job);
+                self.carried.last_job = Some(LastJob { job: job.clone(), since, ntime });
+                self.outputs.push_back(Output::Event(Event::Job(job)));
+                if is_news {
+                    let text = "its version has bits set that miners may roll, and it ORs theirs in: nothing can be rolled here";
+                    self.note(Level::WARN, text.to_owned());
+                }
             }
             Err(error) => self.note(Level::WARN, format!("skipped a job: {error}")),
         }
@@ -700,3 +669,8 @@ impl Session {
 
 /// The code for a worker that may not submit.
 const UNAUTHORIZED: i64 = 24;
+
+/// Whether a text of the pool's fits into our lines.
+fn is_short_text(text: &str, max_len: usize) -> bool {
+    text.len() <= max_len && !text.contains(char::is_control)
+}

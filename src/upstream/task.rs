@@ -29,7 +29,8 @@ use super::{
     Backoff, Event, Outgoing, Settlement, UpstreamIds,
     carried::{Carried, Kept},
     connect::{Stream, connect},
-    session::{Close, Output, Redirect, Session, WasLive},
+    output::{Close, Output, Redirect},
+    session::{Session, WasLive},
 };
 use crate::{
     config::{Pool, PoolUrl},
@@ -74,9 +75,9 @@ impl Handle {
         self.suggested.send_replace(Some(difficulty));
     }
 
-    /// Cuts the wait for the next attempt.
+    /// Cuts the wait for the next attempt, if one is being waited for.
     pub fn connect_now(&self) {
-        self.connect_now.notify_one();
+        self.connect_now.notify_waiters();
     }
 
     /// Drops the connection and ends the task. Shares without a settlement get none.
@@ -148,6 +149,7 @@ impl Task {
         let mut backoff = Backoff::default();
         let mut carried = Carried::default();
         let mut redirected: Option<(String, u16)> = None;
+        let mut last_reason = String::new();
         loop {
             let elsewhere = redirected.take();
             let attempt = connect(&pool, elsewhere.as_ref());
@@ -168,15 +170,17 @@ impl Task {
                 End::Closed(close) => close.to_string(),
                 End::Failed(reason) => reason,
             };
-            let what = if was_live.is_some() { "connection lost" } else { "no login" };
-            let shown = humantime::format_duration(Duration::from_millis(retry_in.as_millis() as u64));
-            tracing::warn!("pool {:?}: {what}: {reason}; next attempt in {shown}", pool.name);
-            self.events.send(Event::Lost { id: was_live.map(|live| live.id), reason, retry_in }).await?;
+            let is_news = was_live.is_some() || reason != last_reason;
+            self.log_loss(was_live.is_some(), is_news, &reason, retry_in);
+            last_reason.clone_from(&reason);
+            // Made before the router hears of the loss, so that its answer is not missed.
             let connect_now = self.connect_now.clone();
+            let connect_now = connect_now.notified();
+            self.events.send(Event::Lost { id: was_live.map(|live| live.id), reason, retry_in }).await?;
             let wait = async {
                 tokio::select! {
                     () = sleep(retry_in) => {}
-                    () = connect_now.notified() => {}
+                    () = connect_now => {}
                 }
             };
             self.meanwhile(&mut carried, pin!(wait)).await?;
@@ -325,6 +329,18 @@ impl Task {
             ),
             Event::Resumed(_) => tracing::info!("pool {pool:?}: resumed: shares without an answer are sent again"),
             _ => {}
+        }
+    }
+
+    /// An outage of a day is one line, and what the log has of it at debug.
+    fn log_loss(&self, was_live: bool, is_news: bool, reason: &str, retry_in: Duration) {
+        let pool = &self.pool.name;
+        let what = if was_live { "connection lost" } else { "no login" };
+        let retry_in = humantime::format_duration(Duration::from_millis(retry_in.as_millis() as u64));
+        if is_news {
+            tracing::warn!("pool {pool:?}: {what}: {reason}; next attempt in {retry_in}");
+        } else {
+            tracing::debug!("pool {pool:?}: {what}: still {reason}; next attempt in {retry_in}");
         }
     }
 

@@ -1,5 +1,8 @@
 //! Conversations with a pool, in virtual time.
 
+mod across;
+mod names;
+
 use std::{
     io,
     sync::Arc,
@@ -9,7 +12,8 @@ use std::{
 use super::{
     Event, Facts, Origin, Outgoing, Settlement, UpstreamIds,
     carried::Carried,
-    session::{Close, Output, Session},
+    output::{Close, Output},
+    session::Session,
 };
 use crate::{
     config::{Config, Env, Pool},
@@ -44,7 +48,7 @@ fn pool(more: &str) -> Arc<Pool> {
 
 /// A share for a job, which the job's pool difficulty lets every hash meet.
 fn share(job: &Arc<Job>, nonce: u32, version: SubmittedVersion) -> PoolShare {
-    let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4, job.version_mask);
+    let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4);
     let mut window = JobWindow::default();
     window.push(LiveJob::new(series.first().clone(), job.pool_difficulty, job.pool_target));
     let judge = Judge {
@@ -378,6 +382,24 @@ fn a_pool_that_never_answers_configure_is_logged_in_to_without_a_mask() {
 }
 
 #[test]
+fn a_pool_that_never_answers_configure_is_waited_for_once() {
+    let mut play = Play::new("");
+    play.wait(Duration::from_secs(3));
+    let mut play = play.reconnected();
+    assert!(play.said()[1].contains("mining.subscribe"), "at once");
+    play.lines(&LOGIN);
+    assert!(play.said().contains(&"! ready #0 08000002+8 mask 1fffe000".to_owned()), "and it may learn to answer");
+}
+
+#[test]
+fn a_pool_that_ors_bits_into_a_version_that_has_them_is_told_of_once() {
+    let mut play = Play::live("dialect = \"or\"");
+    let unrollable = NOTIFY.replace("20000000", "20002000");
+    play.lines(&[&unrollable, &unrollable]);
+    assert_eq!(play.said().iter().filter(|line| line.contains("nothing can be rolled here")).count(), 1);
+}
+
+#[test]
 fn rolled_bits_go_up_in_the_dialect_of_the_pool() {
     for (dialect, version, bits) in
         [("bip310", "20002000", "00004000"), ("xor", "20002000", "00006000"), ("or", "20000000", "00004000")]
@@ -400,6 +422,21 @@ fn jobs_keep_the_difficulty_they_came_with() {
     assert_eq!(old.pool_difficulty, Difficulty::new(1e-10).unwrap());
     play.line(NOTIFY);
     assert_eq!(play.job.unwrap().pool_difficulty, Difficulty::new(512.0).unwrap());
+}
+
+#[test]
+fn a_job_that_is_given_again_is_new_work() {
+    let mut play = Play::live("");
+    let ntime = |play: &Play| play.job.as_ref().unwrap().notify.ntime - 0x504e_86b9;
+    play.line(NOTIFY);
+    assert_eq!(ntime(&play), 1);
+    play.wait(Duration::from_secs(30));
+    play.line(NOTIFY);
+    assert_eq!(ntime(&play), 30);
+    let mut play = play.reconnected().logged_in();
+    assert_eq!(ntime(&play), 31, "and after a resume");
+    play.line(&NOTIFY.replace("bf", "c0"));
+    assert_eq!(ntime(&play), 0);
 }
 
 #[test]
@@ -478,11 +515,13 @@ fn a_job_that_can_not_be_mined_is_skipped() {
     let mut play = Play::live("");
     play.line(&NOTIFY.replace("1c2ac4af", "1d800000"));
     play.line(&NOTIFY.replace("\"bf\"", &format!("{:?}", "b".repeat(129))));
+    play.line(&NOTIFY.replace("\"bf\"", r#""\u0007""#));
     assert_eq!(
         play.said(),
         [
             "# WARN skipped a job: nbits 1d800000 is no target",
-            "# WARN skipped a job: its id has 129 bytes, at most 128 fit"
+            "# WARN skipped a job: its id is more than 128 bytes of plain text",
+            "# WARN skipped a job: its id is more than 128 bytes of plain text",
         ]
     );
 }
@@ -495,161 +534,4 @@ fn a_login_that_was_refused_says_what_to_check() {
         play.closed.unwrap().to_string(),
         r#"login "acct" refused: unauthorized (24); check the pool's user and password"#
     );
-}
-
-// ---- across connections
-
-#[test]
-fn a_pool_that_resumes_gets_every_share_that_it_has_not_answered() {
-    let mut play = Play::live("");
-    play.submit(1);
-    play.submit(2);
-    play.line(r#"{"id":5,"result":true}"#);
-    let mut play = play.reconnected();
-    play.submit(3);
-    play.said();
-    play.line(CONFIGURED);
-    assert_eq!(
-        play.said(),
-        [format!(r#"> {{"id":2,"method":"mining.subscribe","params":["{}","5e55"]}}"#, super::request::USER_AGENT)]
-    );
-    play.lines(&[SUBSCRIBED, AUTHORIZED]);
-    assert_eq!(
-        play.said()[1..],
-        [
-            "! ready #0 08000002+8 mask 1fffe000",
-            r#"> {"id":4,"method":"mining.extranonce.subscribe","params":[]}"#,
-            "! resumed #0",
-            r#"> {"id":5,"method":"mining.submit","params":["acct","bf","0000000700000001","504e86b9","00000002","00000000"]}"#,
-            r#"> {"id":6,"method":"mining.submit","params":["acct","bf","0000000700000001","504e86b9","00000003","00000000"]}"#,
-        ]
-    );
-    play.lines(&[r#"{"id":5,"error":[22,"duplicate",null]}"#, r#"{"id":6,"error":[22,"duplicate",null]}"#]);
-    assert_eq!(
-        play.said(),
-        ["! share 2 accepted after 0ns", "! share 3 rejected: duplicate (22)"],
-        "it may have had the second before; the third it got only once"
-    );
-}
-
-#[test]
-fn a_pool_that_does_not_resume_loses_them() {
-    let mut play = Play::live("");
-    play.submit(1);
-    let mut play = play.reconnected();
-    play.submit(2);
-    play.line(CONFIGURED);
-    play.line(&SUBSCRIBED.replace("08000002", "08000003"));
-    play.said();
-    play.line(AUTHORIZED);
-    let said = play.said();
-    assert_eq!(said[0], "! ready #1 08000003+8 mask 1fffe000");
-    assert_eq!(said[2..], ["! share 1 lost", "! share 2 lost"]);
-    play.submit(3);
-    assert_eq!(play.said(), ["! share 3 lost"]);
-}
-
-#[test]
-fn a_pool_that_knows_no_sessions_is_asked_again_without() {
-    let mut play = Play::live("").reconnected();
-    play.line(CONFIGURED);
-    play.said();
-    play.line(r#"{"id":2,"result":null,"error":[20,"unknown session",null]}"#);
-    assert!(play.said().iter().any(|line| line.ends_with(&format!("[\"{}\"]}}", super::request::USER_AGENT))));
-    play.line(&SUBSCRIBED.replace(":2", ":3"));
-    play.line(&AUTHORIZED.replace(":3", ":4"));
-    assert!(play.said().contains(&"! resumed #0".to_owned()), "it is the extranonce that counts");
-}
-
-#[test]
-fn a_pool_that_hangs_up_on_a_session_id_gets_none_the_next_time() {
-    let mut play = Play::live("").reconnected();
-    play.line(CONFIGURED);
-    let mut play = play.reconnected();
-    play.said();
-    play.line(CONFIGURED);
-    assert!(!play.said()[0].contains("5e55"));
-}
-
-#[test]
-fn shares_wait_two_minutes_for_a_resume_and_no_longer() {
-    let mut play = Play::live("");
-    play.submit(1);
-    let mut play = play.reconnected();
-    play.wait(Duration::from_secs(3));
-    play.said();
-    for _ in 0..3 {
-        play = play.reconnected();
-        play.wait(Duration::from_secs(38));
-    }
-    assert!(!play.said().iter().any(|line| line.contains("lost")));
-    play = play.reconnected();
-    play.wait(Duration::from_secs(5));
-    assert!(play.said().contains(&"! share 1 lost".to_owned()));
-}
-
-// ---- worker names
-
-const FORWARD: &str = "user = \"acct.{worker}\"\nworkers = \"forward\"";
-
-#[test]
-fn forwarded_names_are_authorized_before_their_first_share() {
-    let mut play = Play::live(FORWARD);
-    play.submit(1);
-    play.submit(2);
-    assert_eq!(play.said(), [r#"> {"id":5,"method":"mining.authorize","params":["acct.07","x"]}"#]);
-    play.line(r#"{"id":5,"result":true}"#);
-    play.submit(3);
-    let said = play.said();
-    assert_eq!(said.len(), 3);
-    assert!(said.iter().all(|line| line.contains(r#""mining.submit","params":["acct.07""#)), "{said:?}");
-}
-
-#[test]
-fn shares_of_a_refused_name_are_rejected_and_it_is_not_asked_for_again_at_once() {
-    let mut play = Play::live(FORWARD);
-    play.submit(1);
-    play.line(r#"{"id":5,"result":null,"error":"who?"}"#);
-    play.submit(2);
-    assert_eq!(
-        play.said()[1..],
-        [
-            r#"# WARN worker "acct.07" refused: who? (20)"#,
-            "! share 1 rejected: who? (24)",
-            "! share 2 rejected: who? (24)"
-        ]
-    );
-}
-
-#[test]
-fn a_name_without_an_answer_is_asked_for_again() {
-    let mut play = Play::live(FORWARD);
-    play.submit(1);
-    play.said();
-    play.wait(Duration::from_secs(30));
-    assert_eq!(play.said(), ["! share 1 unanswered"]);
-    play.submit(2);
-    assert!(play.said()[0].contains("mining.authorize"));
-}
-
-#[test]
-fn shares_that_wait_for_their_name_survive_a_reconnect() {
-    let mut play = Play::live(FORWARD);
-    play.submit(1);
-    let mut play = play.reconnected().logged_in();
-    play.line(r#"{"id":5,"result":true}"#);
-    assert!(play.said()[0].contains("00000001"), "sent once its name is authorized on the new connection");
-}
-
-#[test]
-fn the_longest_names_make_no_line_over_a_kibibyte() {
-    let long = "\\\"".repeat(60);
-    let play = Play::live(&format!("user = '{}'\npassword = '{}'", long, "\"".repeat(256)));
-    let mut play = Play { transcript: Vec::new(), ..play };
-    play.line(&NOTIFY.replace("\"bf\"", &format!("{:?}", "\"".repeat(128))));
-    play.submit(1);
-    let said = play.said();
-    assert!(said[1].contains("mining.submit") && said[1].len() > 500, "{said:?}");
-    play.line(&format!(r#"{{"id":"{}","method":"mining.ping"}}"#, "i".repeat(2000)));
-    assert!(play.said()[0].starts_with("# WARN did not send"));
 }

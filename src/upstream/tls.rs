@@ -149,3 +149,86 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+    use super::*;
+
+    fn certificate(host: &str) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+        rcgen::generate_simple_self_signed([host.to_owned()]).unwrap()
+    }
+
+    fn fingerprint(of: &rcgen::CertifiedKey<rcgen::KeyPair>) -> [u8; 32] {
+        Sha256::digest(of.cert.der()).into()
+    }
+
+    fn roots(of: &rcgen::CertifiedKey<rcgen::KeyPair>) -> Trust {
+        let mut roots = RootCertStore::empty();
+        roots.add(of.cert.der().clone()).unwrap();
+        Trust::Roots(roots)
+    }
+
+    /// Connects to a server that shows `chain` and signs with the key of `key`.
+    async fn handshake(
+        shown: &rcgen::CertifiedKey<rcgen::KeyPair>,
+        key: &rcgen::CertifiedKey<rcgen::KeyPair>,
+        trust: Trust,
+    ) -> Result<(), String> {
+        let provider = Arc::new(ring::default_provider());
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()));
+        let signer = provider.key_provider.load_private_key(private).unwrap();
+        let certified = tokio_rustls::rustls::sign::CertifiedKey::new(vec![shown.cert.der().clone()], signer);
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(tokio_rustls::rustls::sign::SingleCertAndKey::from(certified)));
+        let (ours, theirs) = tokio::io::duplex(16 * 1024);
+        let server = tokio::spawn(TlsAcceptor::from(Arc::new(config)).accept(theirs));
+        let name = ServerName::try_from("pool.example").unwrap();
+        let result = connector(trust).unwrap().connect(name, ours).await;
+        server.abort();
+        result.map(|_| ()).map_err(|error| explain(&error))
+    }
+
+    #[tokio::test]
+    async fn a_pinned_certificate_is_trusted_whoever_signed_it() {
+        let pool = certificate("some.other.name");
+        assert_eq!(handshake(&pool, &pool, Trust::Pinned(fingerprint(&pool))).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn another_certificate_than_the_pinned_one_is_refused_with_both_fingerprints() {
+        let (pool, other) = (certificate("pool.example"), certificate("pool.example"));
+        let error = handshake(&other, &other, Trust::Pinned(fingerprint(&pool))).await.unwrap_err();
+        for part in [fingerprint(&pool), fingerprint(&other)] {
+            assert!(error.contains(&format!("sha256:{}", hex::encode(part))), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_pinned_certificate_without_its_key_is_refused() {
+        let (pool, thief) = (certificate("pool.example"), certificate("pool.example"));
+        let error = handshake(&pool, &thief, Trust::Pinned(fingerprint(&pool))).await.unwrap_err();
+        assert!(error.contains("BadSignature"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_root_vouches_for_its_names_only() {
+        let pool = certificate("pool.example");
+        assert_eq!(handshake(&pool, &pool, roots(&pool)).await, Ok(()));
+        let elsewhere = certificate("elsewhere.example");
+        let error = handshake(&elsewhere, &elsewhere, roots(&elsewhere)).await.unwrap_err();
+        assert!(error.contains("not valid for name"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_authority_is_refused_with_the_fingerprint_to_pin() {
+        let (pool, other) = (certificate("pool.example"), certificate("pool.example"));
+        let error = handshake(&pool, &pool, roots(&other)).await.unwrap_err();
+        assert!(error.contains(&format!("sha256:{}", hex::encode(fingerprint(&pool)))), "{error}");
+    }
+}

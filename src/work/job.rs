@@ -36,7 +36,7 @@ pub const MAX_EXTRANONCE: usize = 16;
 pub const MAX_BRANCHES: usize = 24;
 
 /// Works of one job: at one keep-alive in 30 s this lasts eight hours, longer than any block was ever away.
-const MAX_SERIES: u32 = 1024;
+pub const MAX_SERIES: u32 = 1024;
 
 /// Names one pool connection as long as its extranonce1 lives. Never used twice in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -205,13 +205,6 @@ impl Job {
         })
     }
 
-    /// Whether it is the same work as another job: same headers for the same extranonce2.
-    pub fn is_same_work(&self, other: &Self) -> bool {
-        let same_notify = Notify { job_id: "".into(), clean: false, ..self.notify.clone() }
-            == Notify { job_id: "".into(), clean: false, ..other.notify.clone() };
-        self.upstream == other.upstream && self.extranonce1 == other.extranonce1 && same_notify
-    }
-
     /// The hardest difficulty a miner may be given: the pool's, and never above the network's (on signet and regtest that is below 1).
     pub fn difficulty_ceiling(&self) -> Difficulty {
         self.pool_difficulty.min(self.network_target.difficulty())
@@ -288,21 +281,17 @@ pub struct WorkSeries {
     ids: Arc<JobIds>,
     salt_len: usize,
     extranonce2_size: u8,
-    first_number: u32,
     first: Arc<Work>,
     /// Works 1 and up. Locked when a miner is re-sent work, never for a share and never when a job comes in.
     later: Mutex<Vec<Arc<Work>>>,
 }
 
 impl WorkSeries {
-    /// Makes the first work.
-    ///
-    /// * `salt_len`: bytes that the pool's extranonce2 has beyond lease id and the miner's part of `extranonce2_size` bytes.
-    /// * `first_number`: 0, or [`used`](Self::used) of the series of the same job that came before: pools send a job again, and
-    ///   what was hashed for it must not be hashed once more.
-    pub fn new(job: Arc<Job>, ids: Arc<JobIds>, salt_len: usize, extranonce2_size: u8, first_number: u32) -> Self {
-        let first = make(&job, &ids, salt_len, extranonce2_size, first_number, None);
-        Self { job, ids, salt_len, extranonce2_size, first_number, first: Arc::new(first), later: Mutex::default() }
+    /// Makes the first work. `salt_len`: bytes that the pool's extranonce2 has beyond lease id and the miner's part of
+    /// `extranonce2_size` bytes.
+    pub fn new(job: Arc<Job>, ids: Arc<JobIds>, salt_len: usize, extranonce2_size: u8) -> Self {
+        let first = Arc::new(make(&job, &ids, salt_len, extranonce2_size, 0, 0));
+        Self { job, ids, salt_len, extranonce2_size, first, later: Mutex::default() }
     }
 
     /// The pool's job.
@@ -328,31 +317,25 @@ impl WorkSeries {
         }
         let mut later = self.later.lock().expect("nothing panics while it makes work");
         while (later.len() as u32) < number {
-            let next = self.first_number + later.len() as u32 + 1;
+            let next = later.len() as u32 + 1;
             let before = later.last().unwrap_or(&self.first).ntime;
             let ntime = self.job.notify.ntime.saturating_add(elapsed_s).max(before);
-            later.push(Arc::new(make(&self.job, &self.ids, self.salt_len, self.extranonce2_size, next, Some(ntime))));
+            later.push(Arc::new(make(&self.job, &self.ids, self.salt_len, self.extranonce2_size, next, ntime)));
         }
         let newest = later.len();
         Some((newest as u32, later[newest - 1].clone()))
     }
-
-    /// How many works of this job there have been, those of earlier series included.
-    pub fn used(&self) -> u32 {
-        self.first_number + self.later.lock().expect("nothing panics while it makes work").len() as u32 + 1
-    }
 }
 
-/// `number` counts the works of a job over all its series. Where the salt has too few values to tell them apart, the ntime advances
-/// with it.
-fn make(job: &Arc<Job>, ids: &JobIds, salt_len: usize, extranonce2_size: u8, number: u32, ntime: Option<u32>) -> Work {
+/// Work `number` of a job, with this ntime or the least that it may have: where the salt has too few values to tell the works apart,
+/// the ntime advances with them.
+fn make(job: &Arc<Job>, ids: &JobIds, salt_len: usize, extranonce2_size: u8, number: u32, ntime: u32) -> Work {
     let id = ids.next();
     let salt = Extranonce::from_number(u64::from(number), salt_len);
     let coinb1 = [&*job.notify.coinb1, &job.extranonce1, &salt].concat();
     let version = job.notify.version & !job.version_mask;
     let wraps = number.checked_shr(8 * salt_len as u32).unwrap_or(0);
-    let job_ntime = job.notify.ntime;
-    let ntime = ntime.unwrap_or(job_ntime).max(job_ntime.saturating_add(wraps));
+    let ntime = ntime.max(job.notify.ntime.saturating_add(wraps));
     let line = |clean| Bytes::from(job.notify.to_line(&id.to_string(), &coinb1, version, ntime, clean));
     Work {
         id,
@@ -375,7 +358,7 @@ mod tests {
     fn series(salt_len: usize) -> WorkSeries {
         let job =
             Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], Difficulty::ONE, 0, VersionDialect::Bip310).unwrap();
-        WorkSeries::new(Arc::new(job), Arc::new(JobIds::starting_at(7)), salt_len, 2, 0)
+        WorkSeries::new(Arc::new(job), Arc::new(JobIds::starting_at(7)), salt_len, 2)
     }
 
     #[test]
