@@ -21,5 +21,5 @@ pub mod vardiff;
 pub use gate::Gate;
 pub use options::PasswordOptions;
 pub use quirks::Quirks;
-pub use session::{Attached, CloseReason, Effect, Io, Leased, ListenerSettings, Parked, Session};
+pub use session::{Attached, CloseReason, Effect, Io, Leased, ListenerSettings, Parked, Session, Standing};
 pub use task::Worker;

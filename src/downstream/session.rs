@@ -214,6 +214,15 @@ pub struct Leased {
     pub resumed: Option<Parked>,
 }
 
+/// How a pool connection is doing, to a miner that was away.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// It is live; else it is lost and may resume.
+    pub is_live: bool,
+    /// When its last clean job came.
+    pub cleaned: Option<Instant>,
+}
+
 /// What a miner finds when it resumes its session: everything that its lease has seen.
 #[derive(Debug)]
 pub struct Parked {
@@ -619,6 +628,22 @@ impl Session {
                 Response(&mut io.out).error(id, 20, refusal);
                 io.effects.push(Effect::Close(CloseReason::Exhausted));
             }
+        }
+    }
+
+    /// A miner that resumed missed what happened meanwhile: clean jobs, and pool connections that went (`standing` is `None`).
+    pub fn catch_up(&mut self, standing: impl Fn(UpstreamId) -> Option<Standing>) {
+        let Some(Latest { series, came, .. }) = &self.latest else { return };
+        let last = series.job().upstream;
+        let is_over = |upstream| match standing(upstream) {
+            None => true,
+            Some(Standing { is_live, cleaned }) => {
+                (!is_live && upstream != last) || cleaned.is_some_and(|cleaned| cleaned > *came)
+            }
+        };
+        self.window.supersede_all(is_over);
+        if standing(last).is_some_and(|standing| !standing.is_live) {
+            self.link = Link::Away(last);
         }
     }
 

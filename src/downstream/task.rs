@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 
 use crate::{
     downstream::{
-        Attached, CloseReason, Effect, Io, ListenerSettings, Parked, Session,
+        Attached, CloseReason, Effect, Io, ListenerSettings, Parked, Session, Standing,
         gate::{Admission, Gate},
         outbox::Outbox,
     },
@@ -277,6 +277,7 @@ struct Slot {
 struct Upstream {
     shares: mpsc::Sender<Outgoing>,
     work: Option<(Arc<WorkSeries>, Instant)>,
+    standing: Standing,
 }
 
 /// Miners that move to a pool, the fastest first, no faster than the pool can take.
@@ -284,6 +285,8 @@ struct Move {
     berth: Berth,
     upstream: UpstreamId,
     shares_per_second: f64,
+    /// Shares a second that may be added now; below zero after a miner that brought more than that.
+    budget: f64,
     waiting: VecDeque<(usize, u64)>,
 }
 
@@ -519,13 +522,14 @@ impl Floor {
     }
 
     fn submit(&mut self, outgoing: Outgoing) {
-        let upstream = outgoing.share.upstream();
-        let sent = self.upstreams.get(&upstream).is_some_and(|upstream| upstream.shares.try_send(outgoing).is_ok());
-        if sent {
+        let id = outgoing.share.upstream();
+        // Nobody can credit a share of a connection that is gone for good; its miner heard "Stale".
+        let Some(upstream) = self.upstreams.get(&id) else { return };
+        if upstream.shares.try_send(outgoing).is_ok() {
             self.book.forwarded.add(1);
         } else {
             self.book.unforwarded.add(1);
-            debug!(%upstream, "share not forwarded: the pool connection is gone or takes no more");
+            debug!(upstream = %id, "share not forwarded: the pool connection takes no more");
         }
     }
 
@@ -582,7 +586,10 @@ impl Floor {
                 let session = &mut self.slots[index].session;
                 match lease {
                     Ok(lease) if !session.is_waiting() => session.handle_new_lease(lease.lease, &mut self.io),
-                    lease => session.handle_lease(now, lease.map(|lease| *lease), &mut self.io),
+                    lease => {
+                        session.handle_lease(now, lease.map(|lease| *lease), &mut self.io);
+                        session.catch_up(|upstream| Some(self.upstreams.get(&upstream)?.standing));
+                    }
                 }
                 self.resume_reading(index, now);
             }
@@ -595,7 +602,8 @@ impl Floor {
                 self.settle(index, now);
             }
             ToWorker::Up { upstream, shares } => {
-                self.upstreams.insert(upstream, Upstream { shares, work: None });
+                let standing = Standing { is_live: true, cleaned: None };
+                self.upstreams.insert(upstream, Upstream { shares, work: None, standing });
             }
             ToWorker::Job { series, came } => self.fan_out(now, &series, came),
             ToWorker::Bound { berth, upstream, pace } => self.bind(now, berth, upstream, pace),
@@ -605,9 +613,14 @@ impl Floor {
                 }
                 if !may_resume {
                     self.upstreams.remove(&upstream);
+                } else if let Some(upstream) = self.upstreams.get_mut(&upstream) {
+                    upstream.standing.is_live = false;
                 }
             }
             ToWorker::Resumed(upstream) => {
+                if let Some(upstream) = self.upstreams.get_mut(&upstream) {
+                    upstream.standing.is_live = true;
+                }
                 for (_, slot) in &mut self.slots {
                     slot.session.handle_resumed(upstream);
                 }
@@ -653,6 +666,9 @@ impl Floor {
         let job = series.job();
         let Some(upstream) = self.upstreams.get_mut(&job.upstream) else { return };
         upstream.work = Some((series.clone(), came));
+        if job.notify.clean {
+            upstream.standing.cleaned = Some(came);
+        }
         for index in 0..self.slots.capacity() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             if slot.ends.is_some() || !slot.session.works_for(job.upstream) {
@@ -682,7 +698,7 @@ impl Floor {
         members.sort_by(|a, b| b.0.hs().total_cmp(&a.0.hs()));
         let waiting = members.into_iter().map(|(_, index, key)| (index, key)).collect();
         let shares_per_second = pace.unwrap_or(f64::INFINITY);
-        self.moves.push(Move { berth, upstream, shares_per_second, waiting });
+        self.moves.push(Move { berth, upstream, shares_per_second, budget: 0.0, waiting });
         self.advance_moves(now, 1.0);
     }
 
@@ -694,15 +710,15 @@ impl Floor {
                 continue;
             };
             let hashes_per_share = series.job().pool_difficulty.get() * HASHES_PER_DIFFICULTY;
-            let mut budget = pending.shares_per_second * seconds;
-            while budget > 0.0
+            pending.budget += pending.shares_per_second * seconds;
+            while pending.budget > 0.0
                 && let Some((index, key)) = pending.waiting.pop_front()
             {
                 let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.key == key) else { continue };
                 if slot.ends.is_some() || slot.berth != Some(pending.berth) {
                     continue;
                 }
-                budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
+                pending.budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
                 if slot.session.upstream() != Some(pending.upstream) {
                     slot.session.handle_bound(now, &series, came, &mut self.io);
                     self.settle(index, now);

@@ -58,8 +58,13 @@ impl JobWindow {
 
     /// A clean job came from this upstream, or the upstream is gone: what it issued before is stale.
     pub fn supersede(&mut self, upstream: UpstreamId) {
+        self.supersede_all(|other| other == upstream);
+    }
+
+    /// As [`supersede`](Self::supersede), for every upstream of which that is true.
+    pub fn supersede_all(&mut self, is_over: impl Fn(UpstreamId) -> bool) {
         for job in &mut self.jobs {
-            job.stale |= job.work.job.upstream == upstream;
+            job.stale |= is_over(job.work.job.upstream);
         }
     }
 
