@@ -10,8 +10,9 @@ use hashgate::metrics::Totals;
 use hashgate::sim::miner::{MIX, MinerSettings, Pace, Profile, Swarm, SwarmSettings, profile};
 use hashgate::sim::pool::{PoolSettings, SimPool};
 
-/// So easy that every fourth hash is a share.
-pub const EASY: f64 = 1e-9;
+/// So easy that every fourth hash is a share. A power of two: firmware that gets only those has the pool's difficulty as well, so that
+/// every share is one for the pool.
+pub const EASY: f64 = 1.0 / (1 << 30) as f64;
 
 /// How long anything may take that should happen at once; reached only when a test fails. Two busy cores are slow.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -165,7 +166,8 @@ pub fn lost(totals: &Totals) -> u64 {
 pub async fn settle(proxy: &Proxy, swarm: &Swarm, pools: &[&SimPool]) -> u64 {
     swarm.settle(LIMIT).await;
     eventually("every share is settled", || unsettled(&proxy.totals()) == 0).await;
-    let credited: HashSet<String> = pools.iter().flat_map(|pool| pool.accepted_shares()).map(|share| share.hash).collect();
+    let credited: HashSet<String> =
+        pools.iter().flat_map(|pool| pool.accepted_shares()).map(|share| share.hash).collect();
     let hex = |mut hash: [u8; 32]| {
         hash.reverse();
         hex::encode(hash)
