@@ -19,9 +19,9 @@ const FIRST: Duration = Duration::from_millis(250);
 /// Long enough to be no burden to a pool that is away for a day, short enough that its return is not missed.
 const CAP: Duration = Duration::from_secs(30);
 
-/// A server that is not there is no more burdened by a SYN a second, and each second that its return is missed is a second of a whole
+/// A server that is not there is not burdened by a few SYNs a second, and each second that its return is missed is a second of a whole
 /// farm.
-const UNREACHED: Duration = Duration::from_secs(1);
+const UNREACHED: Duration = Duration::from_millis(750);
 
 /// A connection that lived this long was a good one; a shorter one may be a pool that drops whoever logs in.
 const STABLE: Duration = Duration::from_secs(60);
