@@ -161,6 +161,12 @@ pub fn lost(totals: &Totals) -> u64 {
     totals.router.pools.iter().map(|pool| pool.lost_unsettled).sum()
 }
 
+/// A header hash as pools write it.
+pub fn display(mut hash: [u8; 32]) -> String {
+    hash.reverse();
+    hex::encode(hash)
+}
+
 /// The miners stop and what they were told is compared with what the pools credited: every `true` was credited, or is counted
 /// as lost. All shares here are good enough for the pools. Returns how many were not credited.
 pub async fn settle(proxy: &Proxy, swarm: &Swarm, pools: &[&SimPool]) -> u64 {
@@ -168,14 +174,11 @@ pub async fn settle(proxy: &Proxy, swarm: &Swarm, pools: &[&SimPool]) -> u64 {
     eventually("every share is settled", || unsettled(&proxy.totals()) == 0).await;
     let credited: HashSet<String> =
         pools.iter().flat_map(|pool| pool.accepted_shares()).map(|share| share.hash).collect();
-    let hex = |mut hash: [u8; 32]| {
-        hash.reverse();
-        hex::encode(hash)
-    };
     let mut told_true = 0;
     let mut missing = 0;
     for miner in swarm.miners() {
-        let hashes: Vec<String> = miner.with_stats(|stats| stats.accepted_hashes.iter().copied().map(hex).collect());
+        let hashes: Vec<String> =
+            miner.with_stats(|stats| stats.accepted_hashes.iter().copied().map(display).collect());
         told_true += hashes.len();
         missing += hashes.iter().filter(|hash| !credited.contains(*hash)).count() as u64;
     }
