@@ -3,7 +3,11 @@
 
 #[path = "../sim_pool/client.rs"]
 mod client;
+mod hostile;
+mod layouts;
 mod pool_loss;
 mod quiet_pool;
+mod restart;
+mod storm;
 mod version_mask;
 mod world;

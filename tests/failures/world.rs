@@ -199,3 +199,30 @@ pub fn content(swarm: &Swarm) {
     assert_eq!((stats.disconnects, stats.connects), (0, swarm.miners().len() as u64));
     assert_eq!(stats.violation_count(), 0, "{:?}", stats.violations);
 }
+
+/// Whether this is a process of its own for one test, whose memory and files are nobody else's. If not, the test is run in one, and has
+/// passed when this returns.
+pub fn alone(test: &str) -> bool {
+    const MARK: &str = "HASHGATE_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let binary = std::env::current_exe().expect("this test's binary");
+    let output = std::process::Command::new(binary).args(["--exact", test, "--nocapture"]).env(MARK, "1").output();
+    let output = output.expect("it starts");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+    assert!(said(&output.stdout).contains("1 passed"), "{test} is not the name of a test");
+    false
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Memory of this process that is in RAM.
+pub fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
