@@ -8,13 +8,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hashgate::router::{LeaseBook, Released, SessionId};
 
 /// The largest farms have so many behind one proxy.
-const MINERS: u128 = 60_000;
+const MINERS: u32 = 60_000;
 
 /// The default of a pool's `max_miners`.
 const MINERS_PER_LANE: usize = 10_000;
 
-fn session(number: u128) -> SessionId {
-    SessionId::new(number.to_be_bytes())
+fn session(number: u32) -> SessionId {
+    SessionId::new(number, [0; 12])
 }
 
 fn full_book() -> LeaseBook<()> {

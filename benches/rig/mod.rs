@@ -14,7 +14,7 @@ use std::{
 
 use hashgate::{
     config::{Config, Env},
-    downstream::{Attached, Effect, Io, ListenerSettings, Parked, Session, vardiff::VardiffSettings},
+    downstream::{Attached, Effect, Io, Leased, ListenerSettings, Parked, Session, vardiff::VardiffSettings},
     router::{ExtranonceLease, LaneId, Layout, LeaseTerms, Offer, Released, SessionId},
     stratum::{Notify, VersionDialect},
     work::{Difficulty, Extranonce, Job, JobId, JobIds, Judge, Submission, SubmittedVersion, UpstreamId, WorkSeries},
@@ -114,7 +114,7 @@ impl Works {
 
     /// The work of a job.
     pub fn series(&self, job: &Arc<Job>) -> Arc<WorkSeries> {
-        Arc::new(WorkSeries::new(job.clone(), self.ids.clone(), SALT_LEN, LAYOUT.extranonce2_size, 0))
+        Arc::new(WorkSeries::new(job.clone(), self.ids.clone(), SALT_LEN, LAYOUT.extranonce2_size))
     }
 }
 
@@ -194,7 +194,7 @@ impl Router {
                 match effect {
                     Effect::WantLease { .. } => {
                         let lease = ExtranonceLease::new(terms(miner), self.back.clone());
-                        session.handle_lease(now, Ok::<_, &str>((lease, None)), io);
+                        session.handle_lease(now, Ok::<_, &str>(Leased { lease, resumed: None }), |_| None, io);
                     }
                     Effect::WantRoute { .. } => {
                         let attached = Attached { remembered: None, work: Some((work.clone(), now)) };
@@ -226,7 +226,7 @@ impl Router {
 }
 
 fn terms(miner: u64) -> LeaseTerms {
-    let session = SessionId::new(u128::from(miner).to_be_bytes());
+    let session = SessionId::new(miner as u32, [0; 12]);
     LeaseTerms { lane: LaneId(0), id: lease_id(miner), session, layout: LAYOUT }
 }
 

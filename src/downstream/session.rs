@@ -263,6 +263,8 @@ enum Link {
 enum Rolling {
     /// It did not say; a sixth parameter is taken against the listener's mask (datum_gateway#214).
     Unasked,
+    /// It did not say, and rolls.
+    Unannounced,
     /// BIP 310, with the bits it asked for and was granted.
     Granted {
         /// What it was granted, for good.
@@ -308,6 +310,8 @@ pub struct Session {
     /// The first of them, which decides the route.
     user: Option<Arc<str>>,
     asked_route: AskedRoute,
+    /// What the route was asked for: a miner that rolls.
+    asked_rolls: bool,
     rolling: Rolling,
     takes_set_extranonce: bool,
     options: PasswordOptions,
@@ -349,6 +353,7 @@ impl Session {
             workers: Vec::new(),
             user: None,
             asked_route: AskedRoute::No,
+            asked_rolls: false,
             rolling: Rolling::Unasked,
             takes_set_extranonce: false,
             options: PasswordOptions::default(),
@@ -424,9 +429,13 @@ impl Session {
         self.lease.is_some() && self.user.is_some()
     }
 
-    /// Whether it was granted version rolling: many that were can't stop.
+    /// Whether it rolls versions, or may: many that were granted it can't stop.
     pub fn rolls(&self) -> bool {
-        matches!(self.rolling, Rolling::Granted { mask, .. } if mask != 0)
+        match self.rolling {
+            Rolling::Unasked => false,
+            Rolling::Granted { mask, .. } => mask != 0,
+            Rolling::Unannounced | Rolling::WholeVersion => self.listener_mask() != 0,
+        }
     }
 
     /// Gives the lease back, with everything its miner should find when it returns.
@@ -489,8 +498,8 @@ impl Session {
                 Response(&mut io.out).ok(id);
             }
             Request::MultiVersion => {
-                self.rolling = Rolling::WholeVersion;
                 Response(&mut io.out).ok(id);
+                self.set_rolling(Rolling::WholeVersion, io);
             }
             Request::GetTransactions => Response(&mut io.out).error(id, 20, "Not supported."),
             Request::Ping => Response(&mut io.out).result(id, "\"pong\""),
@@ -507,7 +516,7 @@ impl Session {
             match extension {
                 Extension::VersionRolling { mask } => {
                     let granted = mask & listener_mask;
-                    self.rolling = Rolling::Granted { mask: granted, told: granted };
+                    self.set_rolling(Rolling::Granted { mask: granted, told: granted }, io);
                     answer.insert("version-rolling".into(), (granted != 0).into());
                     if granted != 0 {
                         answer.insert("version-rolling.mask".into(), format!("{granted:08x}").into());
@@ -576,11 +585,22 @@ impl Session {
         self.ask_route(io);
     }
 
-    /// Asks for work as soon as a lease is there, and again when the user name is.
+    /// It rolls, or does not: another pool may suit it now.
+    fn set_rolling(&mut self, rolling: Rolling, io: &mut Io) {
+        self.rolling = rolling;
+        if self.asked_route != AskedRoute::No {
+            self.ask_route(io);
+        }
+    }
+
+    /// Asks for work as soon as a lease is there, and again when the user name is, or when it turns out that the miner rolls.
     fn ask_route(&mut self, io: &mut Io) {
         let wanted = if self.user.is_some() { AskedRoute::ByName } else { AskedRoute::Anonymous };
-        if self.lease.is_some() && self.asked_route != wanted && self.asked_route != AskedRoute::ByName {
+        let is_new = self.asked_route != wanted && self.asked_route != AskedRoute::ByName;
+        let is_other = self.asked_route != AskedRoute::No && self.asked_rolls != self.rolls();
+        if self.lease.is_some() && (is_new || is_other) {
             self.asked_route = wanted;
+            self.asked_rolls = self.rolls();
             io.effects.push(Effect::WantRoute { user: self.user.clone() });
         }
     }
@@ -859,7 +879,7 @@ impl Session {
     fn version_mask(&self) -> u32 {
         match self.rolling {
             Rolling::Granted { mask, .. } => mask,
-            Rolling::Unasked | Rolling::WholeVersion => self.listener_mask(),
+            Rolling::Unasked | Rolling::Unannounced | Rolling::WholeVersion => self.listener_mask(),
         }
     }
 
@@ -882,6 +902,9 @@ impl Session {
                 (Some(bits), _) => SubmittedVersion::Bits(bits),
             },
         };
+        if matches!((self.rolling, submit.version), (Rolling::Unasked, Some(1..))) {
+            self.set_rolling(Rolling::Unannounced, io);
+        }
         let Judged { mut verdict, mut pool_share } = judge.judge(&mut self.window, &submission);
         if let Link::Away(upstream) = self.link
             && self.is_for(submission.job, upstream)

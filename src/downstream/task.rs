@@ -285,6 +285,8 @@ struct Move {
     berth: Berth,
     upstream: UpstreamId,
     shares_per_second: f64,
+    /// Shares a second that may be added now; below zero after a miner that brought more than that.
+    budget: f64,
     waiting: VecDeque<(usize, u64)>,
 }
 
@@ -524,13 +526,14 @@ impl Floor {
     }
 
     fn submit(&mut self, outgoing: Outgoing) {
-        let upstream = outgoing.share.upstream();
-        let sent = self.upstreams.get(&upstream).is_some_and(|upstream| upstream.shares.try_send(outgoing).is_ok());
-        if sent {
+        let id = outgoing.share.upstream();
+        // Nobody can credit a share of a connection that is gone for good; its miner heard "Stale".
+        let Some(upstream) = self.upstreams.get(&id) else { return };
+        if upstream.shares.try_send(outgoing).is_ok() {
             self.book.forwarded.add(1);
         } else {
             self.book.unforwarded.add(1);
-            debug!(%upstream, "share not forwarded: the pool connection is gone or takes no more");
+            debug!(upstream = %id, "share not forwarded: the pool connection takes no more");
         }
     }
 
@@ -699,7 +702,7 @@ impl Floor {
         members.sort_by(|a, b| b.0.hs().total_cmp(&a.0.hs()));
         let waiting = members.into_iter().map(|(_, index, key)| (index, key)).collect();
         let shares_per_second = pace.unwrap_or(f64::INFINITY);
-        self.moves.push(Move { berth, upstream, shares_per_second, waiting });
+        self.moves.push(Move { berth, upstream, shares_per_second, budget: 0.0, waiting });
         self.advance_moves(now, 1.0);
     }
 
@@ -711,15 +714,15 @@ impl Floor {
                 continue;
             };
             let hashes_per_share = series.job().pool_difficulty.get() * HASHES_PER_DIFFICULTY;
-            let mut budget = pending.shares_per_second * seconds;
-            while budget > 0.0
+            pending.budget += pending.shares_per_second * seconds;
+            while pending.budget > 0.0
                 && let Some((index, key)) = pending.waiting.pop_front()
             {
                 let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.key == key) else { continue };
                 if slot.ends.is_some() || slot.berth != Some(pending.berth) {
                     continue;
                 }
-                budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
+                pending.budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
                 if slot.session.upstream() != Some(pending.upstream) {
                     slot.session.handle_bound(now, &series, came, &mut self.io);
                     self.settle(index, now);

@@ -164,7 +164,7 @@ pub struct WorkerBook {
     rejected: [Counter; Reject::ALL.len()],
     /// Shares handed to a pool's queue.
     pub forwarded: Counter,
-    /// Shares that found no queue, or a full one: the pool went in this moment.
+    /// Shares that found the pool's queue full: the pool can't keep up.
     pub unforwarded: Counter,
     /// Connections accepted.
     pub opened: Counter,

@@ -150,7 +150,7 @@ fn describe() {
     describe_gauge!("hashgate_shares_accepted_difficulty", "Sum of the difficulties that shares were credited at.");
     describe_counter!("hashgate_shares_rejected_total", "Shares that do not count, by reason.");
     describe_counter!("hashgate_shares_forwarded_total", "Shares that met their pool's target and were sent to it.");
-    describe_counter!("hashgate_shares_unforwarded_total", "Shares for a pool whose connection went that moment.");
+    describe_counter!("hashgate_shares_unforwarded_total", "Shares that a pool's full queue did not take.");
     describe_gauge!("hashgate_connections", "Open connections of miners.");
     describe_counter!("hashgate_connections_opened_total", "Connections accepted.");
     describe_counter!("hashgate_connections_closed_total", "Connections ended, by reason; left: by the miner.");

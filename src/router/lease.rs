@@ -13,10 +13,10 @@
 //! ```
 //!
 //! An id that was given work is not given to another miner before the pool forgets that work: its new owner would hash the same
-//! headers again. Limits: [`MAX_LANES`]; ids of a lane by layout; parked leases only as many as there are ids.
+//! headers again. Limits: [`MAX_LANES`]; ids of a lane by layout; [`MAX_PARKED`] leases with what their miners left.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     time::{Duration, Instant},
 };
@@ -28,6 +28,10 @@ use crate::{router::Layout, work::Extranonce};
 /// How long a miner that lost its connection finds its lease, jobs and duplicates (ckpool: 600 s).
 pub const PARK: Duration = Duration::from_secs(600);
 
+/// Parked leases with what their miners left behind, some 1.4 KiB each. A farm that loses its network at once is this large; a storm
+/// of strangers who take work and go is larger, and then those that went first are forgotten first.
+pub const MAX_PARKED: usize = 8192;
+
 /// Pool connections of one layout to one pool; 65 536 miners where a connection has 256 ids.
 pub const MAX_LANES: usize = 256;
 
@@ -36,7 +40,7 @@ pub const MAX_LANES: usize = 256;
 pub struct LaneId(pub u32);
 
 /// What a miner shows to resume: the run of the proxy that gave it, and 12 random bytes, unguessable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
 
 impl SessionId {
@@ -133,8 +137,14 @@ pub struct Grant<P> {
 #[derive(Debug)]
 enum State<P> {
     Live,
-    Parked { until: Instant, state: P },
-    Cooling { since: Instant },
+    /// Boxed, so that the many that cool cost little.
+    Parked {
+        until: Instant,
+        state: Box<P>,
+    },
+    Cooling {
+        since: Instant,
+    },
 }
 
 #[derive(Debug)]
@@ -182,6 +192,8 @@ struct Entry<P> {
 pub struct LeaseBook<P> {
     lanes: BTreeMap<LaneId, Lane>,
     leases: HashMap<SessionId, Entry<P>>,
+    /// The parked ones, by the end of their time.
+    parked: BTreeSet<(Instant, SessionId)>,
     next_lane: u32,
     miners_per_lane: usize,
 }
@@ -189,7 +201,7 @@ pub struct LeaseBook<P> {
 impl<P> LeaseBook<P> {
     /// `miners_per_lane`: live miners that may share a pool connection, where there are ids enough.
     pub fn new(miners_per_lane: usize) -> Self {
-        Self { lanes: BTreeMap::new(), leases: HashMap::new(), next_lane: 0, miners_per_lane }
+        Self { lanes: BTreeMap::new(), leases: HashMap::new(), parked: BTreeSet::new(), next_lane: 0, miners_per_lane }
     }
 
     /// Gives an id to a miner that subscribes.
@@ -241,11 +253,12 @@ impl<P> LeaseBook<P> {
         if entry.terms.layout != layout || !matches!(entry.state, State::Parked { .. }) {
             return None;
         }
-        let State::Parked { state, .. } = std::mem::replace(&mut entry.state, State::Live) else {
+        let State::Parked { until, state } = std::mem::replace(&mut entry.state, State::Live) else {
             unreachable!("matched above")
         };
+        self.parked.remove(&(until, session));
         self.lanes.get_mut(&entry.terms.lane).expect("lanes stay while they have leases").live += 1;
-        Some(Grant { terms: entry.terms, resumed: Some(state) })
+        Some(Grant { terms: entry.terms, resumed: Some(*state) })
     }
 
     /// Takes back a live lease. Its id is free at once if it never had work.
@@ -254,11 +267,27 @@ impl<P> LeaseBook<P> {
         let lane = self.lanes.get_mut(&entry.terms.lane).expect("lanes stay while they have leases");
         lane.live -= 1;
         match released.parked {
-            Some(state) => entry.state = State::Parked { until: now + PARK, state },
+            Some(state) => {
+                let until = now + PARK;
+                entry.state = State::Parked { until, state: Box::new(state) };
+                self.parked.insert((until, released.session));
+                if self.parked.len() > MAX_PARKED
+                    && let Some((_, oldest)) = self.parked.pop_first()
+                {
+                    self.cool(now, oldest);
+                }
+            }
             None => {
                 lane.ids.remove(&entry.number);
                 self.leases.remove(&released.session);
             }
+        }
+    }
+
+    /// Forgets what was parked; the id is not free yet.
+    fn cool(&mut self, now: Instant, session: SessionId) {
+        if let Some(entry) = self.leases.get_mut(&session) {
+            entry.state = State::Cooling { since: now };
         }
     }
 
@@ -267,11 +296,14 @@ impl<P> LeaseBook<P> {
     /// `oldest_clean(lane)`: when that pool connection of the lane had its last clean job whose last one is longest ago; `None`
     /// if the lane has no pool connection, so that nothing of an old id is remembered anywhere.
     pub fn expire(&mut self, now: Instant, oldest_clean: impl Fn(LaneId) -> Option<Instant>) {
+        while let Some((until, session)) = self.parked.first().copied()
+            && until <= now
+        {
+            self.parked.pop_first();
+            self.cool(now, session);
+        }
         let lanes = &mut self.lanes;
         self.leases.retain(|_, entry| {
-            if matches!(&entry.state, State::Parked { until, .. } if *until <= now) {
-                entry.state = State::Cooling { since: now };
-            }
             let State::Cooling { since } = entry.state else { return true };
             let is_cold = oldest_clean(entry.terms.lane).is_none_or(|clean| clean > since);
             if is_cold {
@@ -284,15 +316,15 @@ impl<P> LeaseBook<P> {
 
     /// Lanes that can be merged: the miners of the first may move to the second, under the ids they have.
     ///
-    /// Two lanes of one layout merge when no id is taken in both and the second is at most three quarters full with both, so
-    /// that the next few miners do not open it again. Where an id is one byte that is rare; then the high lane empties because
+    /// Two lanes of one layout merge when no id is taken in both and the second is at most three quarters full with the miners of both, so
+    /// that the next few do not open it again; leases without a miner just come along. Where an id is one byte that is rare; then the high lane empties because
     /// new miners fill the low ones.
     pub fn mergeable(&self) -> Option<(LaneId, LaneId)> {
         self.lanes.iter().rev().find_map(|(from, high)| {
             let into = self.lanes.range(..from).find(|(_, low)| {
                 let room = low.layout.ids().min(self.miners_per_lane) * 3 / 4;
                 low.layout == high.layout
-                    && low.ids.len() + high.ids.len() <= room
+                    && low.live + high.live <= room
                     && !high.ids.keys().any(|id| low.ids.contains_key(id))
             })?;
             Some((*from, *into.0))
@@ -367,6 +399,25 @@ mod tests {
         assert_eq!((again.terms, again.resumed), (first, Some("jobs")));
         let twice = book.grant(layout(1), Some(session(1)), session(4)).unwrap();
         assert!(twice.resumed.is_none() && twice.terms.id != first.id, "a live lease has one owner");
+    }
+
+    #[test]
+    fn a_storm_of_strangers_leaves_so_much_and_no_more() {
+        let start = Instant::now();
+        let mut book = LeaseBook::new(usize::MAX);
+        let visits = MAX_PARKED as u32 + 10;
+        for visit in 0..visits {
+            book.grant(layout(3), None, session(visit)).unwrap();
+            let now = start + Duration::from_millis(visit.into());
+            book.release(now, Released { session: session(visit), parked: Some(visit) });
+        }
+        assert_eq!(book.parked.len(), MAX_PARKED);
+        let resumed =
+            |book: &mut LeaseBook<u32>, visit| book.grant(layout(3), Some(session(visit)), session(visits)).unwrap();
+        assert_eq!(resumed(&mut book, 10).resumed, Some(10), "the last are kept");
+        assert_eq!(resumed(&mut book, 9).resumed, None, "the first are forgotten");
+        book.expire(start + Duration::from_secs(60), |_| None);
+        assert_eq!(book.counts(), (2, MAX_PARKED - 1), "and their ids are free");
     }
 
     #[test]

@@ -105,9 +105,9 @@ impl Switchboard {
         self.healths[pool].down(now);
     }
 
-    /// What a pool granted.
-    pub fn set_maskless(&mut self, pool: usize, maskless: bool) {
-        self.maskless[pool] = maskless;
+    /// Whether a pool grants version bits, as it says at login or as its jobs allow. Returns whether that is news.
+    pub fn set_maskless(&mut self, pool: usize, maskless: bool) -> bool {
+        std::mem::replace(&mut self.maskless[pool], maskless) != maskless
     }
 
     /// Whether a pool has a connection with work.

@@ -333,7 +333,10 @@ impl Router {
             self.state.pools.insert(name.to_string(), terms);
             self.state_changed = true;
         }
-        self.board.set_maskless(pool, terms.version_mask == 0);
+        // Where it grants some, its jobs decide: a pool that ORs bits in may leave none to roll.
+        if terms.version_mask == 0 {
+            self.board.set_maskless(pool, true);
+        }
         self.connections.get_mut(&key).expect("checked by the caller").facts = Some(facts);
         self.settle_offers();
     }
@@ -345,12 +348,15 @@ impl Router {
             connection.cleaned = Some(now);
         }
         self.books.router().pools[pool].difficulty = Some(job.pool_difficulty);
+        let rolling_changed = self.board.set_maskless(pool, job.version_mask == 0);
         connection.job = Some((job, now));
         let was_live = std::mem::replace(&mut connection.live, true);
         self.make_work(key);
         if !was_live {
             self.count_connections(pool);
             self.board.pool_up(pool, now);
+        }
+        if !was_live || rolling_changed {
             self.serve(now);
         }
     }

@@ -6,6 +6,7 @@
 //! | first after a loss | [`FIRST`] |
 //! | each further | twice as long, up to [`CAP`] |
 //! | first after a connection that lived for [`STABLE`] | [`FIRST`] again |
+//! | address that nobody answers at | [`UNREACHED`], however often |
 //! | after a refused login | [`REFUSED`], and a quarter of it more |
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,10 @@ const FIRST: Duration = Duration::from_millis(250);
 
 /// Long enough to be no burden to a pool that is away for a day, short enough that its return is not missed.
 const CAP: Duration = Duration::from_secs(30);
+
+/// A server that is not there is not burdened by a few SYNs a second, and each second that its return is missed is a second of a whole
+/// farm.
+const UNREACHED: Duration = Duration::from_millis(750);
 
 /// A connection that lived this long was a good one; a shorter one may be a pool that drops whoever logs in.
 const STABLE: Duration = Duration::from_secs(60);
@@ -47,6 +52,11 @@ impl Backoff {
         let most = CAP.min(FIRST * (1 << self.failures.min(MAX_DOUBLINGS)));
         self.failures = self.failures.saturating_add(1);
         most.mul_f64(rng.random_range(0.0..=1.0))
+    }
+
+    /// The wait after an attempt that reached nobody.
+    pub fn unreached(&mut self, rng: &mut impl Rng) -> Duration {
+        UNREACHED.mul_f64(rng.random_range(0.0..=1.0))
     }
 
     /// The wait after the pool refused the login.
@@ -89,6 +99,15 @@ mod tests {
             backoff.ended(start + live_for.unwrap_or_default(), live_for.map(|_| start));
             assert_eq!(backoff.failures, failures, "{live_for:?}");
         }
+    }
+
+    #[test]
+    fn a_pool_that_is_away_for_long_is_not_missed_when_it_returns() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut backoff = Backoff::default();
+        let waits: Vec<Duration> = (0..1000).map(|_| backoff.unreached(&mut rng)).collect();
+        assert!(waits.iter().all(|wait| *wait <= UNREACHED));
+        assert!(backoff.next(&mut rng) <= FIRST, "it did nothing wrong");
     }
 
     #[test]

@@ -53,6 +53,13 @@ pub(super) enum ConnectError {
     Simulated,
 }
 
+impl ConnectError {
+    /// Nobody is there, as against somebody who will not have us.
+    pub fn is_unreached(&self) -> bool {
+        matches!(self, Self::Tcp { .. } | Self::Timeout { .. })
+    }
+}
+
 /// Connects to the pool, or to where it has sent us (`host`, `port`) with the same kind of connection.
 pub(super) async fn connect(
     pool: &Pool,

@@ -5,12 +5,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    Event, Outgoing, UpstreamIds,
-    carried::Carried,
-    session::{Output, Session},
-    task::MAX_POOL_LINE,
-};
+use super::{Event, Outgoing, UpstreamIds, carried::Carried, output::Output, session::Session, task::MAX_POOL_LINE};
 use crate::{
     config::Pool,
     stratum::{LineTooLong, Lines},

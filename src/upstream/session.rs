@@ -295,7 +295,7 @@ impl Session {
         match &mut self.state {
             _ if reply == CONFIGURE => {
                 self.carried.is_silent_on_configure = false;
-                self.set_version_mask(ConfigureAnswer::parse(frame.result, ASKED_MASK).version_mask);
+                self.set_version_mask(now, ConfigureAnswer::parse(frame.result, ASKED_MASK).version_mask);
                 // Else it is later than we waited for it, and granted all the same.
                 if matches!(self.state, State::Configuring { .. }) {
                     self.subscribe(now);
@@ -446,7 +446,7 @@ impl Session {
                     },
                 }
             }
-            PoolMessage::SetVersionMask(mask) => self.set_version_mask(mask & ASKED_MASK),
+            PoolMessage::SetVersionMask(mask) => self.set_version_mask(now, mask & ASKED_MASK),
             PoolMessage::Reconnect { host, port, wait_s } => {
                 self.reconnect(Redirect { host, port, wait: Duration::from_secs(wait_s) });
             }
@@ -498,14 +498,24 @@ impl Session {
         }
     }
 
-    fn set_version_mask(&mut self, version_mask: u32) {
+    fn set_version_mask(&mut self, now: Instant, version_mask: u32) {
         self.version_mask = version_mask;
-        if let State::Live(live) = &mut self.state
-            && live.facts.version_mask != version_mask
-        {
-            live.facts = Arc::new(Facts { version_mask, ..(*live.facts).clone() });
-            let facts = live.facts.clone();
-            self.publish(facts);
+        let State::Live(live) = &mut self.state else { return };
+        if live.facts.version_mask == version_mask {
+            return;
+        }
+        live.facts = Arc::new(Facts { version_mask, ..(*live.facts).clone() });
+        let (facts, last_job) = (live.facts.clone(), live.last_job);
+        let id = facts.id;
+        self.publish(facts);
+        // The mask holds at once, so miners need their work anew. For the watchdog it is no job.
+        if let Some(last) = self.carried.last_job.as_ref().filter(|last| last.job.upstream == id) {
+            let notify = Notify { ntime: last.ntime, clean: false, ..last.job.notify.clone() };
+            let difficulty = last.job.pool_difficulty;
+            self.job(now, notify, difficulty);
+        }
+        if let State::Live(live) = &mut self.state {
+            live.last_job = last_job;
         }
     }
 
@@ -558,6 +568,12 @@ impl Session {
 
     fn transmit(&mut self, now: Instant, user: &str, kept: Kept) {
         let mask = self.version_mask;
+        let share = &kept.outgoing.share;
+        if (share.version() ^ share.job().notify.version) & !mask != 0 {
+            // Hashed before the pool narrowed its mask: it can't be told the version any more.
+            let error = PoolError { code: OTHER, message: "version bits outside the pool's new mask".to_owned() };
+            return self.settle(kept, Settlement::Rejected(error));
+        }
         let request = self.request(|id| request::submit(id, user, &kept.outgoing.share, mask));
         let was_resubmitted = kept.was_sent;
         self.await_answer(now, request, Asked::Share { kept: Kept { was_sent: true, ..kept }, was_resubmitted });
@@ -666,6 +682,9 @@ impl Session {
         }
     }
 }
+
+/// The code for what has no code of its own.
+const OTHER: i64 = 20;
 
 /// The code for a worker that may not submit.
 const UNAUTHORIZED: i64 = 24;

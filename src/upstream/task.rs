@@ -132,6 +132,8 @@ impl Events {
 enum End {
     Closed(Close),
     Failed(String),
+    /// There was none.
+    Unreached(String),
 }
 
 struct Task {
@@ -155,6 +157,7 @@ impl Task {
             let attempt = connect(&pool, elsewhere.as_ref());
             let connected = self.meanwhile(&mut carried, pin!(attempt)).await?;
             let (was_live, end) = match connected {
+                Err(error) if error.is_unreached() => (None, End::Unreached(error.to_string())),
                 Err(error) => (None, End::Failed(error.to_string())),
                 Ok((stream, address)) => {
                     tracing::debug!("pool {:?}: connected to {address}", pool.name);
@@ -168,7 +171,7 @@ impl Task {
             }
             let reason = match end {
                 End::Closed(close) => close.to_string(),
-                End::Failed(reason) => reason,
+                End::Failed(reason) | End::Unreached(reason) => reason,
             };
             let is_news = was_live.is_some() || reason != last_reason;
             self.log_loss(was_live.is_some(), is_news, &reason, retry_in);
@@ -193,6 +196,7 @@ impl Task {
             End::Closed(Close::Login { .. } | Close::Extranonce(_)) => backoff.refused(&mut rng),
             End::Closed(Close::Redirect(redirect)) => backoff.next(&mut rng).max(redirect.wait.min(MAX_REDIRECT_WAIT)),
             End::Closed(_) | End::Failed(_) => backoff.next(&mut rng),
+            End::Unreached(_) => backoff.unreached(&mut rng),
         }
     }
 

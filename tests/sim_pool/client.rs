@@ -87,6 +87,13 @@ impl Client {
         self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).await.expect("the pool reads");
     }
 
+    /// Ends the connection; what was learned stays.
+    #[allow(dead_code, reason = "not every test binary does")]
+    pub async fn hang_up(&mut self) {
+        // The other end may have gone first.
+        let _ = self.reader.get_mut().shutdown().await;
+    }
+
     /// One line, `None` at the end of the connection.
     pub async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
