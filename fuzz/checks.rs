@@ -91,7 +91,7 @@ pub fn miner_lines(bytes: &[u8]) {
         }
     }
     assert!(lines.pending() <= limit, "{} bytes of an unfinished line", lines.pending());
-    session.park();
+    session.park(now);
 }
 
 const LOGIN: &str = concat!(
