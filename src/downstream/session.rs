@@ -773,9 +773,9 @@ impl Session {
 
     /// The layout of the listener changed so that this miner's pool can't hold it: a new lease, or a reconnect.
     pub fn handle_relayout(&mut self, layout: Layout, io: &mut Io) {
-        if let Some(offer) = &mut self.offer {
-            offer.layout = layout;
-        }
+        // It is said again until all have it.
+        let Some(offer) = self.offer.as_mut().filter(|offer| offer.layout != layout) else { return };
+        offer.layout = layout;
         if self.takes_set_extranonce {
             io.effects.push(Effect::WantLease { resume: None });
         } else {
