@@ -135,8 +135,13 @@ pub struct Grant<P> {
 enum State<P> {
     Live,
     /// Boxed, so that the many that cool cost little.
-    Parked { until: Instant, state: Box<P> },
-    Cooling { since: Instant },
+    Parked {
+        until: Instant,
+        state: Box<P>,
+    },
+    Cooling {
+        since: Instant,
+    },
 }
 
 #[derive(Debug)]
@@ -406,7 +411,8 @@ mod tests {
             book.release(now, Released { session: session(visit), parked: Some(visit) });
         }
         assert_eq!(book.parked.len(), MAX_PARKED);
-        let resumed = |book: &mut LeaseBook<u32>, visit| book.grant(layout(3), Some(session(visit)), session(visits)).unwrap();
+        let resumed =
+            |book: &mut LeaseBook<u32>, visit| book.grant(layout(3), Some(session(visit)), session(visits)).unwrap();
         assert_eq!(resumed(&mut book, 10).resumed, Some(10), "the last are kept");
         assert_eq!(resumed(&mut book, 9).resumed, None, "the first are forgotten");
         book.expire(start + Duration::from_secs(60), |_| None);

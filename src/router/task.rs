@@ -50,6 +50,9 @@ const USUAL_EXTRANONCE2: usize = 8;
 /// Shares a second that a pool connection should see once its difficulty has settled; suggested when miners move to it.
 const SETTLED_SHARES_PER_SECOND: f64 = 5.0;
 
+/// A connection whose miners were moved away still takes their late shares for so long.
+const LATE_SHARES: Duration = Duration::from_secs(60);
+
 /// Disagreements with a pool are logged so often; what comes between is counted.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
@@ -105,6 +108,8 @@ struct Connection {
     announced: Option<UpstreamId>,
     /// The last time that nothing older than this could still be hashed for it.
     cleaned: Option<Instant>,
+    /// Its lane was merged into another: it serves nobody else, and closes then.
+    retires: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -588,6 +593,7 @@ impl Router {
             series: None,
             announced: None,
             cleaned: None,
+            retires: None,
         };
         self.connections.insert(key, connection);
     }
@@ -661,9 +667,9 @@ impl Router {
             of_lane.filter_map(|connection| connection.cleaned).min()
         });
         while let Some((from, into)) = self.leases.mergeable() {
-            self.merge(from, into);
+            self.merge(now, from, into);
         }
-        self.close_unused();
+        self.close_unused(now);
         self.serve(now);
         let (live, parked) = self.leases.counts();
         {
@@ -676,10 +682,14 @@ impl Router {
         }
     }
 
-    fn merge(&mut self, from: LaneId, into: LaneId) {
+    fn merge(&mut self, now: Instant, from: LaneId, into: LaneId) {
         info!("miners of lane {} join lane {}: their pool connections are half empty", from.0, into.0);
+        let has_miners = self.leases.live_in(from) > 0;
         self.leases.merge(from, into);
         self.board.merge(from, into);
+        for connection in self.connections.values_mut().filter(|c| c.lane.is_some_and(|(lane, _)| lane == from)) {
+            connection.retires = has_miners.then(|| now + LATE_SHARES);
+        }
         for (berth, lane) in self.berths.values_mut() {
             if *lane == from {
                 *lane = into;
@@ -690,8 +700,11 @@ impl Router {
     }
 
     /// Closes pool connections whose lane has no miner; one stays for each pool, as a standby.
-    fn close_unused(&mut self) {
-        let unused = |connection: &Connection| connection.lane.is_none_or(|(lane, _)| self.leases.live_in(lane) == 0);
+    fn close_unused(&mut self, now: Instant) {
+        let unused = |connection: &Connection| {
+            connection.retires.is_none_or(|at| at <= now)
+                && connection.lane.is_none_or(|(lane, _)| self.leases.live_in(lane) == 0)
+        };
         let mut closing = Vec::new();
         for (key, connection) in self.connections.iter().filter(|(_, connection)| unused(connection)) {
             let others = self
@@ -713,7 +726,7 @@ impl Router {
         }
         // A standby whose lane is gone may serve another.
         let lanes: Vec<LaneId> = self.leases.lanes().map(|(lane, _)| lane).collect();
-        for connection in self.connections.values_mut() {
+        for connection in self.connections.values_mut().filter(|connection| connection.retires.is_none()) {
             if connection.lane.is_some_and(|(lane, _)| !lanes.contains(&lane)) {
                 connection.lane = None;
                 connection.series = None;
