@@ -78,7 +78,8 @@ async fn a_line_of_a_megabyte_is_refused_at_its_sixteenth_kilobyte() {
     let scene = Scene::new("").await;
     for end in ["", "\n"] {
         let mut socket = scene.connect().await;
-        let line = format!("{{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"{}\"]}}{end}", "x".repeat(1 << 20));
+        let line =
+            format!("{{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"{}\"]}}{end}", "x".repeat(1 << 20));
         // The other side may close before it has all.
         let _ = timeout(LIMIT, socket.write_all(line.as_bytes())).await.expect("it reads or closes");
         let answer = rest(socket).await;
@@ -106,7 +107,9 @@ async fn deep_nesting_is_malformed_and_no_stack_overflow() {
         let mut miner = Client::mining(scene.address()).await;
         let depth = 15_000 / (open.len() + close.len());
         let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-        for method in ["mining.configure", "mining.subscribe", "mining.authorize", "mining.submit", "mining.suggest_difficulty"] {
+        for method in
+            ["mining.configure", "mining.subscribe", "mining.authorize", "mining.submit", "mining.suggest_difficulty"]
+        {
             miner.send(&format!("{{\"id\":7,\"method\":\"{method}\",\"params\":{nested}}}")).await;
         }
         miner.send(&nested).await;
@@ -205,15 +208,40 @@ async fn wrong_types_in_every_field_are_answered() {
     let scene = Scene::new("").await;
     let mut miner = Client::mining(scene.address()).await;
     let wrong = [
-        json!(null), json!(true), json!(-1), json!(1e308), json!(u64::MAX), json!(""), json!("zz"), json!("\u{0}\u{7f}é\\\""),
-        json!([]), json!({}), json!([[[]]]), json!("0".repeat(4000)),
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e308),
+        json!(u64::MAX),
+        json!(""),
+        json!("zz"),
+        json!("\u{0}\u{7f}é\\\""),
+        json!([]),
+        json!({}),
+        json!([[[]]]),
+        json!("0".repeat(4000)),
     ];
     let right: [(&str, Vec<Value>); 8] = [
-        ("mining.configure", vec![json!(["version-rolling", "minimum-difficulty", "info", "x"]),
-            json!({"version-rolling.mask": "ffffffff", "version-rolling.min-bit-count": 2, "minimum-difficulty.value": 1})]),
+        (
+            "mining.configure",
+            vec![
+                json!(["version-rolling", "minimum-difficulty", "info", "x"]),
+                json!({"version-rolling.mask": "ffffffff", "version-rolling.min-bit-count": 2, "minimum-difficulty.value": 1}),
+            ],
+        ),
         ("mining.subscribe", vec![json!("a/1"), json!("00"), json!("h:1"), json!(null)]),
         ("mining.authorize", vec![json!("w2"), json!("d=1,md=1")]),
-        ("mining.submit", vec![json!("w"), json!("00000000"), json!("00000000"), json!("00000000"), json!("00000000"), json!("00000000")]),
+        (
+            "mining.submit",
+            vec![
+                json!("w"),
+                json!("00000000"),
+                json!("00000000"),
+                json!("00000000"),
+                json!("00000000"),
+                json!("00000000"),
+            ],
+        ),
         ("mining.suggest_difficulty", vec![json!(1)]),
         ("mining.suggest_target", vec![json!("ff")]),
         ("mining.get_transactions", vec![json!("x")]),
