@@ -105,7 +105,7 @@ impl Proxy {
             to_workers.push(to_worker);
             let worker = Worker {
                 index: index as u16,
-                workers,
+                accepts_per_second: f64::from(config.limits.accepts_per_second) / workers as f64,
                 listeners: sockets.into_iter().zip(settings.iter().cloned()).collect(),
                 to_router: to_router.clone(),
                 from_router,

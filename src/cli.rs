@@ -23,7 +23,7 @@ use crate::{
     demo::{self, DemoArgs},
     limits,
     sim::{
-        load::{self, LoadArgs},
+        load::{self, LoadArgs, LoadSettings},
         pool::{Fault, PoolSettings, SimPool, VersionDialect},
     },
 };
@@ -123,7 +123,10 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Miners(args)) => {
             init_log(LogFormat::Text, "warn");
             limits::raise_open_files();
-            block_on(async { code(load::run_command(args).await.map(|_| true)) })
+            match LoadSettings::try_from(args) {
+                Ok(settings) => block_on(async { code(load::run_and_report(settings).await.map(|_| true)) }),
+                Err(error) => misused(&error),
+            }
         }
         Command::Sim(Sim::Pool(args)) => {
             init_log(LogFormat::Text, "info");
@@ -131,6 +134,11 @@ pub fn main() -> ExitCode {
             block_on(async { code(sim_pool(&args).await.map(|()| true)) })
         }
     }
+}
+
+fn misused(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("hashgate: {error}");
+    ExitCode::from(MISUSED)
 }
 
 /// A result as an exit code; `false` is a failure that was told already.

@@ -111,12 +111,32 @@ impl State {
         Ok(Self { epoch: wire.epoch, pools: wire.pools, workers })
     }
 
+    /// What is in it now, to be written elsewhere.
+    pub fn snapshot(&self) -> Snapshot {
+        let workers = self.workers.by_name.iter();
+        Snapshot {
+            epoch: self.epoch,
+            pools: self.pools.clone(),
+            workers: workers.map(|(name, (difficulty, used))| (name.clone(), *difficulty, *used)).collect(),
+        }
+    }
+}
+
+/// A state at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    epoch: u32,
+    pools: BTreeMap<String, PoolTerms>,
+    workers: Vec<(Arc<str>, Difficulty, u64)>,
+}
+
+impl Snapshot {
     /// The bytes of the file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut workers: Vec<_> = self.workers.by_name.iter().collect();
-        workers.sort_unstable_by_key(|(_, (_, used))| *used);
-        let workers = workers.into_iter().map(|(name, (difficulty, _))| (name.to_string(), difficulty.get())).collect();
-        let wire = Wire { version: VERSION, epoch: self.epoch, pools: self.pools.clone(), workers };
+    pub fn to_bytes(mut self) -> Vec<u8> {
+        self.workers.sort_unstable_by_key(|(_, _, used)| *used);
+        let workers =
+            self.workers.into_iter().map(|(name, difficulty, _)| (name.to_string(), difficulty.get())).collect();
+        let wire = Wire { version: VERSION, epoch: self.epoch, pools: self.pools, workers };
         serde_json::to_vec(&wire).expect("numbers and texts serialise")
     }
 }
@@ -150,7 +170,7 @@ mod tests {
         let mut state = State { epoch: 7, ..State::default() };
         state.pools.insert("eu".into(), PoolTerms { extranonce2_size: 8, version_mask: 0x1fff_e000 });
         state.workers.set("farm.1".into(), difficulty(0.00015));
-        write_atomically(&path, &state.to_bytes()).unwrap();
+        write_atomically(&path, &state.snapshot().to_bytes()).unwrap();
         let read = State::load(&path).unwrap();
         assert_eq!((read.epoch, read.pools), (7, state.pools));
         assert_eq!(read.workers.get("farm.1"), Some(difficulty(0.00015)));

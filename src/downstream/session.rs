@@ -30,7 +30,7 @@ use std::{
 use crate::{
     config,
     downstream::{
-        PasswordOptions, Quirks,
+        CloseReason, Effect, Io, PasswordOptions, Quirks,
         vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
     },
     router::{ExtranonceLease, LaneId, Layout, LeaseTerms, Offer, SessionId},
@@ -65,135 +65,6 @@ pub struct ListenerSettings {
     pub limits: config::Limits,
     /// The listener's difficulty rules, in the form vardiff shares.
     pub vardiff: Arc<VardiffSettings>,
-}
-
-/// Where a session leaves what it has to say; owned by the caller and used for many sessions.
-#[derive(Debug, Default)]
-pub struct Io {
-    /// Lines for this miner.
-    pub out: Vec<u8>,
-    /// What else should happen, in order.
-    pub effects: Vec<Effect>,
-    /// Set when `out` carries a clean job: it may overtake what is still waiting to be sent.
-    pub clean: bool,
-}
-
-/// What a session wants done.
-#[derive(Debug)]
-pub enum Effect {
-    /// It needs to know what the listener offers; answer with [`Session::handle_offer`].
-    WantOffer,
-    /// It needs an extranonce; answer with [`Session::handle_lease`].
-    WantLease {
-        /// The session that the miner wants to resume.
-        resume: Option<SessionId>,
-    },
-    /// It needs work; answer with [`Session::handle_attached`]. Comes again when the user name becomes known later.
-    WantRoute {
-        /// The first authorized worker; `None` if there is none yet.
-        user: Option<Arc<str>>,
-    },
-    /// A share was judged.
-    Judged(Result<ValidShare, Reject>),
-    /// A share that its pool should see.
-    Submit {
-        /// What.
-        share: PoolShare,
-        /// The worker that found it.
-        user: Arc<str>,
-        /// The ticket of the waiting reply, for [`Session::handle_pool_word`]; 0 if none waits.
-        ticket: u32,
-    },
-    /// The difficulty that suits the miner changed.
-    Retargeted,
-    /// End the connection, after what was written.
-    Close(CloseReason),
-}
-
-/// Why a connection is ended by us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The first line was no Stratum: a scanner, a browser, TLS.
-    NotStratum,
-    /// Too many lines that are no JSON.
-    Malformed,
-    /// A line over the limit.
-    LineTooLong,
-    /// Not subscribed and authorized in time.
-    PreAuthTimeout,
-    /// No extranonce is free.
-    Exhausted,
-    /// The firmware can't work with the extranonce2 size that the pools leave.
-    Extranonce2Size,
-    /// The miner would run through its extranonce before the next work.
-    TooFastForExtranonce2,
-    /// It does not read what it is sent.
-    SlowReader,
-    /// We asked it to reconnect, for a new layout.
-    Relayout,
-    /// The router's queue is full.
-    Overload,
-    /// The proxy ends.
-    Shutdown,
-}
-
-impl CloseReason {
-    /// Every reason, for counters.
-    pub const ALL: [Self; 11] = [
-        Self::NotStratum,
-        Self::Malformed,
-        Self::LineTooLong,
-        Self::PreAuthTimeout,
-        Self::Exhausted,
-        Self::Extranonce2Size,
-        Self::TooFastForExtranonce2,
-        Self::SlowReader,
-        Self::Relayout,
-        Self::Overload,
-        Self::Shutdown,
-    ];
-
-    /// Position in [`CloseReason::ALL`].
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// For metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NotStratum => "not_stratum",
-            Self::Malformed => "malformed",
-            Self::LineTooLong => "line_too_long",
-            Self::PreAuthTimeout => "pre_auth_timeout",
-            Self::Exhausted => "extranonce_exhausted",
-            Self::Extranonce2Size => "extranonce2_size",
-            Self::TooFastForExtranonce2 => "too_fast_for_extranonce2",
-            Self::SlowReader => "slow_reader",
-            Self::Relayout => "relayout",
-            Self::Overload => "overload",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotStratum => "it does not speak Stratum",
-            Self::Malformed => "too many malformed lines",
-            Self::LineTooLong => "a line over the limit",
-            Self::PreAuthTimeout => "not subscribed and authorized in time",
-            Self::Exhausted => "no extranonce is free",
-            Self::Extranonce2Size => "its firmware can't use the extranonce2 size that the pools leave",
-            Self::TooFastForExtranonce2 => {
-                "too fast for the extranonce2 that the pools leave, unless it rolls versions"
-            }
-            Self::SlowReader => "it does not read what it is sent",
-            Self::Relayout => "asked to reconnect for a new extranonce layout",
-            Self::Overload => "the router can't keep up",
-            Self::Shutdown => "the proxy shuts down",
-        })
-    }
 }
 
 /// What the router says of a miner's route.
@@ -482,7 +353,7 @@ impl Session {
             return io.effects.push(Effect::WantOffer);
         }
         match request {
-            Request::Configure(configure) => self.configure(id, &configure, io),
+            Request::Configure(configure) => self.configure(now, id, &configure, io),
             Request::Subscribe { user_agent, session } => self.subscribe(id, &user_agent, session.as_deref(), io),
             Request::Authorize { user, password } => self.authorize(id, &user, &password, io),
             Request::SuggestDifficulty(difficulty) => {
@@ -509,7 +380,7 @@ impl Session {
         }
     }
 
-    fn configure(&mut self, id: RawId<'_>, configure: &Configure<'_>, io: &mut Io) {
+    fn configure(&mut self, now: Instant, id: RawId<'_>, configure: &Configure<'_>, io: &mut Io) {
         let listener_mask = self.listener_mask();
         let mut answer = serde_json::Map::new();
         for extension in &configure.extensions {
@@ -523,7 +394,11 @@ impl Session {
                     }
                 }
                 Extension::MinimumDifficulty { value } => {
-                    self.options.floor = value.and_then(Difficulty::new).or(self.options.floor);
+                    let floor = value.and_then(Difficulty::new);
+                    self.options.floor = floor.or(self.options.floor);
+                    if let (Some(vardiff), Some(floor)) = (&mut self.vardiff, floor) {
+                        vardiff.raise_floor(now, floor);
+                    }
                     answer.insert("minimum-difficulty".into(), true.into());
                 }
                 Extension::SubscribeExtranonce => {
@@ -639,7 +514,11 @@ impl Session {
         fate: impl Fn(UpstreamId) -> Option<Fate>,
         io: &mut Io,
     ) {
-        let Held::ForLease(id) = std::mem::replace(&mut self.held, Held::Nothing) else { return };
+        let Held::ForLease(id) = std::mem::replace(&mut self.held, Held::Nothing) else {
+            // No second lease could be had for a new layout: it has to come again.
+            Response(&mut io.out).reconnect(1);
+            return io.effects.push(Effect::Close(CloseReason::Relayout));
+        };
         let id = RawId::from_text(&id);
         match lease {
             Ok(Leased { lease, resumed }) => {
@@ -793,9 +672,9 @@ impl Session {
 
     /// The layout of the listener changed so that this miner's pool can't hold it: a new lease, or a reconnect.
     pub fn handle_relayout(&mut self, layout: Layout, io: &mut Io) {
-        if let Some(offer) = &mut self.offer {
-            offer.layout = layout;
-        }
+        // It is said again until all have it.
+        let Some(offer) = self.offer.as_mut().filter(|offer| offer.layout != layout) else { return };
+        offer.layout = layout;
         if self.takes_set_extranonce {
             io.effects.push(Effect::WantLease { resume: None });
         } else {
@@ -805,13 +684,16 @@ impl Session {
     }
 
     /// A lease for a miner that is connected already, after [`handle_relayout`](Self::handle_relayout).
-    pub fn handle_new_lease(&mut self, lease: ExtranonceLease<Parked>, io: &mut Io) {
+    pub fn handle_new_lease(&mut self, now: Instant, lease: ExtranonceLease<Parked>, io: &mut Io) {
         let LeaseTerms { id, layout, .. } = lease.terms;
         Response(&mut io.out).set_extranonce(id, layout.extranonce2_size);
         // Jobs of the old extranonce stay with the old lease: shares for them can't be built any more.
-        self.window = JobWindow::default();
-        self.latest = None;
-        self.lease = Some(lease);
+        let left =
+            Parked { since: now, window: std::mem::take(&mut self.window), latest: self.latest.take(), vardiff: None };
+        if let Some(old) = self.lease.replace(lease) {
+            // Its id is not free yet: the pool knows what was hashed with it.
+            old.park(left);
+        }
         self.asked_route = AskedRoute::No;
         self.ask_route(io);
     }

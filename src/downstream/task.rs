@@ -23,14 +23,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc},
     task::spawn_local,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     downstream::{
         Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Parked, Session,
+        accept::{Pace, accept_all, prepare},
         gate::{Admission, Gate},
         outbox::Outbox,
     },
@@ -53,9 +54,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two looks at what all miners hash.
 const TICKS_PER_SURVEY: u32 = 4;
 
-/// Paced accepts: so many slices of a second.
-const ACCEPT_SLICES: u32 = 50;
-
 /// After the last line to a miner that we disconnect, what it still sends is read for so long, so that our close does not reset the
 /// connection before the line is read.
 const LINGER: Duration = Duration::from_secs(1);
@@ -67,8 +65,8 @@ const RELAYOUTS_PER_TICK: usize = 50;
 pub struct Worker {
     /// Position among the workers.
     pub index: u16,
-    /// How many workers share the accept rate.
-    pub workers: usize,
+    /// Connections that this worker takes in a second.
+    pub accepts_per_second: f64,
     /// Bound sockets, this worker's own, with their settings.
     pub listeners: Vec<(std::net::TcpListener, Arc<ListenerSettings>)>,
     /// The way to the router.
@@ -87,17 +85,19 @@ impl Worker {
     /// # Errors
     /// A socket that the runtime can't take over.
     pub async fn run(self) -> io::Result<()> {
-        let Self { index, workers, listeners, to_router, mut from_router, gate, book } = self;
+        let Self { index, accepts_per_second, listeners, to_router, mut from_router, gate, book } = self;
         let settings = listeners.iter().map(|(_, settings)| settings.clone()).collect();
         let stop_accepting = CancellationToken::new();
-        let floor = Rc::new(RefCell::new(Floor::new(index, settings, to_router, book)));
+        let hall = Rc::new(RefCell::new(Hall::new(index, settings, to_router, book)));
+        let pace = Rc::new(Pace::new(accepts_per_second));
         for (socket, settings) in listeners {
             let socket = TcpListener::from_std(socket)?;
-            let accept = Accept { floor: floor.clone(), gate: gate.clone(), settings, workers };
-            let stop = stop_accepting.clone();
+            let (hall, gate, pace, stop) = (hall.clone(), gate.clone(), pace.clone(), stop_accepting.clone());
             spawn_local(async move {
+                let name = settings.listener.name.clone();
+                let take = |stream, peer| take(&hall, &gate, &settings, stream, peer);
                 tokio::select! {
-                    () = accept.run(socket) => {}
+                    () = accept_all(&socket, &name, &pace, take) => {}
                     () = stop.cancelled() => {}
                 }
             });
@@ -109,96 +109,54 @@ impl Worker {
                 message = from_router.recv() => match message {
                     Some(ToWorker::StopAccepting) => {
                         stop_accepting.cancel();
-                        floor.borrow_mut().stop_reading();
+                        hall.borrow_mut().stop_reading();
                     }
                     Some(ToWorker::Stop) | None => break,
-                    Some(message) => floor.borrow_mut().handle(message),
+                    Some(message) => hall.borrow_mut().handle(message),
                 },
-                _ = tick.tick() => floor.borrow_mut().tick(Instant::now()),
+                _ = tick.tick() => hall.borrow_mut().tick(Instant::now()),
             }
         }
         stop_accepting.cancel();
-        floor.borrow_mut().close_all(CloseReason::Shutdown);
+        hall.borrow_mut().close_all(CloseReason::Shutdown);
         Ok(())
     }
 }
 
-/// Takes connections from one listening socket, no faster than allowed.
-struct Accept {
-    floor: Rc<RefCell<Floor>>,
-    gate: Arc<Gate>,
-    settings: Arc<ListenerSettings>,
-    workers: usize,
-}
-
-impl Accept {
-    async fn run(self, socket: TcpListener) {
-        let per_second = self.settings.limits.accepts_per_second.div_ceil(self.workers as u32);
-        let per_slice = per_second.div_ceil(ACCEPT_SLICES);
-        let slice = Duration::from_secs(1) / ACCEPT_SLICES;
-        let mut slice_began = Instant::now();
-        let mut taken = 0;
-        loop {
-            if slice_began.elapsed() >= slice {
-                slice_began = Instant::now();
-                taken = 0;
-            } else if taken >= per_slice {
-                sleep(slice).await;
-                continue;
-            }
-            match socket.accept().await {
-                Ok((stream, peer)) => {
-                    taken += 1;
-                    self.take(stream, peer);
-                }
-                Err(error) => {
-                    // Out of files or memory: what is there goes on, and room may come.
-                    warn!(listener = %self.settings.listener.name, %error, "can't accept a connection; trying again in 0.1 s");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
-    fn take(&self, stream: TcpStream, peer: SocketAddr) {
-        let address = peer.ip().to_canonical();
-        let admission = match self.gate.admit(address) {
-            Ok(admission) => admission,
-            Err(refusal) => {
-                self.floor.borrow().book.refuse(refusal);
-                debug!(%peer, limit = refusal.label(), "connection refused: the limit is reached");
-                return;
-            }
-        };
-        if let Err(error) = prepare(&stream, self.settings.limits.unacked_timeout) {
-            debug!(%peer, %error, "connection went while it was accepted");
+/// Takes a connection in, if there is room.
+fn take(
+    hall: &Rc<RefCell<Hall>>,
+    gate: &Arc<Gate>,
+    settings: &Arc<ListenerSettings>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let address = peer.ip().to_canonical();
+    let admission = match gate.admit(address) {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            hall.borrow().book.refuse(refusal);
+            debug!(%peer, limit = refusal.label(), "connection refused: the limit is reached");
             return;
         }
-        let (key, slot_index) = self.floor.borrow_mut().add(stream, address, &self.settings, admission);
-        spawn_local(serve(self.floor.clone(), key, slot_index));
+    };
+    if let Err(error) = prepare(&stream, settings.limits.unacked_timeout) {
+        debug!(%peer, %error, "connection went while it was accepted");
+        return;
     }
-}
-
-/// A dead peer is found by what it does not acknowledge, never by its silence: a sleeping ASIC is silent and welcome.
-fn prepare(stream: &TcpStream, unacked_timeout: Duration) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = socket2::TcpKeepalive::new().with_time(unacked_timeout).with_interval(unacked_timeout / 4);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(unacked_timeout))?;
-    Ok(())
+    let (key, slot_index) = hall.borrow_mut().add(stream, address, settings, admission);
+    spawn_local(serve(hall.clone(), key, slot_index));
 }
 
 /// Reads and writes one connection until it ends.
-async fn serve(floor: Rc<RefCell<Floor>>, key: u64, index: usize) {
+async fn serve(hall: Rc<RefCell<Hall>>, key: u64, index: usize) {
     let (stream, wake) = {
-        let floor = floor.borrow();
-        let slot = &floor.slots[index];
+        let hall = hall.borrow();
+        let slot = &hall.slots[index];
         (slot.stream.clone(), slot.wake.clone())
     };
     loop {
-        let interest = match floor.borrow().interest(index) {
+        let interest = match hall.borrow().interest(index) {
             Turn::Closing => break,
             Turn::Wait(interest) => interest,
         };
@@ -211,22 +169,22 @@ async fn serve(floor: Rc<RefCell<Floor>>, key: u64, index: usize) {
         tokio::select! {
             () = wake.notified() => {}
             ready = ready => {
-                let mut floor = floor.borrow_mut();
+                let mut hall = hall.borrow_mut();
                 match ready {
                     Ok(Some(ready)) => {
                         if ready.is_writable() {
-                            floor.write_waiting(index);
+                            hall.write_waiting(index);
                         }
                         if ready.is_readable() || ready.is_read_closed() {
-                            floor.read(index);
+                            hall.read(index);
                         }
                     }
-                    _ => floor.slots[index].ends = Some(End::Left),
+                    _ => hall.slots[index].ends = Some(End::Left),
                 }
             }
         }
     }
-    let end = floor.borrow_mut().remove(key, index);
+    let end = hall.borrow_mut().remove(key, index);
     if matches!(end, Some(End::Closed(_))) {
         let _ = timeout(LINGER, linger(&stream)).await;
     }
@@ -291,7 +249,7 @@ struct Move {
 }
 
 /// All that one worker thread has.
-struct Floor {
+struct Hall {
     index: u16,
     settings: Vec<Arc<ListenerSettings>>,
     to_router: mpsc::Sender<ToRouter>,
@@ -309,7 +267,7 @@ struct Floor {
     stopped: bool,
 }
 
-impl Floor {
+impl Hall {
     fn new(
         index: u16,
         settings: Vec<Arc<ListenerSettings>>,
@@ -589,7 +547,7 @@ impl Floor {
                 let Some(index) = self.find(key) else { return };
                 let session = &mut self.slots[index].session;
                 match lease {
-                    Ok(lease) if !session.is_waiting() => session.handle_new_lease(lease.lease, &mut self.io),
+                    Ok(lease) if !session.is_waiting() => session.handle_new_lease(now, lease.lease, &mut self.io),
                     lease => {
                         let fate = |upstream| self.upstreams.get(&upstream).map(|upstream| upstream.fate);
                         session.handle_lease(now, lease.map(|lease| *lease), fate, &mut self.io);

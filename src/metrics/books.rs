@@ -119,13 +119,14 @@ impl LatencySum {
         self.buckets.iter().map(|bucket| bucket.events).sum()
     }
 
-    /// The upper bound of the bucket that holds this quantile (0 to 1); `None` without events.
+    /// The upper bound of the bucket that holds this quantile (0 to 1), in the last bucket its mean; `None` without events.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         let rank = (self.count() as f64 * quantile).ceil().max(1.0) as u64;
         let mut seen = 0;
         self.buckets.iter().enumerate().find_map(|(at, bucket)| {
             seen += bucket.events;
-            let bound = LATENCY_BOUNDS_US.get(at).copied().unwrap_or(u64::MAX);
+            // What took longer than the last bound took so long on average.
+            let bound = LATENCY_BOUNDS_US.get(at).copied().unwrap_or_else(|| bucket.sum_us / bucket.events.max(1));
             (seen >= rank && bucket.events > 0).then(|| Duration::from_micros(bound))
         })
     }

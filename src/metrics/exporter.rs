@@ -96,7 +96,7 @@ impl Exporter {
             counter!("hashgate_route_failovers_total", "route" => route.clone()).absolute(router.failovers[index]);
             counter!("hashgate_route_fail_backs_total", "route" => route.clone()).absolute(router.fail_backs[index]);
             for (at, pool) in self.pools.iter().enumerate() {
-                let active = f64::from(u8::from(router.active[index] == Some(at)));
+                let active = f64::from(u8::from(router.active[index] == Some(at) && router.pools[at].connections > 0));
                 gauge!("hashgate_route_pool_active", "route" => route.clone(), "pool" => pool.clone()).set(active);
             }
         }

@@ -39,12 +39,25 @@ pub struct Connection {
     pub announced: Option<UpstreamId>,
     /// The last time that nothing older than this could still be hashed for it.
     pub cleaned: Option<Instant>,
+    /// Nobody needs it any more: it takes late shares until then, and closes.
+    pub retires: Option<Instant>,
 }
 
 impl Connection {
     /// Nothing is agreed yet.
     pub fn new(pool: usize, lane: Option<(LaneId, Layout)>, handle: upstream::Handle) -> Self {
-        Self { pool, lane, handle, facts: None, live: false, job: None, series: None, announced: None, cleaned: None }
+        Self {
+            pool,
+            lane,
+            handle,
+            facts: None,
+            live: false,
+            job: None,
+            series: None,
+            announced: None,
+            cleaned: None,
+            retires: None,
+        }
     }
 
     /// Whether it is this pool's for this lane.

@@ -46,6 +46,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// How often the state file is written, if something changed.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
+/// A connection whose miners were moved away still takes their late shares for so long.
+const LATE_SHARES: Duration = Duration::from_secs(60);
+
 /// The order to end.
 #[derive(Debug)]
 pub struct Shutdown {
@@ -116,7 +119,8 @@ impl Router {
             }
         };
         state.epoch = state.epoch.wrapping_add(1);
-        let per_connection = config.pools.iter().map(|pool| pool.max_miners).min().unwrap_or(1);
+        let routed = config.routes.iter().flat_map(|route| &route.pools);
+        let per_connection = routed.map(|pool| config.pools[*pool].max_miners).min().unwrap_or(1);
         let plans = config
             .routes
             .iter()
@@ -209,7 +213,9 @@ impl Router {
         self.broadcast(|| ToWorker::Stop);
         self.deliver().await;
         self.stop.cancel();
-        self.save();
+        if let Some(saved) = self.save() {
+            let _ = saved.await;
+        }
         self.unsettled()
     }
 
@@ -296,7 +302,10 @@ impl Router {
         }
         match event {
             Event::Ready(facts) => self.ready(now, key, facts),
-            Event::Resumed(upstream) => self.broadcast(|| ToWorker::Resumed(upstream)),
+            Event::Resumed(upstream) => {
+                self.broadcast(|| ToWorker::Resumed(upstream));
+                self.has_work(now, key);
+            }
             Event::Job(job) => self.job(now, key, job),
             Event::Lost { id, .. } => self.lost(now, key, id),
             Event::Settled { outgoing, settlement } => self.settle(now, key, &outgoing, settlement),
@@ -350,13 +359,20 @@ impl Router {
         self.books.router().pools[pool].difficulty = Some(job.pool_difficulty);
         let rolling_changed = self.board.set_maskless(pool, job.version_mask == 0);
         connection.job = Some((job, now));
-        let was_live = std::mem::replace(&mut connection.live, true);
         self.make_work(key);
-        if !was_live {
+        if rolling_changed {
+            self.serve(now);
+        }
+        self.has_work(now, key);
+    }
+
+    /// A connection is logged in and has work.
+    fn has_work(&mut self, now: Instant, key: usize) {
+        let connection = self.connections.get_mut(&key).expect("checked by the caller");
+        let pool = connection.pool;
+        if connection.job.is_some() && !std::mem::replace(&mut connection.live, true) {
             self.count_connections(pool);
             self.board.pool_up(pool, now);
-        }
-        if !was_live || rolling_changed {
             self.serve(now);
         }
     }
@@ -398,12 +414,14 @@ impl Router {
         }
         self.count_connections(pool);
         self.serve(now);
-        if self.config.routes.iter().any(|route| route.pools.contains(&pool))
-            && !self.board.berths().any(|berth| self.board.bound(berth).is_some())
-        {
-            let waiting: usize = (0..self.config.routes.len()).map(|route| self.board.miners_of(route)).sum();
-            if waiting > 0 {
-                warn!("no pool is left: {waiting} miners stay connected, their shares are answered \"No pool\"");
+        for (index, route) in self.config.routes.iter().enumerate() {
+            let is_dead = route.pools.contains(&pool) && !route.pools.iter().any(|pool| self.board.is_up(*pool));
+            let miners = self.board.miners_of(index);
+            if is_dead && miners > 0 {
+                let name = &route.name;
+                warn!(
+                    "route {name:?}: no pool is left; {miners} miners stay connected, their shares are answered \"No pool\""
+                );
             }
         }
     }
@@ -518,8 +536,7 @@ impl Router {
         if self.connections.values().any(|connection| connection.serves(berth, pool)) {
             return;
         }
-        let spare =
-            self.connections.iter().find(|(_, connection)| connection.pool == pool && connection.lane.is_none());
+        let spare = self.connections.iter().find(|(_, c)| c.pool == pool && c.lane.is_none() && c.retires.is_none());
         match spare.map(|(key, _)| *key) {
             Some(key) => {
                 self.connections.get_mut(&key).expect("found above").lane = Some((berth.lane, layout));
@@ -611,7 +628,7 @@ impl Router {
         while let Some((from, into)) = self.leases.mergeable() {
             self.merge(from, into);
         }
-        self.close_unused();
+        self.close_unused(now);
         let berths: BTreeSet<Berth> = self.board.berths().collect();
         self.relaid.retain(|berth| berths.contains(berth));
         self.serve(now);
@@ -639,23 +656,29 @@ impl Router {
         self.broadcast(|| ToWorker::Merged { from, into });
     }
 
-    /// Closes pool connections whose lane has no miner; one stays for each pool, as a standby.
-    fn close_unused(&mut self) {
-        let unused = |connection: &Connection| connection.lane.is_none_or(|(lane, _)| self.leases.live_in(lane) == 0);
+    /// Closes pool connections whose lane has no miner, once their late shares have settled. One stays for each pool, as a standby.
+    fn close_unused(&mut self, now: Instant) {
+        let has_miners =
+            |connection: &Connection| connection.lane.is_some_and(|(lane, _)| self.leases.live_in(lane) > 0);
+        let mut has_stay = vec![false; self.config.pools.len()];
+        for connection in self.connections.values().filter(|connection| has_miners(connection)) {
+            has_stay[connection.pool] = true;
+        }
         let mut closing = Vec::new();
-        for (key, connection) in self.connections.iter().filter(|(_, connection)| unused(connection)) {
-            let others = self
-                .connections
-                .iter()
-                .filter(|(other, c)| c.pool == connection.pool && *other != key && !closing.contains(*other));
-            if others.count() > 0 {
+        for (key, connection) in &mut self.connections {
+            let stays = has_miners(connection)
+                || (connection.retires.is_none() && !std::mem::replace(&mut has_stay[connection.pool], true));
+            let settled_in = LATE_SHARES.max(self.config.pools[connection.pool].reply_timeout);
+            if stays {
+                connection.retires = None;
+            } else if *connection.retires.get_or_insert(now + settled_in) <= now {
                 closing.push(*key);
             }
         }
         for key in closing {
             let Some(connection) = self.connections.remove(&key) else { continue };
             connection.handle.stop();
-            info!("pool {:?}: closing a connection that no miner needs", self.config.pools[connection.pool].name);
+            info!("pool {:?}: closed a connection that no miner needs", self.config.pools[connection.pool].name);
             if let Some(upstream) = connection.announced {
                 self.broadcast(|| ToWorker::Lost { upstream, may_resume: false });
             }
@@ -663,7 +686,7 @@ impl Router {
         }
         // A standby whose lane is gone may serve another.
         let lanes: Vec<LaneId> = self.leases.lanes().map(|(lane, _)| lane).collect();
-        for connection in self.connections.values_mut() {
+        for connection in self.connections.values_mut().filter(|connection| connection.retires.is_none()) {
             if connection.lane.is_some_and(|(lane, _)| !lanes.contains(&lane)) {
                 connection.lane = None;
                 connection.series = None;
@@ -671,12 +694,19 @@ impl Router {
         }
     }
 
-    fn save(&mut self) {
+    /// Writes the state file; on a thread of its own, because disks are slow and jobs are not.
+    fn save(&mut self) -> Option<tokio::task::JoinHandle<()>> {
         self.last_saved = Instant::now();
-        let Some(path) = &self.state_file else { return };
-        match write_atomically(path, &self.state.to_bytes()) {
-            Ok(()) => self.state_changed = false,
-            Err(error) => warn!("state file {} can't be written: {error}; trying again in 60 s", path.display()),
-        }
+        self.state_changed = false;
+        let path = self.state_file.clone()?;
+        let snapshot = self.state.snapshot();
+        Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = write_atomically(&path, &snapshot.to_bytes()) {
+                warn!(
+                    "state file {} can't be written: {error}; it is tried again when something changes",
+                    path.display()
+                );
+            }
+        }))
     }
 }

@@ -234,8 +234,7 @@ fn with_difficulty(password: &str, difficulty: Option<f64>) -> String {
 ///
 /// # Errors
 /// See [`LoadError`].
-pub async fn run_command(args: LoadArgs) -> Result<LoadReport, LoadError> {
-    let settings = LoadSettings::try_from(args)?;
+pub async fn run_and_report(settings: LoadSettings) -> Result<LoadReport, LoadError> {
     let json = settings.json.clone();
     let report = run(settings).await?;
     match &json {

@@ -93,27 +93,37 @@ async fn half_empty_connections_are_merged_after_churn() {
     }
     assert_eq!(pool.stats().connections.len(), 2);
     // Those that stay are spread over both, and few enough for one.
+    let stays = |at: &usize| at.is_multiple_of(7);
     let mut stay: Vec<Client> =
-        miners.into_iter().enumerate().filter(|(at, _)| at % 7 == 0).map(|(_, miner)| miner).collect();
-    let mut old = Vec::new();
-    for miner in &mut stay {
-        old.push(miner.good_share().await);
-    }
-    let merged = || pool.stats().connections.len() == 1;
-    eventually("one connection is enough", || {
-        // Ids of those that left are free once the pool's old jobs are.
-        pool.new_block();
-        merged()
-    })
-    .await;
-    for miner in &mut stay {
-        miner.call("mining.ping", json!([])).await;
+        miners.into_iter().enumerate().filter(|(at, _)| stays(at)).map(|(_, miner)| miner).collect();
+    let was_on_second = (0..70).filter(stays).map(|at| at >= 40);
+    for (miner, was_on_second) in stay.iter_mut().zip(was_on_second) {
+        let late = miner.good_share().await;
+        if was_on_second {
+            assert!(miner.next_job().await.clean, "the other connection's work");
+        }
+        assert_eq!(miner.submit(&late).await["result"], true, "the old connection still takes it");
         let share = miner.good_share().await;
         assert_eq!(miner.submit(&share).await["result"], true);
     }
-    assert_eq!(proxy.totals().connections, 10);
     eventually("every share is settled", || unsettled(&proxy.totals()) == 0).await;
-    assert_eq!(pool.stats().rejected_total(), 0, "{:?}", pool.stats().rejected);
+    let stats = pool.stats();
+    let by_connection: Vec<u64> = stats.connections.iter().map(|connection| connection.accepted).collect();
+    assert_eq!((by_connection, stats.rejected_total()), (vec![6 * 2 + 4, 4], 0));
+    proxy.shut_down(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_nobody_needs_are_closed_but_for_one() {
+    let (pool, proxy) = one_pool(sized(8), "max_miners = 10").await;
+    let farm = swarm_of(&proxy, 45, 1.0, EASY_GOING);
+    mining(&proxy, &farm).await;
+    settle(&proxy, &farm, &[&pool]).await;
+    farm.stop(LIMIT).await;
+    eventually("one stays", || pool.stats().connections.len() == 1).await;
+    let mut late = Client::mining(proxy.addresses()[0]).await;
+    let share = late.good_share().await;
+    assert_eq!(late.submit(&share).await["result"], true);
     proxy.shut_down(LIMIT).await;
 }
 

@@ -23,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Shares that pools and miners remember: all of any test.
 const RECORDED: usize = 100_000;
 
+/// A change to a config that its text can't make.
+type Tweak = Box<dyn FnOnce(&mut Config)>;
+
 /// What the operator wrote, in pieces.
 #[derive(Default)]
 pub struct Site {
@@ -32,7 +35,7 @@ pub struct Site {
     pools: String,
     route: String,
     names: Vec<String>,
-    tweaks: Vec<Box<dyn FnOnce(&mut Config)>>,
+    tweaks: Vec<Tweak>,
 }
 
 impl Site {

@@ -331,7 +331,7 @@ impl Talk {
                 };
                 let lease = match lease {
                     Ok(Leased { lease, .. }) if !self.session.is_waiting() => {
-                        return self.session.handle_new_lease(lease, &mut self.io);
+                        return self.session.handle_new_lease(self.now, lease, &mut self.io);
                     }
                     lease => lease,
                 };
