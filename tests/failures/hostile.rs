@@ -42,7 +42,7 @@ impl Scene {
     }
 
     /// Everything is as it was: the honest miner mines, and nobody else is connected.
-    async fn is_as_before(mut self) {
+    async fn ends_as_before(mut self) {
         let share = self.honest.good_share().await;
         assert_eq!(self.honest.submit(&share).await["result"], true);
         eventually("only the honest one is left", || self.proxy.totals().connections == 1).await;
@@ -87,7 +87,7 @@ async fn a_line_of_a_megabyte_is_refused_at_its_sixteenth_kilobyte() {
         assert!(answer.is_empty() || answer.contains("line of more than 16384 bytes"), "{answer}");
     }
     eventually("both are counted", || scene.closed("line_too_long") == 2).await;
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +97,7 @@ async fn a_long_line_that_ends_is_told_why() {
     socket.write_all(&[b'x'; 17 * 1024]).await.expect("it reads");
     let answer = rest(socket).await;
     assert!(answer.contains("line of more than 16384 bytes"), "{answer}");
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,7 +118,7 @@ async fn deep_nesting_is_malformed_and_no_stack_overflow() {
         miner.send(&format!("{{\"id\":{nested},\"method\":\"mining.ping\",\"params\":[]}}")).await;
         assert!(miner.line().await.expect("an answer").contains(&nested));
     }
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,7 +136,7 @@ async fn silent_sockets_are_closed_in_time_and_silent_miners_are_not() {
     assert_eq!(scene.closed("pre_auth_timeout"), 3);
     throughout(Duration::from_secs(1), "who mines may be silent", || scene.proxy.totals().connections == 2).await;
     drop(silent_miner);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 /// A client that sends and never reads, over buffers as small as the system allows.
@@ -162,7 +162,7 @@ async fn a_client_that_never_reads_is_disconnected_and_delays_nobody() {
     eventually("it is counted", || scene.closed("slow_reader") == 1).await;
     // The interrupted call's answer may still be on its way.
     assert!(scene.honest.call("mining.ping", json!([])).await["result"] == "pong");
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,7 +183,7 @@ async fn other_protocols_are_closed_at_their_first_line() {
     }
     // One of them ends no line: it is silence, as far as lines go.
     assert_eq!((scene.closed("not_stratum"), scene.closed("pre_auth_timeout")), (5, 1));
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,7 +199,7 @@ async fn a_miner_that_turns_to_garbage_is_told_and_dropped() {
         errors += 1;
     }
     assert_eq!((errors, scene.closed("malformed")), (8, 1));
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 /// Every field of every request, with every type but the right one: answered, never a disconnect.
@@ -262,7 +262,7 @@ async fn wrong_types_in_every_field_are_answered() {
     let share = miner.good_share().await;
     assert_eq!(miner.submit(&share).await["result"], true, "it still mines");
     drop(miner);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -279,7 +279,7 @@ async fn lines_may_come_byte_by_byte_and_many_at_once() {
     let answers = rest(socket).await;
     assert!(answers.find("\"a\"") < answers.find("\"b\""), "in order");
     assert_eq!(answers.matches("pong").count(), 500);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -309,7 +309,7 @@ async fn one_address_and_all_together_have_a_limit() {
     let share = late.good_share().await;
     assert_eq!(late.submit(&share).await["result"], true);
     drop(late);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -326,7 +326,7 @@ async fn a_connection_has_so_many_workers_and_no_more() {
     }
     assert_eq!(welcome, 100);
     drop(miner);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 /// A flood of shares that are no good: rejected, none forwarded, and nothing is kept of them. Alone in its process, whose memory is
@@ -349,7 +349,7 @@ fn a_flood_of_bad_shares_leaves_nothing_behind() {
         assert!(totals.rejected_for("duplicate") >= 100_000 && totals.forwarded == 5, "{:?}", totals.rejected);
         let growth = memory[3].saturating_sub(memory[1]);
         assert!(growth < 2048, "{growth} KiB more after another 100 000: {memory:?}");
-        scene.is_as_before().await;
+        scene.ends_as_before().await;
     });
 }
 

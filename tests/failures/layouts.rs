@@ -93,7 +93,7 @@ async fn half_empty_connections_are_merged_after_churn() {
     }
     assert_eq!(pool.stats().connections.len(), 2);
     // Those that stay are spread over both, and few enough for one.
-    let stays = |at: &usize| at % 7 == 0;
+    let stays = |at: &usize| at.is_multiple_of(7);
     let mut stay: Vec<Client> =
         miners.into_iter().enumerate().filter(|(at, _)| stays(at)).map(|(_, miner)| miner).collect();
     let was_on_second = (0..70).filter(stays).map(|at| at >= 40);
