@@ -376,7 +376,8 @@ fn a_pool_that_never_answers_configure_is_logged_in_to_without_a_mask() {
     play.submit(1);
     assert!(play.said()[0].ends_with(r#"["acct","bf","0000000700000001","504e86b9","00000001"]}"#), "five parameters");
     play.line(CONFIGURED);
-    assert_eq!(play.said(), ["! ready #0 08000002+8 mask 1fffe000"], "a late answer counts");
+    let said = ["! ready #0 08000002+8 mask 1fffe000", "! job bf of #0 at 0.0000000001"];
+    assert_eq!(play.said(), said, "a late answer counts, and miners get their work anew");
     play.submit(2);
     assert!(play.said()[0].ends_with(r#""00000002","00000000"]}"#), "six parameters");
 }

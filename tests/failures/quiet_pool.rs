@@ -159,7 +159,7 @@ async fn shares_in_flight_are_judged_by_the_difficulty_of_their_job() {
     let mut witness = Client::mining(proxy.addresses()[0]).await;
     mining(&proxy, &farm).await;
     // Never above the pool's own.
-    for (difficulty, factor) in [(EASY * 64.0, 64.0), (EASY, 1.0)] {
+    for (difficulty, factor) in [(EASY * 512.0, 512.0), (EASY * 64.0, 64.0)] {
         let old_job = witness.job().await;
         let old_difficulty = witness.difficulty.expect("announced");
         pool.set_difficulty(difficulty).expect("in range");

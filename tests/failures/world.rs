@@ -10,8 +10,8 @@ use hashgate::metrics::Totals;
 use hashgate::sim::miner::{MIX, MinerSettings, Pace, Profile, Swarm, SwarmSettings, profile};
 use hashgate::sim::pool::{PoolSettings, SimPool};
 
-/// So easy that every fourth hash is a share. A power of two: firmware that gets only those has the pool's difficulty as well, so that
-/// every share is one for the pool.
+/// So easy that every fourth hash is a share. A power of two, which firmware that takes only those gets exactly, and below the least
+/// that all others get (1e-9): every share that counts is one for the pool.
 pub const EASY: f64 = 1.0 / (1 << 30) as f64;
 
 /// How long anything may take that should happen at once; reached only when a test fails. Two busy cores are slow.
