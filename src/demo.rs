@@ -14,7 +14,6 @@ use tokio::{
 use crate::{
     app::Proxy,
     config::{Config, ProcessEnv},
-    metrics::Totals,
     sim::{
         miner::{MinerSettings, Pace, Swarm, SwarmSettings, profile},
         pool::{Fault, PoolSettings, SimPool},
@@ -105,7 +104,7 @@ pub async fn run(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
     // What the proxy answered has to reach the pools; a pool that is still away comes back for it.
     let books = proxy.books();
     let deadline = Instant::now() + SETTLE + script.fails_for;
-    while unsettled(&books.totals()) > 0 && Instant::now() < deadline {
+    while books.totals().unsettled() > 0 && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
     }
     proxy.shut_down(SETTLE).await;
@@ -139,13 +138,6 @@ pub async fn run(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
     }
     println!("{}", if worked { "no share was lost" } else { "SHARES WERE LOST" });
     Ok(worked)
-}
-
-fn unsettled(totals: &Totals) -> u64 {
-    let settled = |pool: &crate::metrics::PoolBook| {
-        pool.accepted + pool.rejected.values().sum::<u64>() + pool.unanswered + pool.lost_unsettled
-    };
-    totals.forwarded.saturating_sub(totals.router.pools.iter().map(settled).sum())
 }
 
 fn percent(part: u64, whole: u64) -> f64 {

@@ -566,6 +566,12 @@ impl Session {
             self.start_difficulty(now, attached.remembered);
         }
         match &attached.work {
+            Some((series, _)) if self.latest.is_some() && self.link == Link::Live(series.job().upstream) => {
+                // It has this pool's work already; only a new difficulty is worth a line.
+                if self.told.map(|(told, _)| told) != self.difficulty() {
+                    self.send_more(now, io);
+                }
+            }
             Some((series, came)) => self.handle_bound(now, series, *came, io),
             None => self.handle_unbound(),
         }
@@ -694,6 +700,7 @@ impl Session {
             // Its id is not free yet: the pool knows what was hashed with it.
             old.park(left);
         }
+        self.link = Link::None;
         self.asked_route = AskedRoute::No;
         self.ask_route(io);
     }
@@ -898,11 +905,12 @@ impl Session {
         clean: bool,
         io: &mut Io,
     ) {
-        // A miner never gets one work twice, also not when it resumes or returns to a pool.
-        let least = match &self.latest {
-            Some(latest) if Arc::ptr_eq(&latest.series, series) => least.max(latest.number + 1),
-            _ => least,
+        // A miner never gets one work twice, also not when it resumes, or comes back to a pool that has no new job.
+        let sent = match &self.latest {
+            Some(latest) if Arc::ptr_eq(&latest.series, series) => Some(latest.number),
+            _ => self.window.newest_of(series.job()),
         };
+        let least = sent.map_or(least, |number| least.max(number + 1));
         let elapsed_s = u32::try_from(now.saturating_duration_since(came).as_secs()).unwrap_or(u32::MAX);
         let (Some((number, work)), Some(vardiff)) = (series.at_least(least, elapsed_s), &mut self.vardiff) else {
             return;

@@ -26,7 +26,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     downstream::{
@@ -484,14 +484,17 @@ impl Hall {
     }
 
     fn submit(&mut self, outgoing: Outgoing) {
+        let is_valid = outgoing.share.is_valid();
         let id = outgoing.share.upstream();
-        // Nobody can credit a share of a connection that is gone for good; its miner heard "Stale".
-        let Some(upstream) = self.upstreams.get(&id) else { return };
-        if upstream.shares.try_send(outgoing).is_ok() {
-            self.book.forwarded.add(1);
-        } else {
-            self.book.unforwarded.add(1);
-            debug!(upstream = %id, "share not forwarded: the pool connection takes no more");
+        let sent = self.upstreams.get(&id).map(|upstream| upstream.shares.try_send(outgoing).is_ok());
+        match sent {
+            Some(true) => self.book.forwarded.add(1),
+            // Its miner was told that it is stale, and nobody can credit it any more.
+            None if !is_valid => {}
+            Some(false) | None => {
+                self.book.unforwarded.add(1);
+                warn!("share not forwarded: pool connection {id} is gone or takes no more");
+            }
         }
     }
 

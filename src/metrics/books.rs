@@ -241,6 +241,8 @@ pub struct PoolBook {
     pub accepted_difficulty: f64,
     /// Shares it rejected that we had found good, by [`PoolError::label`](crate::stratum::PoolError::label): disagreements.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Shares it rejected that we had found stale, and had sent because its word decides.
+    pub stale_to_both: u64,
     /// Shares it never answered.
     pub unanswered: u64,
     /// Shares that were answered to miners and whose connection was not resumed.
@@ -256,6 +258,11 @@ pub struct PoolBook {
 }
 
 impl PoolBook {
+    /// Shares whose way has ended.
+    pub fn settled(&self) -> u64 {
+        self.accepted + self.rejected.values().sum::<u64>() + self.stale_to_both + self.unanswered + self.lost_unsettled
+    }
+
     /// Counts an answer's latency.
     pub fn record_latency(&mut self, latency: Duration) {
         let latencies = Latencies::default();
@@ -412,6 +419,11 @@ impl Totals {
     /// Rejected shares of one reason, by its metric label.
     pub fn rejected_for(&self, label: &str) -> u64 {
         self.rejected.iter().find(|(reason, _)| *reason == label).map_or(0, |(_, count)| *count)
+    }
+
+    /// Shares that were handed to pools and of which no word has come yet.
+    pub fn unsettled(&self) -> u64 {
+        self.forwarded.saturating_sub(self.router.pools.iter().map(PoolBook::settled).sum())
     }
 
     /// Rejected shares of every reason.

@@ -111,6 +111,7 @@ impl Exporter {
             gauge!("hashgate_pool_shares_accepted_difficulty", "pool" => pool.clone()).set(book.accepted_difficulty);
             let count = |name: &'static str, value: u64| counter!(name, "pool" => pool.clone()).absolute(value);
             count("hashgate_pool_shares_accepted_total", book.accepted);
+            count("hashgate_pool_shares_stale_to_both_total", book.stale_to_both);
             count("hashgate_pool_shares_unanswered_total", book.unanswered);
             count("hashgate_pool_shares_lost_unsettled_total", book.lost_unsettled);
             count("hashgate_pool_blocks_total", book.blocks);
@@ -176,6 +177,10 @@ fn describe() {
     describe_counter!(
         "hashgate_pool_shares_rejected_total",
         "Shares that we found good and a pool rejected, by reason."
+    );
+    describe_counter!(
+        "hashgate_pool_shares_stale_to_both_total",
+        "Shares that we found stale and a pool rejected as well."
     );
     describe_counter!("hashgate_pool_shares_unanswered_total", "Shares that a pool never answered.");
     describe_counter!("hashgate_pool_shares_lost_unsettled_total", "Shares that went down with a pool's connection.");

@@ -82,7 +82,6 @@ pub struct Router {
     state_changed: bool,
     last_saved: Instant,
     started: Instant,
-    settled: u64,
     complaints: Vec<Complaints>,
     /// What is to be told to workers, in order; sent when the present input is handled.
     outbox: Vec<(u16, ToWorker)>,
@@ -150,7 +149,6 @@ impl Router {
             state_changed: true,
             last_saved: now,
             started: now,
-            settled: 0,
             complaints: config.pools.iter().map(|_| Complaints::default()).collect(),
             outbox: Vec::new(),
             config,
@@ -206,7 +204,7 @@ impl Router {
                         self.state.workers.set(user, difficulty);
                     }
                 }
-                _ = tick.tick() => if self.unsettled() == 0 { break },
+                _ = tick.tick() => if self.books.totals().unsettled() == 0 { break },
             }
             self.deliver().await;
         }
@@ -216,11 +214,7 @@ impl Router {
         if let Some(saved) = self.save() {
             let _ = saved.await;
         }
-        self.unsettled()
-    }
-
-    fn unsettled(&self) -> u64 {
-        self.books.totals().forwarded.saturating_sub(self.settled)
+        self.books.totals().unsettled()
     }
 
     fn broadcast(&mut self, mut message: impl FnMut() -> ToWorker) {
@@ -432,7 +426,6 @@ impl Router {
     }
 
     fn settle(&mut self, now: Instant, key: usize, outgoing: &Outgoing, settlement: Settlement) {
-        self.settled += 1;
         let pool = self.connections[&key].pool;
         let name = &self.config.pools[pool].name;
         let user = &outgoing.user;
@@ -449,6 +442,11 @@ impl Router {
                     info!("block found by {user:?} and accepted by pool {name:?}: {}", share.hash());
                 }
                 Ok(())
+            }
+            // That a share which we found stale is stale to the pool as well is no disagreement.
+            Settlement::Rejected(error) if !share.is_valid() => {
+                books.pools[pool].stale_to_both += 1;
+                Err(error)
             }
             Settlement::Rejected(error) => {
                 *books.pools[pool].rejected.entry(error.label()).or_default() += 1;

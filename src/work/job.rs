@@ -217,6 +217,8 @@ pub struct Work {
     pub id: JobId,
     /// The pool's job behind it.
     pub job: Arc<Job>,
+    /// Its place among the works of that job.
+    pub number: u32,
     /// The version miners get: the pool's, with the bits that miners may roll cleared.
     pub version: u32,
     /// The ntime miners get, never below the pool's.
@@ -339,6 +341,7 @@ fn make(job: &Arc<Job>, ids: &JobIds, salt_len: usize, extranonce2_size: u8, num
     let line = |clean| Bytes::from(job.notify.to_line(&id.to_string(), &coinb1, version, ntime, clean));
     Work {
         id,
+        number,
         version,
         ntime,
         extranonce2_size,

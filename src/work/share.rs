@@ -184,6 +184,7 @@ pub struct PoolShare {
     nonce: u32,
     version: u32,
     hash: BlockHash,
+    is_valid: bool,
 }
 
 impl PoolShare {
@@ -220,6 +221,11 @@ impl PoolShare {
     /// The header's hash.
     pub fn hash(&self) -> &BlockHash {
         &self.hash
+    }
+
+    /// Whether we credited it as well. A stale share we do not, and yet its pool decides.
+    pub fn is_valid(&self) -> bool {
+        self.is_valid
     }
 
     /// Whether it solves a block.
@@ -273,6 +279,7 @@ impl Judge {
             return Reject::Duplicate.into();
         }
         let for_pool = work.job.pool_target.is_met_by(&hash) || work.job.network_target.is_met_by(&hash);
+        let verdict = self.credit(job, &hash);
         let pool_share = for_pool.then(|| PoolShare {
             job: work.job.clone(),
             extranonce2: work.pool_extranonce2(&self.lease, &extranonce2),
@@ -280,8 +287,8 @@ impl Judge {
             nonce,
             version,
             hash,
+            is_valid: verdict.is_ok(),
         });
-        let verdict = self.credit(job, &hash);
         if for_pool || verdict.is_ok() {
             window.remember(id, &hash);
         }

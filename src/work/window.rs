@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::work::{BlockHash, Difficulty, JobId, Target, UpstreamId, Work};
+use crate::work::{BlockHash, Difficulty, Job, JobId, Target, UpstreamId, Work};
 
 /// Pools send a job in 30 s and we re-send in 45 s: sixteen reach back five minutes, longer than any share is on its way.
 pub const MAX_LIVE_JOBS: usize = 16;
@@ -81,6 +81,12 @@ impl JobWindow {
     /// Whether shares for jobs of this upstream can still come.
     pub fn has_jobs_of(&self, upstream: UpstreamId) -> bool {
         self.jobs.iter().any(|job| job.work.job.upstream == upstream)
+    }
+
+    /// The number of the newest work of a pool's job that was sent.
+    pub fn newest_of(&self, job: &Arc<Job>) -> Option<u32> {
+        let of_job = self.jobs.iter().filter(|live| Arc::ptr_eq(&live.work.job, job));
+        of_job.map(|live| live.work.number).max()
     }
 
     /// No job was ever sent, or all were retired.

@@ -46,7 +46,7 @@ impl Scene {
         let share = self.honest.good_share().await;
         assert_eq!(self.honest.submit(&share).await["result"], true);
         eventually("only the honest one is left", || self.proxy.totals().connections == 1).await;
-        eventually("its share is settled", || unsettled(&self.proxy.totals()) == 0).await;
+        eventually("its share is settled", || self.proxy.totals().unsettled() == 0).await;
         assert_eq!(self.pool.stats().rejected_total(), 0);
         self.proxy.shut_down(LIMIT).await;
     }

@@ -106,7 +106,7 @@ async fn half_empty_connections_are_merged_after_churn() {
         let share = miner.good_share().await;
         assert_eq!(miner.submit(&share).await["result"], true);
     }
-    eventually("every share is settled", || unsettled(&proxy.totals()) == 0).await;
+    eventually("every share is settled", || proxy.totals().unsettled() == 0).await;
     let stats = pool.stats();
     let by_connection: Vec<u64> = stats.connections.iter().map(|connection| connection.accepted).collect();
     assert_eq!((by_connection, stats.rejected_total()), (vec![6 * 2 + 4, 4], 0));

@@ -177,7 +177,7 @@ async fn shares_in_flight_are_judged_by_the_difficulty_of_their_job() {
     let totals = proxy.totals();
     assert_eq!(totals.rejected_total(), 0, "{:?}", totals.rejected);
     farm.settle(LIMIT).await;
-    eventually("every share is settled", || unsettled(&proxy.totals()) == 0).await;
+    eventually("every share is settled", || proxy.totals().unsettled() == 0).await;
     assert_eq!(pool.stats().rejected_total(), 0, "{:?}", pool.stats().rejected);
     assert_eq!(pool.stats().accepted, proxy.totals().forwarded);
     content(&farm);

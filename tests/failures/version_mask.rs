@@ -134,7 +134,7 @@ async fn a_mask_that_is_narrowed_later_is_passed_on_at_once() {
     pool.fault(Fault::VersionMask(NARROW));
     assert_eq!(witness.notified("mining.set_version_mask").await, json!(["0000e000"]));
     // What was on its way to the pool when it narrowed its mask is nobody's fault.
-    eventually("all that was on its way is settled", || unsettled(&proxy.totals()) < 5).await;
+    eventually("all that was on its way is settled", || proxy.totals().unsettled() < 5).await;
     let before = pool.stats();
     mining(&proxy, &farm).await;
     mining(&proxy, &farm).await;

@@ -151,14 +151,6 @@ pub async fn mining(proxy: &Proxy, swarm: &Swarm) {
     eventually("shares flow", || proxy.totals().accepted > before + swarm.miners().len() as u64 / 2).await;
 }
 
-/// Shares that were handed to a pool and of which no word came yet.
-pub fn unsettled(totals: &Totals) -> u64 {
-    let pools = totals.router.pools.iter();
-    let settled =
-        pools.map(|pool| pool.accepted + pool.rejected.values().sum::<u64>() + pool.unanswered + pool.lost_unsettled);
-    totals.forwarded - settled.sum::<u64>()
-}
-
 /// Counted as gone with a connection.
 pub fn lost(totals: &Totals) -> u64 {
     totals.router.pools.iter().map(|pool| pool.lost_unsettled).sum()
@@ -174,7 +166,7 @@ pub fn display(mut hash: [u8; 32]) -> String {
 /// as lost. All shares here are good enough for the pools. Returns how many were not credited.
 pub async fn settle(proxy: &Proxy, swarm: &Swarm, pools: &[&SimPool]) -> u64 {
     swarm.settle(LIMIT).await;
-    eventually("every share is settled", || unsettled(&proxy.totals()) == 0).await;
+    eventually("every share is settled", || proxy.totals().unsettled() == 0).await;
     let credited: HashSet<String> =
         pools.iter().flat_map(|pool| pool.accepted_shares()).map(|share| share.hash).collect();
     let mut told_true = 0;

@@ -339,7 +339,11 @@ impl Talk {
                 return self.session.handle_lease(self.now, lease, fate, &mut self.io);
             }
             Effect::WantRoute { .. } => {
-                let work = self.route.and_then(|pool| self.pools[&pool].work.clone());
+                let live = self
+                    .route
+                    .map(|pool| &self.pools[&pool])
+                    .filter(|pool| !pool.fate.is_some_and(|fate| fate.is_lost));
+                let work = live.and_then(|pool| pool.work.clone());
                 let attached = Attached { remembered: self.remembered, work };
                 return self.session.handle_attached(self.now, &attached, &mut self.io);
             }

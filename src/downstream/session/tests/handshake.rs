@@ -269,7 +269,7 @@ fn work_comes_within_two_seconds_of_subscribe() {
         > {"id":3,"method":"mining.authorize","params":["farm.1","d=2e-8"]}
         < {"id":3,"result":true,"error":null}
         < set_difficulty 0.00000002
-        < notify 2 clean
+        < notify 2
         "#,
     );
 }
