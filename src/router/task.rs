@@ -624,7 +624,7 @@ impl Router {
             of_lane.filter_map(|connection| connection.cleaned).min()
         });
         while let Some((from, into)) = self.leases.mergeable() {
-            self.merge(from, into);
+            self.merge(now, from, into);
         }
         self.close_unused(now);
         let berths: BTreeSet<Berth> = self.board.berths().collect();
@@ -641,8 +641,13 @@ impl Router {
         }
     }
 
-    fn merge(&mut self, from: LaneId, into: LaneId) {
+    fn merge(&mut self, now: Instant, from: LaneId, into: LaneId) {
         info!("miners of lane {} join lane {}: their pool connections are half empty", from.0, into.0);
+        if self.leases.live_in(from) > 0 {
+            for connection in self.connections.values_mut().filter(|c| c.lane.is_some_and(|(lane, _)| lane == from)) {
+                connection.retires = Some(now + LATE_SHARES);
+            }
+        }
         self.leases.merge(from, into);
         self.board.merge(from, into);
         for (berth, lane) in self.berths.values_mut() {
@@ -666,7 +671,7 @@ impl Router {
         for (key, connection) in &mut self.connections {
             let stays = has_miners(connection)
                 || (connection.retires.is_none() && !std::mem::replace(&mut has_stay[connection.pool], true));
-            let settled_in = LATE_SHARES.max(self.config.pools[connection.pool].reply_timeout);
+            let settled_in = self.config.pools[connection.pool].reply_timeout;
             if stays {
                 connection.retires = None;
             } else if *connection.retires.get_or_insert(now + settled_in) <= now {

@@ -115,7 +115,7 @@ async fn half_empty_connections_are_merged_after_churn() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_nobody_needs_are_closed_but_for_one() {
-    let (pool, proxy) = one_pool(sized(8), "max_miners = 10").await;
+    let (pool, proxy) = one_pool(sized(8), "max_miners = 10\nreply_timeout = \"1s\"").await;
     let farm = swarm_of(&proxy, 45, 1.0, EASY_GOING);
     mining(&proxy, &farm).await;
     settle(&proxy, &farm, &[&pool]).await;

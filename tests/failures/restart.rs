@@ -148,7 +148,7 @@ async fn the_pool_may_have_the_last_word() {
     pool.fault(Fault::RejectAll { code: 21, message: "Not \"today\"".into() });
     let share = miner.good_share().await;
     let answer = miner.submit(&share).await;
-    assert_eq!((&answer["error"][0], answer["error"][1].as_str()), (&json!(21), Some("Not today")));
+    assert_eq!((&answer["error"][0], answer["error"][1].as_str()), (&json!(21), Some("Not \"today\"")));
     pool.fault(Fault::Resume);
 
     // A pool that says nothing: after a while it is our word.

@@ -77,9 +77,10 @@ async fn storm(settings: PoolSettings, wants_work: bool) {
     assert_eq!(totals.opened, (WAVES * AT_ONCE + 10) as u64);
     assert_eq!(totals.opened, totals.left, "nobody was thrown out: {:?}", totals.closed);
     eventually("no lease is live", || proxy.totals().router.leases_live == 0).await;
-    // The first waves teach the allocator, and leave leases to resume; a leak would go on.
+    // The first waves teach the allocator, and leave leases to resume; a leak would go on. What one miner leaves behind, kept for each of
+    // the 5000 visitors since, would be 7 MiB.
     let growth = memory[WAVES - 1].saturating_sub(memory[3]);
-    assert!(growth < 2 * 1024, "{growth} KiB more after another 5000 visitors: {memory:?}");
+    assert!(growth < 4 * 1024, "{growth} KiB more after another 5000 visitors: {memory:?}");
     proxy.shut_down(LIMIT).await;
 }
 

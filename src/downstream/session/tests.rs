@@ -393,6 +393,7 @@ impl Talk {
                 self.session.handle_job(self.now, &series, came, &mut self.io);
             }
             [_, "takes", "over"] => {
+                self.route = Some(pool);
                 let (series, came) = self.pools[&pool].work.clone().expect("each pool has work");
                 self.session.handle_bound(self.now, &series, came, &mut self.io);
             }
