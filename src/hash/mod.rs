@@ -1,15 +1,27 @@
 //! Double SHA-256 of headers, coinbases and merkle branches.
-//!
-//! Knows bytes only; knows nothing of jobs, targets or miners. The kernels live beside this file, one each; this file is the
-//! API over them.
-//!
-//! | kernel | file | runs on |
-//! |---|---|---|
-//! | scalar, over the `sha2` crate (which itself uses SHA-NI or ARMv8 instructions) | `scalar.rs` | every CPU |
-
+#![allow(unsafe_code)]
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
+mod pass;
+mod plan;
 mod scalar;
+mod select;
+mod sha256;
+#[cfg(target_arch = "x86_64")]
+mod shani;
+mod share;
+#[cfg(test)]
+mod tests;
 
+pub use kernel::Kernel;
+pub use plan::{Digest, HeaderInput, MAX_EXTRANONCE, Plan, PlanParts, ShareInput};
 pub use scalar::{Midstate, double_sha256, header_hash, merkle_root};
+pub use select::{KERNEL_VARIABLE, KernelError};
 
 /// Bytes of a serialised block header.
 pub const HEADER_LEN: usize = 80;
