@@ -3,6 +3,11 @@
 //! Written once over [`Vector`]; the vectors are in `avx2.rs` and `avx512.rs`. A batch costs the same whether its lanes are full
 //! or not; whether a short one is worth that, `kernel.rs` decides.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "an iterator's closures would not be inlined with the vector's features"
+)]
+
 use std::marker::PhantomData;
 
 use super::{
@@ -117,10 +122,8 @@ impl<V: Vector<N>, const N: usize> Engine<N> for Lanes<V> {
         unsafe {
             let mut state = before;
             let mut w = [left[0]; 16];
-            for at in 0..8 {
-                w[at] = left[at];
-                w[8 + at] = right[at];
-            }
+            w[..8].copy_from_slice(&left);
+            w[8..].copy_from_slice(&right);
             sixteen!(|AT| round(&mut state, AT, w[AT].add(k(AT))));
             rounds_from!(state, w, 16);
             sum(state, before)
@@ -135,28 +138,16 @@ impl<V: Vector<N>, const N: usize> Engine<N> for Lanes<V> {
             let mut state = before;
             eight_times!(|AT| round(&mut state, AT, left[AT].add(k(AT))));
             eight_times!(|AT| round(&mut state, AT + 8, V::splat(right.wk[AT])));
-            // Rounds 16 to 31: what the right half adds to the schedule is known.
+            // Rounds 16 to 31: what the right half adds to the schedule is known, and each term of the left has its rounds.
             let mut w = [left[0]; 16];
-            sixteen!(|AT| {
-                let mut next = V::splat(right.ahead[AT]);
-                if AT < 8 {
-                    next = next.add(left[AT]);
-                }
-                if AT < 7 {
-                    next = next.add(sigma0(left[AT + 1]));
-                }
-                if AT >= 2 {
-                    next = next.add(sigma1(w[AT - 2]));
-                }
-                if AT >= 7 {
-                    next = next.add(w[AT - 7]);
-                }
-                if AT == 15 {
-                    next = next.add(sigma0(w[0]));
-                }
-                w[AT] = next;
-                round(&mut state, AT, next.add(k(16 + AT)));
+            each!([0 1], |AT| w[AT] = V::splat(right.ahead[AT]).add(left[AT]).add(sigma0(left[AT + 1])));
+            each!([2 3 4 5 6], |AT| {
+                w[AT] = V::splat(right.ahead[AT]).add(left[AT]).add(sigma0(left[AT + 1])).add(sigma1(w[AT - 2]));
             });
+            w[7] = V::splat(right.ahead[7]).add(left[7]).add(w[0]).add(sigma1(w[5]));
+            each!([8 9 10 11 12 13 14], |AT| w[AT] = V::splat(right.ahead[AT]).add(w[AT - 7]).add(sigma1(w[AT - 2])));
+            w[15] = V::splat(right.ahead[15]).add(w[8]).add(sigma1(w[13])).add(sigma0(w[0]));
+            sixteen!(|AT| round(&mut state, AT, w[AT].add(k(16 + AT))));
             rounds_from!(state, w, 32);
             sum(state, before)
         }
@@ -205,9 +196,11 @@ unsafe fn round<V: Vector<N>, const N: usize>(state: &mut [V; 8], number: usize,
     let (e, f, g, h) = ((a + 4) % 8, (a + 5) % 8, (a + 6) % 8, (a + 7) % 8);
     // SAFETY: those of [`Vector`].
     unsafe {
-        let sum1 = state[e].rotate_right::<6, 26>().xor3(state[e].rotate_right::<11, 21>(), state[e].rotate_right::<25, 7>());
+        let sum1 =
+            state[e].rotate_right::<6, 26>().xor3(state[e].rotate_right::<11, 21>(), state[e].rotate_right::<25, 7>());
         let t1 = state[h].add(wk).add(state[e].choose(state[f], state[g])).add(sum1);
-        let sum0 = state[a].rotate_right::<2, 30>().xor3(state[a].rotate_right::<13, 19>(), state[a].rotate_right::<22, 10>());
+        let sum0 =
+            state[a].rotate_right::<2, 30>().xor3(state[a].rotate_right::<13, 19>(), state[a].rotate_right::<22, 10>());
         state[d] = state[d].add(t1);
         state[h] = t1.add(sum0).add(state[a].majority(state[b], state[c]));
     }

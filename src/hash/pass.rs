@@ -38,11 +38,7 @@ impl Pass {
     }
 }
 
-fn merkle_roots<T: Entry<N>, const N: usize>(
-    plan: &Plan,
-    extranonces: &[[u8; MAX_EXTRANONCE]],
-    out: &mut [Digest],
-) {
+fn merkle_roots<T: Entry<N>, const N: usize>(plan: &Plan, extranonces: &[[u8; MAX_EXTRANONCE]], out: &mut [Digest]) {
     let blocks = plan.variable_blocks_of(extranonces);
     let mut roots = [Digest::default(); N];
     // SAFETY: only a `Pass` has this function, and it took a `T`.

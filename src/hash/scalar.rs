@@ -55,7 +55,7 @@ impl Engine<1> for Scalar {
     }
 
     unsafe fn compress(state: [u32; 8], block: [[u32; 8]; 2]) -> [u32; 8] {
-        sha256::compress(state, block.as_flattened().as_array().expect("two halves"))
+        sha256::compress(state, block.as_flattened().try_into().expect("two halves of a block"))
     }
 
     unsafe fn compress_right(left: [u32; 8], right: &Right) -> [u32; 8] {

@@ -9,7 +9,7 @@
 //! | `scalar` | one at a time, over the `sha2` crate | everywhere, with ARMv8's instructions where they are |
 //!
 //! The first of the table that the CPU has is taken: a kernel has the passes of those below it that could be of use, and **a
-//! measurement decides between passes** ([`MEASURED_RUNS`] runs of each, some 3 ms, once). No rule by CPU model would do: on Zen 4
+//! measurement decides between passes** ([`MEASURED_RUNS`] runs of each, 1 to 3 ms, once). No rule by CPU model would do: on Zen 4
 //! the SHA unit takes an instruction per cycle and beats sixteen lanes, on Sapphire Rapids one in two, and sixteen lanes are
 //! twice as fast. The least time of many runs is robust against a busy machine, and a wrong guess costs speed only.
 //!
@@ -32,7 +32,7 @@ use super::{
 /// The environment variable that forces a kernel.
 pub const KERNEL_VARIABLE: &str = "HASHGATE_KERNEL";
 
-/// Runs of each pass from which its cost is taken: the least of them. All passes together then take some 3 ms.
+/// Runs of each pass from which its cost is taken: the least of them. All passes together then take 1 to 3 ms.
 const MEASURED_RUNS: usize = 24;
 
 /// Every kernel by name, best first.
@@ -160,8 +160,7 @@ impl Sample {
         let branches: [[u8; 32]; 12] = std::array::from_fn(|at| std::array::from_fn(|byte| (byte * 29 + at * 7) as u8));
         // An extranonce across the edge of two blocks, so that everything a pass consists of is run.
         let (prefix, suffix, prevhash, nbits) = (&bytes[..60], &bytes, [0x5a; 32], 0x1702_1a4b_u32);
-        let parts =
-            PlanParts { prefix, extranonce_len: 8, suffix, branches: &branches, prevhash: &prevhash, nbits };
+        let parts = PlanParts { prefix, extranonce_len: 8, suffix, branches: &branches, prevhash: &prevhash, nbits };
         let extranonces = std::array::from_fn(|at| [at as u8; MAX_EXTRANONCE]);
         let inputs = std::array::from_fn(|at| {
             let at = at as u32;
