@@ -1,7 +1,7 @@
 //! Eight or sixteen shares at once in AVX-512, where rotations and three-way logic are single instructions.
 //!
 //! Only the vectors; the hash function is in `lanes.rs`. Eight lanes are for the batches that would leave half of sixteen empty:
-//! they take some two thirds of the time, as a 256-bit instruction finds three ports where a 512-bit one finds two.
+//! they take three quarters of the time, as a 256-bit instruction finds three ports where a 512-bit one finds two.
 
 use std::arch::x86_64::*;
 

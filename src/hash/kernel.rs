@@ -9,6 +9,7 @@
 //! No call allocates. A batch may have any length; each pass takes its blocks from the stack.
 
 use super::{
+    KernelError,
     pass::Pass,
     plan::{Digest, HeaderInput, MAX_EXTRANONCE, Plan, ShareInput},
 };
@@ -16,11 +17,12 @@ use super::{
 /// The widest pass there is.
 pub(super) const MAX_WIDTH: usize = 16;
 
-/// Hashes shares, many of one work at once. See the [module's](self) text.
+/// Hashes shares, many of one work at once, by the pass that costs least for as many as there are.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     pub(super) name: &'static str,
-    pub(super) reason: String,
+    pub(super) reason: &'static str,
+    pub(super) failure: Option<KernelError>,
     pub(super) passes: Vec<Pass>,
     /// For each number of shares left, from 1 on, the index of the pass to take; for more, that of [`MAX_WIDTH`].
     table: [u8; MAX_WIDTH],
@@ -28,9 +30,9 @@ pub struct Kernel {
 
 impl Kernel {
     /// Puts passes together, each with its cost in any unit. One of them has width 1.
-    pub(super) fn new(name: &'static str, reason: String, passes: Vec<Pass>, costs: &[u64]) -> Self {
+    pub(super) fn new(name: &'static str, reason: &'static str, passes: Vec<Pass>, costs: &[u64]) -> Self {
         let table = table(&passes, costs);
-        Self { name, reason, passes, table }
+        Self { name, reason, failure: None, passes, table }
     }
 
     /// What `HASHGATE_KERNEL` calls it.
@@ -39,8 +41,13 @@ impl Kernel {
     }
 
     /// Why it is this one, for the log.
-    pub fn reason(&self) -> &str {
-        &self.reason
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The self-test that a better kernel did not pass, which says that this CPU or its hypervisor is broken: for the log.
+    pub fn failure(&self) -> Option<&KernelError> {
+        self.failure.as_ref()
     }
 
     /// The passes that it takes, for the log: where each batch length begins to use another, as in `1: shani x1, 2: shani x2`.

@@ -30,8 +30,8 @@
 //! two streams saturate it. Sixteen lanes do not use that unit at all. AMD Zen 4 takes one per cycle, so that four streams win there.
 //!
 //! # Safety
-//! The only module with `unsafe`: instructions that not every CPU has. A token ([`shani`], [`avx512`], [`avx2`]) is made by feature
-//! detection alone, a [`pass`] is made from a token, and everything above is safe code. Each pass is tested against plain `sha2`
+//! The only module with `unsafe`: instructions that not every CPU has. A token (`Shani`, `ShaniVl`, `Avx512`, `Avx2`) is made by
+//! feature detection alone, a `Pass` is made from a token, and everything above is safe code. Each pass is tested against plain `sha2`
 //! before it is used (`select.rs`), and by the suite in `tests.rs`.
 #![allow(unsafe_code)]
 
@@ -46,6 +46,10 @@ mod pass;
 mod plan;
 mod scalar;
 mod select;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "the scalar kernel makes no use of what is known of a block")
+)]
 mod sha256;
 #[cfg(target_arch = "x86_64")]
 mod shani;

@@ -74,7 +74,8 @@ pub struct PlanParts<'a> {
     pub nbits: u32,
 }
 
-/// All that shares of one work have in common. See the [module's](self) text.
+/// All that shares of one work have in common: the coinbase up to the extranonce already compressed, what follows it scheduled, the
+/// branches as words.
 #[derive(Clone)]
 pub struct Plan {
     /// State before the first block that holds the extranonce.

@@ -42,13 +42,13 @@ pub(super) const NAMES: [&str; 5] = ["avx512", "shani-vl", "shani", "avx2", "sca
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KernelError {
     /// No kernel has this name.
-    #[error("{KERNEL_VARIABLE}: no kernel is called {0:?}; there are {names}", names = NAMES.join(", "))]
+    #[error("no kernel is called {0:?}; there are {names}", names = NAMES.join(", "))]
     Unknown(String),
     /// This CPU lacks its instructions.
-    #[error("{KERNEL_VARIABLE}: this CPU can't run kernel {0:?}")]
+    #[error("this CPU can't run kernel {0:?}")]
     Unavailable(&'static str),
     /// It gave a wrong hash.
-    #[error("{KERNEL_VARIABLE}: kernel {name:?} failed its self-test in pass {pass:?}")]
+    #[error("kernel {name:?} failed its self-test in pass {pass:?}")]
     SelfTest {
         /// The kernel.
         name: &'static str,
@@ -62,7 +62,7 @@ impl Kernel {
     /// milliseconds: make it at start.
     ///
     /// # Errors
-    /// If the variable names one that can't be had.
+    /// If the variable names one that can't be had. The proxy should not start then, rather than use another.
     pub fn chosen() -> Result<&'static Self, &'static KernelError> {
         static CHOSEN: OnceLock<Result<Kernel, KernelError>> = OnceLock::new();
         let choose = || match std::env::var_os(KERNEL_VARIABLE) {
@@ -80,8 +80,7 @@ impl Kernel {
         let Some(&name) = NAMES.iter().find(|&&known| known == name) else {
             return Err(KernelError::Unknown(name.to_owned()));
         };
-        let passes = passes(name).ok_or(KernelError::Unavailable(name))?;
-        tested(name, format!("{KERNEL_VARIABLE} asks for it"), passes)
+        tested(name, "asked for by name", passes(name).ok_or(KernelError::Unavailable(name))?)
     }
 
     /// Names of the kernels that this CPU runs, best first.
@@ -91,17 +90,32 @@ impl Kernel {
 
     fn best() -> Self {
         if cfg!(debug_assertions) {
-            let reason = "an unoptimised build: the sha2 crate is optimised even there".to_owned();
-            return scalar(reason);
+            return scalar("an unoptimised build, where only the sha2 crate is optimised");
         }
-        let name = Self::available().next().expect("the scalar kernel runs everywhere");
-        let passes = passes(name).expect("it is available");
-        let reason = if name == "scalar" { "no kernel for this CPU is better" } else { "the best that this CPU has" };
-        tested(name, reason.to_owned(), passes).unwrap_or_else(|error| scalar(error.to_string()))
+        first_that_works(NAMES.into_iter().filter_map(|name| Some((name, passes(name)?))))
     }
 }
 
-fn scalar(reason: String) -> Kernel {
+/// The first of some kernels, all of which this CPU runs, that passes its self-test.
+fn first_that_works(candidates: impl Iterator<Item = (&'static str, Vec<Pass>)>) -> Kernel {
+    let mut failure = None;
+    let mut works = None;
+    for (name, passes) in candidates {
+        match tested(name, "the best that this CPU has", passes) {
+            Ok(kernel) => {
+                works = Some(kernel);
+                break;
+            }
+            // The first is the one to know about.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    let mut kernel = works.unwrap_or_else(|| scalar("no kernel passes its self-test"));
+    kernel.failure = failure;
+    kernel
+}
+
+fn scalar(reason: &'static str) -> Kernel {
     Kernel::new("scalar", reason, vec![Scalar.pass()], &[1])
 }
 
@@ -136,7 +150,7 @@ pub(super) fn passes(name: &str) -> Option<Vec<Pass>> {
 }
 
 /// Tests passes, measures them, and makes them a kernel.
-fn tested(name: &'static str, reason: String, passes: Vec<Pass>) -> Result<Kernel, KernelError> {
+fn tested(name: &'static str, reason: &'static str, passes: Vec<Pass>) -> Result<Kernel, KernelError> {
     let sample = Sample::new();
     if let Some(wrong) = passes.iter().find(|pass| !sample.is_right(pass)) {
         return Err(KernelError::SelfTest { name, pass: wrong.name });
@@ -215,10 +229,7 @@ mod tests {
     #[test]
     fn a_kernel_that_can_not_be_had_says_why() {
         let error = Kernel::by_name("gpu").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "HASHGATE_KERNEL: no kernel is called \"gpu\"; there are avx512, shani-vl, shani, avx2, scalar"
-        );
+        assert_eq!(error.to_string(), "no kernel is called \"gpu\"; there are avx512, shani-vl, shani, avx2, scalar");
         for name in NAMES {
             match Kernel::by_name(name) {
                 Ok(kernel) => assert_eq!(kernel.name(), name),
@@ -232,7 +243,11 @@ mod tests {
         let mut wrong = Scalar.pass();
         wrong.name = "wrong";
         wrong.headers = |_, roots, _, out| out.copy_from_slice(roots);
-        let error = tested("scalar", String::new(), vec![Scalar.pass(), wrong]).unwrap_err();
-        assert_eq!(error, KernelError::SelfTest { name: "scalar", pass: "wrong" });
+        let error = tested("avx512", "", vec![Scalar.pass(), wrong]).unwrap_err();
+        assert_eq!(error, KernelError::SelfTest { name: "avx512", pass: "wrong" });
+
+        let candidates = [("avx512", vec![Scalar.pass(), wrong]), ("scalar", vec![Scalar.pass()])];
+        let kernel = first_that_works(candidates.into_iter());
+        assert_eq!((kernel.name(), kernel.failure()), ("scalar", Some(&error)));
     }
 }
