@@ -3,7 +3,7 @@
 //! | kernel | passes | where |
 //! |---|---|---|
 //! | `avx512` | 16 and 8 lanes of AVX-512, and `shani-vl` or `scalar` for the rest | Intel since Skylake-X, AMD since Zen 4 |
-//! | `shani-vl` | 1 to 4 streams, AVX-512VL build | as above, with SHA-NI |
+//! | `shani-vl` | 1 to 4 streams, AVX-512VL builds, plain and mixed | as above, with SHA-NI |
 //! | `shani` | 1 to 4 streams, AVX build | AMD since Zen, Intel since Ice Lake and Alder Lake |
 //! | `avx2` | 8 lanes of AVX2, and `scalar` for the rest | Intel since Haswell |
 //! | `scalar` | one at a time, over the `sha2` crate | everywhere, with ARMv8's instructions where they are |

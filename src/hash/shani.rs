@@ -118,6 +118,7 @@ macro_rules! rounds_16_to_63 {
         }
     };
 }
+
 /// `N` interleaved streams. Needs SHA-NI and SSE4.1, in whatever encoding the entry enables; `MIXED` needs AVX-512VL.
 struct Streams<const MIXED: bool>;
 
