@@ -12,22 +12,25 @@
 //!
 //! # What it costs
 //! A share of a 250-byte coinbase and 12 branches is 45 compressions: one is in the plan, 29 schedule a message, 15 do not (W+K is
-//! known). Medians of `cargo bench --bench kernels`, one core of an Intel Xeon (Sapphire Rapids class, KVM, 2.7 GHz, its other
-//! thread busy), nanoseconds per share:
+//! known). Medians of `cargo bench --bench kernels`, one core of an Intel Xeon of the Sapphire Rapids class under KVM, all kernels
+//! interleaved, nanoseconds per share; what is chosen there is `avx512`:
 //!
 //! | batch | naive `sha2` | `scalar` | `shani` | `shani-vl` | `avx2` | `avx512` | × naive |
 //! |---|---|---|---|---|---|---|---|
-//! | 1 | 2859 | 2630 | 2123 | 2115 | 2631 | 2116 | 1.35 |
-//! | 2 | 2846 | 2620 | 1600 | 1500 | 2620 | 1502 | 1.90 |
-//! | 4 | 2827 | 2616 | 1596 | 1495 | 2616 | 1496 | 1.89 |
-//! | 8 | 2820 | 2612 | 1591 | 1468 | 1952 | 1096 | 2.57 |
-//! | 16 | 2817 | 2608 | 1587 | 1464 | 1952 | **722** | 3.90 |
-//! | header alone, 1 | 222 | 211 | 193 | 188 | 211 | 188 | 1.18 |
-//! | header alone, 16 | 196 | 186 | 125 | 114 | 161 | **68** | 2.89 |
+//! | 1 | 2820 | 2613 | 2103 | 2096 | 2613 | **2096** | 1.35 |
+//! | 2 | 2832 | 2641 | 1612 | 1508 | 2642 | **1508** | 1.88 |
+//! | 3 | 2820 | 2645 | 1601 | 1471 | 2645 | **1471** | 1.92 |
+//! | 4 | 2819 | 2645 | 1611 | 1508 | 2646 | **1508** | 1.87 |
+//! | 8 | 2818 | 2647 | 1611 | 1479 | 1963 | **1104** | 2.55 |
+//! | 16 | 2817 | 2646 | 1612 | 1479 | 1960 | **724** | 3.89 |
+//! | header alone, 1 | 196 | 185 | 169 | 164 | 185 | **164** | 1.19 |
+//! | header alone, 16 | 196 | 184 | 127 | 112 | 159 | **65** | 2.99 |
 //!
-//! What bounds it there: a single share is one chain of 44 × 32 `sha256rnds2` of 4 cycles, 2115 ns, which is what is measured. The
-//! instruction's throughput is one in 3 cycles on that CPU (32 ns per compression, measured on known blocks), 1421 ns per share:
-//! two streams saturate it. Sixteen lanes do not use that unit at all. AMD Zen 4 takes one per cycle, so that four streams win there.
+//! What bounds it: a single share is one chain of 44 × 32 `sha256rnds2` of 4 cycles, 5632 cycles, which no kernel can shorten. The
+//! throughput of that instruction is one in 3 cycles on this CPU (32.1 ns per compression, measured on known blocks), 1412 ns per
+//! share: two streams reach 94 % of it, and more streams or vector schedules have nothing left to gain. Sixteen lanes do not use
+//! that unit at all; they are bound by two vector ports. AMD Zen 4 takes one `sha256rnds2` per cycle, so that four streams are
+//! near sixteen lanes there. Without SHA-NI (the `sha2` crate's portable code, same machine) `avx2` is 5.0 × naive for 8 shares.
 //!
 //! # Safety
 //! The only module with `unsafe`: instructions that not every CPU has. A token (`Shani`, `ShaniVl`, `Avx512`, `Avx2`) is made by

@@ -57,19 +57,24 @@ pub enum KernelError {
     },
 }
 
+/// The process's choice, and what was wrong with the wish if it is not the one wished for.
+static CHOSEN: OnceLock<(Kernel, Option<KernelError>)> = OnceLock::new();
+
 impl Kernel {
     /// The process's kernel: the one that [`KERNEL_VARIABLE`] names, else the best. Chosen at the first call, which takes some
     /// milliseconds: make it at start.
     ///
     /// # Errors
-    /// If the variable names one that can't be had. The proxy should not start then, rather than use another.
+    /// If the variable names one that can't be had. A proxy should not start then, rather than use another.
     pub fn chosen() -> Result<&'static Self, &'static KernelError> {
-        static CHOSEN: OnceLock<Result<Kernel, KernelError>> = OnceLock::new();
-        let choose = || match std::env::var_os(KERNEL_VARIABLE) {
-            Some(name) if !name.is_empty() => Self::by_name(&name.to_string_lossy()),
-            _ => Ok(Self::best()),
-        };
-        CHOSEN.get_or_init(choose).as_ref()
+        let (kernel, error) = CHOSEN.get_or_init(choose);
+        error.as_ref().map_or(Ok(kernel), Err)
+    }
+
+    /// The process's kernel, whatever [`chosen`](Self::chosen) had to say about it.
+    #[inline]
+    pub fn get() -> &'static Self {
+        &CHOSEN.get_or_init(choose).0
     }
 
     /// The kernel of this name, if this CPU runs it and it hashes right.
@@ -87,13 +92,23 @@ impl Kernel {
     pub fn available() -> impl Iterator<Item = &'static str> {
         NAMES.into_iter().filter(|name| passes(name).is_some())
     }
+}
 
-    fn best() -> Self {
-        if cfg!(debug_assertions) {
-            return scalar("an unoptimised build, where only the sha2 crate is optimised");
-        }
-        first_that_works(NAMES.into_iter().filter_map(|name| Some((name, passes(name)?))))
+fn choose() -> (Kernel, Option<KernelError>) {
+    match std::env::var_os(KERNEL_VARIABLE) {
+        Some(name) if !name.is_empty() => match Kernel::by_name(&name.to_string_lossy()) {
+            Ok(kernel) => (kernel, None),
+            Err(error) => (best(), Some(error)),
+        },
+        _ => (best(), None),
     }
+}
+
+fn best() -> Kernel {
+    if cfg!(debug_assertions) {
+        return scalar("an unoptimised build, where only the sha2 crate is optimised");
+    }
+    first_that_works(NAMES.into_iter().filter_map(|name| Some((name, passes(name)?))))
 }
 
 /// The first of some kernels, all of which this CPU runs, that passes its self-test.
