@@ -170,7 +170,7 @@ fn share(job: &Arc<Job>, pool_extranonce2: usize) -> Option<PoolShare> {
     let layout = Layout::fitting(pool_extranonce2, 4)?;
     let salt_len = pool_extranonce2.checked_sub(layout.space())?;
     let ids = Arc::new(JobIds::starting_at(0));
-    let series = WorkSeries::new(job.clone(), ids, salt_len, layout.extranonce2_size);
+    let series = WorkSeries::new(job.clone(), ids, layout.split(salt_len));
     assert_json_object(series.first().line(true));
     let (difficulty, target) = (job.pool_difficulty, job.pool_target);
     let mut window = JobWindow::default();

@@ -27,6 +27,7 @@ use tracing::{error, info};
 use crate::{
     config::{Config, Listener, PoolUrl, SimulatedPool},
     downstream::{Gate, ListenerSettings, Worker, vardiff::VardiffSettings},
+    hash::{KERNEL_VARIABLE, Kernel, KernelError},
     metrics::{Books, Exporter, Totals},
     router::{ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
     sim::pool::{PoolSettings, SimPool},
@@ -47,6 +48,12 @@ pub enum StartError {
         address: SocketAddr,
         /// The system's word.
         source: io::Error,
+    },
+    /// The kernel that was asked for.
+    #[error("{KERNEL_VARIABLE}: {source}")]
+    Kernel {
+        /// What is wrong with it.
+        source: KernelError,
     },
     /// Threads, runtimes or a simulated pool.
     #[error("can't start {what}: {source}")]
@@ -78,6 +85,11 @@ impl Proxy {
     /// [`StartError`] if an address is taken, or the system has no threads.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let system = |what| move |source| StartError::System { what, source };
+        let kernel = Kernel::chosen().map_err(|source| StartError::Kernel { source: source.clone() })?;
+        info!("shares are hashed by kernel {}: {} ({})", kernel.name(), kernel.reason(), kernel.table());
+        if let Some(failure) = kernel.failure() {
+            error!("a better kernel failed its self-test, this CPU or its hypervisor is broken: {failure}");
+        }
         let simulated = start_simulated(&mut config).await.map_err(system("a simulated pool"))?;
         let workers = config.proxy.workers.get();
         let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));

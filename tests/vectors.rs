@@ -18,7 +18,7 @@ use hashgate::{
     sim::pool as referee,
     stratum::{Frame, Notify, Request, VersionDialect},
     work::{
-        BlockHash, Difficulty, Extranonce, Job, JobId, JobIds, JobWindow, Judge, LiveJob, PoolShare, Reject,
+        BlockHash, Difficulty, Extranonce, Job, JobId, JobIds, JobWindow, Judge, LiveJob, PoolShare, Reject, Split,
         Submission, SubmittedVersion, Target, UpstreamId, Work, WorkSeries,
     },
 };
@@ -248,7 +248,8 @@ impl Miner {
         let pool_extranonce2 = hex::decode(&mined.submit[2]).expect("hex");
         let number = pool_extranonce2[..salt].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
         let size = (mined.extranonce2_size - salt - id) as u8;
-        let series = WorkSeries::new(job, Arc::new(JobIds::starting_at(0xaa55)), salt, size);
+        let series =
+            WorkSeries::new(job, Arc::new(JobIds::starting_at(0xaa55)), Split { salt, lease: id, extranonce2: size });
         let target = difficulty.target();
         let lease = Extranonce::new(&pool_extranonce2[salt..salt + id]).expect("short");
         let (_, work) = series.at_least(number, 0).expect("one byte counts less works than a job has");

@@ -114,7 +114,7 @@ impl Works {
 
     /// The work of a job.
     pub fn series(&self, job: &Arc<Job>) -> Arc<WorkSeries> {
-        Arc::new(WorkSeries::new(job.clone(), self.ids.clone(), SALT_LEN, LAYOUT.extranonce2_size))
+        Arc::new(WorkSeries::new(job.clone(), self.ids.clone(), LAYOUT.split(SALT_LEN)))
     }
 }
 

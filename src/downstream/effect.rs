@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
+    downstream::Batch,
     router::SessionId,
     work::{PoolShare, Reject, ValidShare},
 };
@@ -14,6 +15,8 @@ pub struct Io {
     pub out: Vec<u8>,
     /// What else should happen, in order.
     pub effects: Vec<Effect>,
+    /// Submits that came together; empty between two inputs.
+    pub batch: Batch,
     /// Set when `out` carries a clean job: it may overtake what is still waiting to be sent.
     pub clean: bool,
 }

@@ -26,5 +26,5 @@ pub use effect::{CloseReason, Effect, Io};
 pub use gate::Gate;
 pub use options::PasswordOptions;
 pub use quirks::Quirks;
-pub use session::{Attached, Fate, Leased, ListenerSettings, Parked, Session};
+pub use session::{Attached, Batch, Fate, Leased, ListenerSettings, Parked, Session};
 pub use task::Worker;

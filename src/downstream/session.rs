@@ -41,15 +41,17 @@ use crate::{
     },
 };
 
+mod shares;
+
+use shares::Awaited;
+pub use shares::Batch;
+
 /// Work is sent at the latest so long after subscribe, authorized or not (Braiins Hashpower drops servers that wait longer than
 /// 2 s; the caller's clock may be late by a quarter of a second).
 const FIRST_WORK: Duration = Duration::from_millis(1500);
 
 /// Lines that are no JSON object before a connection that made sense before is closed.
 const MAX_MALFORMED: u8 = 8;
-
-/// Shares of one miner that wait for the pool's word; beyond it ours is given.
-const MAX_AWAITED: usize = 256;
 
 /// A suggestion this soon after the first work replaces the difficulty we started with.
 const SUGGESTION_IN_TIME: Duration = Duration::from_secs(15);
@@ -155,17 +157,6 @@ enum StartFrom {
     Suggested,
     UserAgent,
     Listener,
-}
-
-#[derive(Debug)]
-struct Awaited {
-    ticket: u32,
-    id: Box<str>,
-    verdict: ValidShare,
-    since: Instant,
-    upstream: UpstreamId,
-    /// Its pool is away, and may still come back for it.
-    is_lost: bool,
 }
 
 /// One miner's connection.
@@ -317,18 +308,31 @@ impl Session {
         }
     }
 
-    /// A line came.
+    /// A line came, and no other with it.
     pub fn handle_line(&mut self, now: Instant, line: &[u8], io: &mut Io) {
+        self.take_line(now, line, io);
+        self.judge_batch(now, io);
+    }
+
+    /// A line came; more may have come with it. When there are no more, [`judge_batch`](Self::judge_batch) ends it.
+    pub fn take_line(&mut self, now: Instant, line: &[u8], io: &mut Io) {
         debug_assert!(!self.is_waiting(), "a held reply must go out first");
         let frame = match Frame::parse(line) {
             Ok(frame) => frame,
-            Err(_) => return self.malformed_line(io),
+            Err(_) => {
+                self.judge_batch(now, io);
+                return self.malformed_line(io);
+            }
         };
         self.made_sense = true;
         let (id, request) = Request::parse(&frame);
         let is_submit = frame.method.as_deref() == Some("mining.submit");
+        if !matches!(request, Ok(Request::Submit(_))) {
+            // Answers keep their order.
+            self.judge_batch(now, io);
+        }
         match request {
-            Ok(Request::Submit(submit)) => self.submit(now, id, &submit, io),
+            Ok(Request::Submit(submit)) => self.take_submit(now, id, &submit, io),
             Ok(request) => self.request(now, id, request, line, io),
             Err(error) if is_submit => self.reject(id, Reject::Malformed(error.0), io),
             Err(error) => Response(&mut io.out).error(id, 20, error),
@@ -656,26 +660,6 @@ impl Session {
         }
     }
 
-    fn mark_awaited(&mut self, upstream: UpstreamId, is_lost: bool) {
-        for awaited in self.awaited.iter_mut().filter(|awaited| awaited.upstream == upstream) {
-            awaited.is_lost = is_lost;
-        }
-    }
-
-    /// The pool's word on a share whose reply waits.
-    pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), PoolError>, io: &mut Io) {
-        let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
-        let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
-        let id = RawId::from_text(&id);
-        match word {
-            Ok(()) => self.credit(id, verdict, io),
-            Err(PoolError { code, message }) => {
-                Response(&mut io.out).quoted_error(id, u32::try_from(code).unwrap_or(20), &message);
-                io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
-            }
-        }
-    }
-
     /// The layout of the listener changed so that this miner's pool can't hold it: a new lease, or a reconnect.
     pub fn handle_relayout(&mut self, layout: Layout, io: &mut Io) {
         // It is said again until all have it.
@@ -770,98 +754,6 @@ impl Session {
             Rolling::Granted { mask, .. } => mask,
             Rolling::Unasked | Rolling::Unannounced | Rolling::WholeVersion => self.listener_mask(),
         }
-    }
-
-    fn submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
-        let Some(extranonce2) = Extranonce::from_hex(&submit.extranonce2) else {
-            return self.reject(id, Reject::Malformed("extranonce2"), io);
-        };
-        let (user, judge) = match self.judge_for(&submit.user) {
-            Ok(judge) => judge,
-            Err(reject) => return self.reject(id, reject, io),
-        };
-        let submission = Submission {
-            job: JobId::parse(&submit.job),
-            extranonce2,
-            ntime: submit.ntime,
-            nonce: submit.nonce,
-            version: match (submit.version, self.rolling) {
-                (None, _) => SubmittedVersion::Unrolled,
-                (Some(full), Rolling::WholeVersion) => SubmittedVersion::Full(full),
-                (Some(bits), _) => SubmittedVersion::Bits(bits),
-            },
-        };
-        if matches!((self.rolling, submit.version), (Rolling::Unasked, Some(1..))) {
-            self.set_rolling(Rolling::Unannounced, io);
-        }
-        let Judged { mut verdict, mut pool_share } = judge.judge(&mut self.window, &submission);
-        if let Link::Away(upstream) = self.link
-            && self.is_for(submission.job, upstream)
-        {
-            // The pool can't credit it now; but a block is worth keeping.
-            pool_share = pool_share.filter(PoolShare::is_block);
-            verdict = verdict.and(Err(Reject::NoPool));
-        }
-        let mut ticket = 0;
-        match verdict {
-            Err(reject) => self.reject(id, reject, io),
-            Ok(valid) => {
-                if let Some(share) = pool_share.as_ref().filter(|_| self.waits_for_pool()) {
-                    ticket = self.next_ticket;
-                    self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
-                    self.awaited.push_back(Awaited {
-                        ticket,
-                        id: id.as_str().into(),
-                        verdict: valid,
-                        since: now,
-                        upstream: share.upstream(),
-                        is_lost: false,
-                    });
-                } else {
-                    self.credit(id, valid, io);
-                }
-            }
-        }
-        if let Some(share) = pool_share {
-            io.effects.push(Effect::Submit { share, user, ticket });
-        }
-        if let Ok(valid) = verdict {
-            self.credited_any = true;
-            let retarget = self.vardiff.as_mut().and_then(|vardiff| vardiff.record_share(now, valid.credited()));
-            self.retarget(now, retarget, io);
-        }
-        if self.window.is_empty() {
-            // Its shares filled the window: the miner needs headers that can be told apart again.
-            self.send_more(now, io);
-        }
-    }
-
-    /// Who is judged, or why nobody is.
-    fn judge_for(&self, user: &str) -> Result<(Arc<str>, Judge), Reject> {
-        let lease = self.lease().ok_or(Reject::NotSubscribed)?;
-        let at = self.workers.binary_search_by(|known| (**known).cmp(user)).map_err(|_| Reject::Unauthorized)?;
-        // A miner that resumed may submit before it was told anything on this connection.
-        let (difficulty, target) = self.told.or_else(|| self.window.newest_terms()).ok_or(Reject::JobNotFound)?;
-        let judge = Judge { lease: lease.id, version_mask: self.version_mask(), difficulty, target };
-        Ok((self.workers[at].clone(), judge))
-    }
-
-    fn is_for(&self, job: Option<JobId>, upstream: UpstreamId) -> bool {
-        job.and_then(|job| self.window.get(job)).is_none_or(|job| job.work.job.upstream == upstream)
-    }
-
-    fn waits_for_pool(&self) -> bool {
-        matches!(self.settings.listener.answer, config::Answer::Pool { .. }) && self.awaited.len() < MAX_AWAITED
-    }
-
-    fn credit(&self, id: RawId<'_>, share: ValidShare, io: &mut Io) {
-        Response(&mut io.out).ok(id);
-        io.effects.push(Effect::Judged(Ok(share)));
-    }
-
-    fn reject(&self, id: RawId<'_>, reject: Reject, io: &mut Io) {
-        Response(&mut io.out).error(id, reject.code(), reject);
-        io.effects.push(Effect::Judged(Err(reject)));
     }
 
     fn retarget(&mut self, now: Instant, retarget: Option<Retarget>, io: &mut Io) {

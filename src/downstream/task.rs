@@ -397,7 +397,7 @@ impl Hall {
                 break;
             }
             match slot.lines.next(&mut input) {
-                Ok(Some(line)) => slot.session.handle_line(now, line, &mut self.io),
+                Ok(Some(line)) => slot.session.take_line(now, line, &mut self.io),
                 Ok(None) => break,
                 Err(error) => {
                     Response(&mut self.io.out).error(RawId::from_text("null"), 20, error);
@@ -408,6 +408,7 @@ impl Hall {
                 break;
             }
         }
+        slot.session.judge_batch(now, &mut self.io);
         self.settle(index, now);
     }
 

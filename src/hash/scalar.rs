@@ -1,8 +1,72 @@
 //! One share at a time, over the `sha2` crate: the oracle of every later kernel and the path of every CPU that has none.
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-use super::HEADER_LEN;
+use super::{
+    HEADER_LEN,
+    pass::{Entry, Pass},
+    plan::{Block, Digest, Plan},
+    sha256::{self, IV, Known, Right},
+    share::{self, Engine},
+};
+
+/// Runs on every CPU.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scalar;
+
+impl Scalar {
+    /// The way to hash with it.
+    pub(super) fn pass(self) -> Pass {
+        Pass::new::<_, 1>("scalar", self)
+    }
+}
+
+impl Entry<1> for Scalar {
+    unsafe fn merkle_roots(plan: &Plan, blocks: &[[Block; 1]; 2], out: &mut [Digest; 1]) {
+        // SAFETY: this engine needs no CPU features.
+        unsafe { share::merkle_roots::<Self, 1>(plan, blocks, out) }
+    }
+
+    unsafe fn headers(blocks: &[[Block; 1]; 2], out: &mut [Digest; 1]) {
+        // SAFETY: this engine needs no CPU features.
+        unsafe { share::headers::<Self, 1>(blocks, out) }
+    }
+}
+
+impl Engine<1> for Scalar {
+    type State = [u32; 8];
+    type Half = [u32; 8];
+
+    unsafe fn splat(state: &[u32; 8]) -> [u32; 8] {
+        *state
+    }
+
+    unsafe fn load([block]: &[Block; 1]) -> [[u32; 8]; 2] {
+        let (halves, _) = block.as_chunks();
+        [halves[0], halves[1]]
+    }
+
+    unsafe fn store(digest: [u32; 8], [out]: &mut [Digest; 1]) {
+        *out = Digest(digest);
+    }
+
+    unsafe fn digest(state: [u32; 8]) -> [u32; 8] {
+        state
+    }
+
+    unsafe fn compress(state: [u32; 8], block: [[u32; 8]; 2]) -> [u32; 8] {
+        sha256::compress(state, block.as_flattened().try_into().expect("two halves of a block"))
+    }
+
+    unsafe fn compress_right(left: [u32; 8], right: &Right) -> [u32; 8] {
+        // SAFETY: this engine needs no CPU features.
+        unsafe { Self::compress(IV, [left, right.w]) }
+    }
+
+    unsafe fn compress_known(state: [u32; 8], block: &Known) -> [u32; 8] {
+        sha256::compress(state, &block.block())
+    }
+}
 
 /// SHA-256 after the bytes that all shares of one work have in common.
 ///

@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
 use super::{Books, LATENCY_BOUNDS_US, LatencySum, Totals};
-use crate::config::Config;
+use crate::{config::Config, hash::Kernel};
 
 /// Renders the books of one proxy.
 pub struct Exporter {
@@ -73,6 +73,7 @@ impl Exporter {
 
     fn record(&self, totals: &Totals) {
         gauge!("hashgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+        gauge!("hashgate_kernel_info", "kernel" => Kernel::get().name()).set(1);
         counter!("hashgate_shares_accepted_total").absolute(totals.accepted);
         gauge!("hashgate_shares_accepted_difficulty").set(totals.accepted_difficulty);
         for (reason, count) in &totals.rejected {
@@ -147,6 +148,7 @@ fn record_histogram(histogram: &metrics::Histogram, now: &LatencySum, last: &mut
 
 fn describe() {
     describe_gauge!("hashgate_build_info", "Always 1; the version is in the label.");
+    describe_gauge!("hashgate_kernel_info", "Always 1; the kernel that hashes shares is in the label.");
     describe_counter!("hashgate_shares_accepted_total", "Shares that count.");
     describe_gauge!("hashgate_shares_accepted_difficulty", "Sum of the difficulties that shares were credited at.");
     describe_counter!("hashgate_shares_rejected_total", "Shares that do not count, by reason.");

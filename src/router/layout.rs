@@ -21,6 +21,8 @@
 
 use std::fmt;
 
+use crate::work::Split;
+
 /// Bytes of a lease id at most: 16 million miners.
 const MAX_ID_LEN: usize = 3;
 
@@ -81,6 +83,11 @@ impl Layout {
     /// Bytes that the layout takes of the pool's extranonce2; the rest is salt.
     pub fn space(&self) -> usize {
         usize::from(self.id_len) + usize::from(self.extranonce2_size)
+    }
+
+    /// The division of a pool's extranonce2 that has so many bytes beyond the layout.
+    pub fn split(&self, salt: usize) -> Split {
+        Split { salt, lease: self.id_len.into(), extranonce2: self.extranonce2_size }
     }
 
     /// Miners that can tell their ids apart on one pool connection.

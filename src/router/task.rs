@@ -379,9 +379,9 @@ impl Router {
         else {
             return;
         };
-        let Some(salt_len) = facts.extranonce2_size.checked_sub(layout.space()) else { return };
+        let Some(salt) = facts.extranonce2_size.checked_sub(layout.space()) else { return };
         let ids = self.job_ids.clone();
-        let series = Arc::new(WorkSeries::new(job, ids, salt_len, layout.extranonce2_size));
+        let series = Arc::new(WorkSeries::new(job, ids, layout.split(salt)));
         connection.series = Some(series.clone());
         let upstream = facts.id;
         if connection.announced != Some(upstream) {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{Config, Env, Pool},
     work::{
-        Difficulty, Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Submission, SubmittedVersion,
+        Difficulty, Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Split, Submission, SubmittedVersion,
         WorkSeries,
     },
 };
@@ -48,7 +48,8 @@ fn pool(more: &str) -> Arc<Pool> {
 
 /// A share for a job, which the job's pool difficulty lets every hash meet.
 fn share(job: &Arc<Job>, nonce: u32, version: SubmittedVersion) -> PoolShare {
-    let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4);
+    let series =
+        WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), Split { salt: 1, lease: 3, extranonce2: 4 });
     let mut window = JobWindow::default();
     window.push(LiveJob::new(series.first().clone(), job.pool_difficulty, job.pool_target));
     let judge = Judge {

@@ -24,7 +24,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    hash::{self, HEADER_LEN, Midstate},
+    hash::{Digest, HeaderInput, Kernel, Plan, PlanParts},
     stratum::{Notify, VersionDialect},
     work::{BlockHash, Difficulty, Target},
 };
@@ -34,6 +34,9 @@ pub const MAX_EXTRANONCE: usize = 16;
 
 /// Merkle branches of a job: 2^24 transactions are more than a block can hold, some firmware refuses over 20 to 32 anyway.
 pub const MAX_BRANCHES: usize = 24;
+
+/// Shares that are hashed together: the widest kernel takes 16.
+pub const MAX_BATCH: usize = 16;
 
 /// Works of one job: at one keep-alive in 30 s this lasts eight hours, longer than any block was ever away.
 pub const MAX_SERIES: u32 = 1024;
@@ -226,7 +229,7 @@ pub struct Work {
     /// Bytes of the miner's extranonce2.
     pub extranonce2_size: u8,
     salt: Extranonce,
-    coinbase: Midstate,
+    plan: Plan,
     line: Bytes,
     clean_line: Bytes,
 }
@@ -245,6 +248,27 @@ impl Work {
             .expect("salt, id and extranonce2 fill the pool's extranonce2, which is at most MAX_EXTRANONCE long")
     }
 
+    /// The merkle roots of coinbases with these extranonces, each a lease id and a miner's part; at most [`MAX_BATCH`].
+    pub(super) fn merkle_roots(&self, lease: &Extranonce, extranonces2: &[Extranonce], roots: &mut [Digest]) {
+        let mut extranonces = [[0; MAX_EXTRANONCE]; MAX_BATCH];
+        for (extranonce, extranonce2) in extranonces.iter_mut().zip(extranonces2) {
+            let (id, rest) = extranonce.split_at_mut(lease.len());
+            id.copy_from_slice(lease);
+            rest[..extranonce2.len()].copy_from_slice(extranonce2);
+        }
+        Kernel::get().merkle_roots(&self.plan, &extranonces[..extranonces2.len()], roots);
+    }
+
+    /// The hashes of headers over these merkle roots; at most [`MAX_BATCH`].
+    pub(super) fn header_hashes(&self, roots: &[Digest], headers: &[HeaderInput], hashes: &mut [BlockHash]) {
+        let mut digests = [Digest::default(); MAX_BATCH];
+        let digests = &mut digests[..headers.len()];
+        Kernel::get().headers(&self.plan, roots, headers, digests);
+        for (hash, digest) in hashes.iter_mut().zip(digests) {
+            *hash = BlockHash(digest.to_bytes());
+        }
+    }
+
     /// The hash of the header that a miner claims to have found.
     pub fn hash(
         &self,
@@ -254,17 +278,11 @@ impl Work {
         nonce: u32,
         version: u32,
     ) -> BlockHash {
-        let notify = &self.job.notify;
-        let coinbase = self.coinbase.finish([lease, extranonce2, &notify.coinb2]);
-        let merkle_root = hash::merkle_root(coinbase, &notify.branches);
-        let mut header = [0; HEADER_LEN];
-        header[0..4].copy_from_slice(&version.to_le_bytes());
-        header[4..36].copy_from_slice(&notify.prevhash);
-        header[36..68].copy_from_slice(&merkle_root);
-        header[68..72].copy_from_slice(&ntime.to_le_bytes());
-        header[72..76].copy_from_slice(&notify.nbits.to_le_bytes());
-        header[76..80].copy_from_slice(&nonce.to_le_bytes());
-        BlockHash(hash::header_hash(&header))
+        let mut root = [Digest::default()];
+        let mut hash = [BlockHash([0; 32])];
+        self.merkle_roots(lease, &[*extranonce2], &mut root);
+        self.header_hashes(&root, &[HeaderInput { version, ntime, nonce }], &mut hash);
+        hash[0]
     }
 }
 
@@ -274,6 +292,17 @@ impl fmt::Debug for Work {
     }
 }
 
+/// How a pool's extranonce2 is divided, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Ours, to make works differ.
+    pub salt: usize,
+    /// The lease id, which is the miner's extranonce1.
+    pub lease: usize,
+    /// The miner's extranonce2.
+    pub extranonce2: u8,
+}
+
 /// The works made from one job, made when they are first needed, each once.
 ///
 /// `number` counts the works of a job from 0; a miner must be given them in ascending order, never one twice.
@@ -281,19 +310,17 @@ impl fmt::Debug for Work {
 pub struct WorkSeries {
     job: Arc<Job>,
     ids: Arc<JobIds>,
-    salt_len: usize,
-    extranonce2_size: u8,
+    split: Split,
     first: Arc<Work>,
     /// Works 1 and up. Locked when a miner is re-sent work, never for a share and never when a job comes in.
     later: Mutex<Vec<Arc<Work>>>,
 }
 
 impl WorkSeries {
-    /// Makes the first work. `salt_len`: bytes that the pool's extranonce2 has beyond lease id and the miner's part of
-    /// `extranonce2_size` bytes.
-    pub fn new(job: Arc<Job>, ids: Arc<JobIds>, salt_len: usize, extranonce2_size: u8) -> Self {
-        let first = Arc::new(make(&job, &ids, salt_len, extranonce2_size, 0, 0));
-        Self { job, ids, salt_len, extranonce2_size, first, later: Mutex::default() }
+    /// Makes the first work.
+    pub fn new(job: Arc<Job>, ids: Arc<JobIds>, split: Split) -> Self {
+        let first = Arc::new(make(&job, &ids, split, 0, 0));
+        Self { job, ids, split, first, later: Mutex::default() }
     }
 
     /// The pool's job.
@@ -322,7 +349,7 @@ impl WorkSeries {
             let next = later.len() as u32 + 1;
             let before = later.last().unwrap_or(&self.first).ntime;
             let ntime = self.job.notify.ntime.saturating_add(elapsed_s).max(before);
-            later.push(Arc::new(make(&self.job, &self.ids, self.salt_len, self.extranonce2_size, next, ntime)));
+            later.push(Arc::new(make(&self.job, &self.ids, self.split, next, ntime)));
         }
         let newest = later.len();
         Some((newest as u32, later[newest - 1].clone()))
@@ -331,12 +358,12 @@ impl WorkSeries {
 
 /// Work `number` of a job, with this ntime or the least that it may have: where the salt has too few values to tell the works apart,
 /// the ntime advances with them.
-fn make(job: &Arc<Job>, ids: &JobIds, salt_len: usize, extranonce2_size: u8, number: u32, ntime: u32) -> Work {
+fn make(job: &Arc<Job>, ids: &JobIds, split: Split, number: u32, ntime: u32) -> Work {
     let id = ids.next();
-    let salt = Extranonce::from_number(u64::from(number), salt_len);
+    let salt = Extranonce::from_number(u64::from(number), split.salt);
     let coinb1 = [&*job.notify.coinb1, &job.extranonce1, &salt].concat();
     let version = job.notify.version & !job.version_mask;
-    let wraps = number.checked_shr(8 * salt_len as u32).unwrap_or(0);
+    let wraps = number.checked_shr(8 * split.salt as u32).unwrap_or(0);
     let ntime = ntime.max(job.notify.ntime.saturating_add(wraps));
     let line = |clean| Bytes::from(job.notify.to_line(&id.to_string(), &coinb1, version, ntime, clean));
     Work {
@@ -344,9 +371,16 @@ fn make(job: &Arc<Job>, ids: &JobIds, salt_len: usize, extranonce2_size: u8, num
         number,
         version,
         ntime,
-        extranonce2_size,
+        extranonce2_size: split.extranonce2,
         salt,
-        coinbase: Midstate::new(&coinb1),
+        plan: Plan::new(&PlanParts {
+            prefix: &coinb1,
+            extranonce_len: split.lease + usize::from(split.extranonce2),
+            suffix: &job.notify.coinb2,
+            branches: &job.notify.branches,
+            prevhash: &job.notify.prevhash,
+            nbits: job.notify.nbits,
+        }),
         line: line(false),
         clean_line: line(true),
         job: job.clone(),
@@ -361,7 +395,8 @@ mod tests {
     fn series(salt_len: usize) -> WorkSeries {
         let job =
             Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], Difficulty::ONE, 0, VersionDialect::Bip310).unwrap();
-        WorkSeries::new(Arc::new(job), Arc::new(JobIds::starting_at(7)), salt_len, 2)
+        let split = Split { salt: salt_len, lease: 2 - salt_len, extranonce2: 2 };
+        WorkSeries::new(Arc::new(job), Arc::new(JobIds::starting_at(7)), split)
     }
 
     #[test]

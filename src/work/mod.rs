@@ -16,7 +16,8 @@ mod window;
 
 pub use difficulty::{BlockHash, Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Target};
 pub use job::{
-    Extranonce, Job, JobError, JobId, JobIds, MAX_BRANCHES, MAX_EXTRANONCE, MAX_SERIES, UpstreamId, Work, WorkSeries,
+    Extranonce, Job, JobError, JobId, JobIds, MAX_BATCH, MAX_BRANCHES, MAX_EXTRANONCE, MAX_SERIES, Split, UpstreamId,
+    Work, WorkSeries,
 };
 pub use share::{Judge, Judged, NTIME_AHEAD, PoolShare, Reject, Submission, SubmittedVersion, ValidShare};
 pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN};

@@ -17,7 +17,13 @@
 
 use std::sync::Arc;
 
-use crate::work::{BlockHash, Difficulty, Extranonce, Job, JobId, JobWindow, LiveJob, Target, UpstreamId};
+use crate::{
+    hash::{Digest, HeaderInput},
+    work::{
+        BlockHash, Difficulty, Extranonce, Job, JobId, JobWindow, LiveJob, MAX_BATCH, Target, UpstreamId,
+        window::KnownRoot,
+    },
+};
 
 /// Seconds that a share's ntime may be ahead of its job's (ckpool `stratifier.c`: 7000).
 pub const NTIME_AHEAD: u32 = 7000;
@@ -265,6 +271,59 @@ pub struct Judge {
 impl Judge {
     /// Checks a submission against the miner's window of jobs, and remembers it there.
     pub fn judge(&self, window: &mut JobWindow, submission: &Submission) -> Judged {
+        let mut hash = [None];
+        self.hash_all(window, std::slice::from_ref(submission), &mut hash);
+        self.judge_hashed(window, submission, hash[0])
+    }
+
+    /// Hashes submissions, as many at once as are for one job; `None` stays where there is nothing to hash.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn hash_all(&self, window: &mut JobWindow, submissions: &[Submission], hashes: &mut [Option<BlockHash>]) {
+        assert_eq!(submissions.len(), hashes.len(), "a place for each hash");
+        let mut from = 0;
+        while let Some(first) = submissions.get(from) {
+            let of_job = submissions[from..].iter().take(MAX_BATCH).take_while(|next| next.job == first.job);
+            let to = from + of_job.count();
+            self.hash_batch(window, &submissions[from..to], &mut hashes[from..to]);
+            from = to;
+        }
+    }
+
+    /// At most [`MAX_BATCH`] submissions for one job.
+    fn hash_batch(&self, window: &mut JobWindow, submissions: &[Submission], hashes: &mut [Option<BlockHash>]) {
+        let Some((live, known_root)) = submissions[0].job.and_then(|id| window.get_with_root(id)) else { return };
+        let mut places = [0; MAX_BATCH];
+        let mut extranonces = [Extranonce::default(); MAX_BATCH];
+        let mut headers = [HeaderInput::default(); MAX_BATCH];
+        let mut count = 0;
+        for (place, submission) in submissions.iter().enumerate() {
+            let Ok(version) = self.check_fields(live, submission) else { continue };
+            places[count] = place;
+            extranonces[count] = submission.extranonce2;
+            headers[count] = HeaderInput { version, ntime: submission.ntime, nonce: submission.nonce };
+            count += 1;
+        }
+        let (extranonces, headers) = (&extranonces[..count], &headers[..count]);
+        let mut roots = [Digest::default(); MAX_BATCH];
+        match (*known_root, extranonces) {
+            (_, []) => return,
+            // Firmware that rolls versions finds several shares with one extranonce.
+            (Some(known), [one]) if known.job == live.work.id && known.extranonce2 == *one => roots[0] = known.root,
+            _ => live.work.merkle_roots(&self.lease, extranonces, &mut roots[..count]),
+        }
+        let (extranonce2, root) = (extranonces[count - 1], roots[count - 1]);
+        *known_root = Some(KnownRoot { job: live.work.id, extranonce2, root });
+        let mut found = [BlockHash([0; 32]); MAX_BATCH];
+        live.work.header_hashes(&roots[..count], headers, &mut found[..count]);
+        for (place, hash) in places[..count].iter().zip(found) {
+            hashes[*place] = Some(hash);
+        }
+    }
+
+    /// As [`judge`](Self::judge), with what [`hash_all`](Self::hash_all) found.
+    pub fn judge_hashed(&self, window: &mut JobWindow, submission: &Submission, hash: Option<BlockHash>) -> Judged {
         let Some((id, job)) = submission.job.and_then(|id| Some((id, window.get(id)?))) else {
             return Reject::JobNotFound.into();
         };
@@ -274,7 +333,8 @@ impl Judge {
         };
         let Submission { extranonce2, ntime, nonce, .. } = *submission;
         let work = &job.work;
-        let hash = work.hash(&self.lease, &extranonce2, ntime, nonce, version);
+        // A job that came while the batch was judged was not there to be hashed.
+        let hash = hash.unwrap_or_else(|| work.hash(&self.lease, &extranonce2, ntime, nonce, version));
         if window.has_seen(id, &hash) {
             return Reject::Duplicate.into();
         }
@@ -328,7 +388,63 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{
+        stratum::{VersionDialect, tests::notify_bf},
+        work::{JobIds, Split, WorkSeries},
+    };
+
+    /// A miner with two jobs, of which every other hash is a share and one in four is one for the pool.
+    fn two_jobs() -> (Judge, JobWindow) {
+        let difficulty = |shares: f64| Difficulty::new(1.0 / 4_294_967_296.0 * shares).unwrap();
+        let ids = Arc::new(JobIds::starting_at(0));
+        let mut window = JobWindow::default();
+        for _ in 0..2 {
+            let dialect = VersionDialect::Bip310;
+            let job = Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], difficulty(4.0), 0xe000, dialect).unwrap();
+            let series = WorkSeries::new(Arc::new(job), ids.clone(), Split { salt: 1, lease: 1, extranonce2: 2 });
+            window.push(LiveJob::new(series.first().clone(), difficulty(2.0), difficulty(2.0).target()));
+        }
+        let (difficulty, target) = window.newest_terms().unwrap();
+        (Judge { lease: Extranonce::new(&[7]).unwrap(), version_mask: 0xe000, difficulty, target }, window)
+    }
+
+    fn submissions() -> impl Strategy<Value = Vec<Submission>> {
+        // Few values each: duplicates, repeated extranonces and wrong fields are to be frequent.
+        let submission =
+            (0u32..4, 0u8..3, 0u32..3, 0u32..8, 0u32..3).prop_map(|(job, extranonce, ntime, nonce, version)| {
+                Submission {
+                    job: JobId::parse(&format!("{job:08x}")),
+                    extranonce2: Extranonce::new(&[0, extranonce, 0][..2 + usize::from(nonce == 7)]).unwrap(),
+                    ntime: 0x504e_86b9 + ntime - u32::from(ntime == 2) * 3,
+                    nonce,
+                    version: [SubmittedVersion::Unrolled, SubmittedVersion::Bits(0x2000), SubmittedVersion::Bits(1)]
+                        [version as usize],
+                }
+            });
+        proptest::collection::vec(submission, 0..50)
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_judged_as_one_share_after_the_other(submissions in submissions()) {
+            let (judge, mut alone) = two_jobs();
+            let (_, mut together) = two_jobs();
+            let mut hashes = vec![None; submissions.len()];
+            judge.hash_all(&mut together, &submissions, &mut hashes);
+            for (submission, hash) in submissions.iter().zip(hashes) {
+                let one = judge.judge(&mut alone, submission);
+                let of_many = judge.judge_hashed(&mut together, submission, hash);
+                prop_assert_eq!(one.verdict, of_many.verdict);
+                let for_pool = |judged: Judged| judged.pool_share.map(|share| *share.hash());
+                prop_assert_eq!(for_pool(one), for_pool(of_many));
+            }
+        }
+    }
 
     #[test]
     fn every_reject_has_a_place_and_a_label_of_its_own() {

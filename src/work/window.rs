@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::work::{BlockHash, Difficulty, Job, JobId, Target, UpstreamId, Work};
+use crate::{
+    hash::Digest,
+    work::{BlockHash, Difficulty, Extranonce, Job, JobId, Target, UpstreamId, Work},
+};
 
 /// Pools send a job in 30 s and we re-send in 45 s: sixteen reach back five minutes, longer than any share is on its way.
 pub const MAX_LIVE_JOBS: usize = 16;
@@ -45,6 +48,16 @@ impl LiveJob {
 pub struct JobWindow {
     jobs: VecDeque<LiveJob>,
     seen: usize,
+    /// Of the share that was hashed last.
+    root: Option<KnownRoot>,
+}
+
+/// A merkle root, and what it was made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownRoot {
+    pub job: JobId,
+    pub extranonce2: Extranonce,
+    pub root: Digest,
 }
 
 impl JobWindow {
@@ -71,6 +84,12 @@ impl JobWindow {
     /// The job a miner submits for.
     pub fn get(&self, id: JobId) -> Option<&LiveJob> {
         self.jobs.iter().rev().find(|job| job.work.id == id)
+    }
+
+    /// The job a miner submits for, and the place of the merkle root that was made last.
+    pub(super) fn get_with_root(&mut self, id: JobId) -> Option<(&LiveJob, &mut Option<KnownRoot>)> {
+        let job = self.jobs.iter().rev().find(|job| job.work.id == id)?;
+        Some((job, &mut self.root))
     }
 
     /// Difficulty and target of the newest job.
@@ -139,14 +158,15 @@ mod tests {
     use super::*;
     use crate::{
         stratum::{VersionDialect, tests::notify_bf},
-        work::{Job, JobIds, WorkSeries},
+        work::{Job, JobIds, Split, WorkSeries},
     };
 
     /// Works of one job, all of the same upstream.
     fn works(count: u32) -> Vec<Arc<Work>> {
         let job = Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], Difficulty::ONE, 0, VersionDialect::Bip310);
         let job = Arc::new(job.expect("a job"));
-        let series = WorkSeries::new(job, Arc::new(JobIds::starting_at(u32::MAX)), 1, 2);
+        let series =
+            WorkSeries::new(job, Arc::new(JobIds::starting_at(u32::MAX)), Split { salt: 1, lease: 1, extranonce2: 2 });
         (0..count).map(|number| series.at_least(number, 0).expect("few").1).collect()
     }
 

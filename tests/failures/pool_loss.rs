@@ -177,7 +177,7 @@ async fn miners_fail_over_within_a_second_and_go_back_later() {
     .await;
     // The pool that was left says nothing that ends its old jobs: they count for as long as it likes.
     throughout(Duration::from_secs(2), "it lives", || connections(&proxy, 1) == 1).await;
-    let again = witness.grind(&old_job, EASY, true, old_job.version, None);
+    let again = witness.grind(&old_job, witness.difficulty.expect("announced"), true, old_job.version, None);
     let reply = witness.submit(&again).await;
     assert_eq!(reply["result"], true, "and still later: {reply}");
     settle(&proxy, &farm, &[&first, &second]).await;
@@ -205,6 +205,8 @@ async fn a_farm_that_fails_over_is_let_in_gradually() {
     let took = began.elapsed();
     assert!((2..=12).contains(&took.as_secs()), "let in within {took:?}");
     mining(&proxy, &farm).await;
+    // What was on its way is kept for its return, and settled by it.
+    first.fault(Fault::Resume);
     settle(&proxy, &farm, &[&first, &second]).await;
     content(&farm);
     proxy.shut_down(LIMIT).await;

@@ -15,7 +15,9 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 use hashgate::{
     config::{Config, Env, Pool},
     upstream::{Event, Facts, Handle, Origin, Outgoing, Settlement, UpstreamIds, spawn},
-    work::{Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Submission, SubmittedVersion, WorkSeries},
+    work::{
+        Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Split, Submission, SubmittedVersion, WorkSeries,
+    },
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -101,7 +103,8 @@ impl Router {
 
 /// A share for a job, whose pool difficulty every hash must meet.
 fn share(job: &Arc<Job>, nonce: u32, version: SubmittedVersion) -> PoolShare {
-    let series = WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), 1, 4);
+    let series =
+        WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), Split { salt: 1, lease: 3, extranonce2: 4 });
     let mut window = JobWindow::default();
     window.push(LiveJob::new(series.first().clone(), job.pool_difficulty, job.pool_target));
     let judge = Judge {

@@ -377,9 +377,8 @@ impl Talk {
         if let (Some(fate), true) = (&mut side.fate, clean) {
             fate.cleaned = Some(self.now);
         }
-        let Layout { extranonce2_size, .. } = self.offer.layout;
-        let salt_len = self.pool_size - self.offer.layout.space();
-        side.work = Some((Arc::new(WorkSeries::new(job, self.ids.clone(), salt_len, extranonce2_size)), self.now));
+        let salt = self.pool_size - self.offer.layout.space();
+        side.work = Some((Arc::new(WorkSeries::new(job, self.ids.clone(), self.offer.layout.split(salt))), self.now));
     }
 
     fn happens(&mut self, event: &str) {

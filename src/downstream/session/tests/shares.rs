@@ -1,6 +1,7 @@
 //! What becomes of a share: every reason to refuse one, in order, and what the pool sees.
 
 use super::*;
+use crate::downstream::session::shares::MAX_AWAITED;
 
 #[test]
 fn the_first_check_that_fails_is_what_the_miner_hears() {

@@ -1,0 +1,203 @@
+//! What becomes of the shares of one miner: judged together where several came together, answered in their order.
+//!
+//! Lines that came at once are hashed at once: submits are kept until another line, a full batch or the end of what was read, and
+//! nothing is ever waited for. Limits: [`MAX_BATCH`] shares in a batch, [`MAX_AWAITED`] that wait for the pool's word.
+
+use super::*;
+use crate::work::{BlockHash, MAX_BATCH};
+
+/// Shares of one miner that wait for the pool's word; beyond it ours is given.
+pub(super) const MAX_AWAITED: usize = 256;
+
+/// Submits that came together, of one miner. Its buffers serve all miners of a worker.
+#[derive(Debug, Default)]
+pub struct Batch {
+    shares: Vec<Share>,
+    submissions: Vec<Submission>,
+    hashes: Vec<Option<BlockHash>>,
+    /// The ids to answer to, one after the other.
+    ids: String,
+}
+
+#[derive(Debug)]
+struct Share {
+    /// Where its id ends in [`Batch::ids`].
+    id_ends: usize,
+    user: Arc<str>,
+}
+
+#[derive(Debug)]
+pub(super) struct Awaited {
+    pub(super) ticket: u32,
+    pub(super) id: Box<str>,
+    pub(super) verdict: ValidShare,
+    pub(super) since: Instant,
+    pub(super) upstream: UpstreamId,
+    /// Its pool is away, and may still come back for it.
+    pub(super) is_lost: bool,
+}
+
+impl Session {
+    /// Takes a submit into the batch, or refuses it for its shape.
+    pub(super) fn take_submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
+        let taken = match Extranonce::from_hex(&submit.extranonce2) {
+            None => Err(Reject::Malformed("extranonce2")),
+            Some(extranonce2) => self.submitter(&submit.user).map(|user| (user, extranonce2)),
+        };
+        let (user, extranonce2) = match taken {
+            Ok(taken) => taken,
+            Err(reject) => {
+                self.judge_batch(now, io);
+                return self.reject(id, reject, io);
+            }
+        };
+        if matches!((self.rolling, submit.version), (Rolling::Unasked, Some(1..))) {
+            self.set_rolling(Rolling::Unannounced, io);
+        }
+        io.batch.ids.push_str(id.as_str());
+        io.batch.shares.push(Share { id_ends: io.batch.ids.len(), user });
+        io.batch.submissions.push(Submission {
+            job: JobId::parse(&submit.job),
+            extranonce2,
+            ntime: submit.ntime,
+            nonce: submit.nonce,
+            version: match (submit.version, self.rolling) {
+                (None, _) => SubmittedVersion::Unrolled,
+                (Some(full), Rolling::WholeVersion) => SubmittedVersion::Full(full),
+                (Some(bits), _) => SubmittedVersion::Bits(bits),
+            },
+        });
+        if io.batch.shares.len() == MAX_BATCH {
+            self.judge_batch(now, io);
+        }
+    }
+
+    /// Judges the shares that were taken and answers them. To be called when no more lines are there.
+    pub fn judge_batch(&mut self, now: Instant, io: &mut Io) {
+        if io.batch.shares.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut io.batch);
+        batch.hashes.resize(batch.shares.len(), None);
+        if let Some(judge) = self.judge() {
+            judge.hash_all(&mut self.window, &batch.submissions, &mut batch.hashes);
+        }
+        let mut id_begins = 0;
+        for ((share, submission), hash) in batch.shares.drain(..).zip(&batch.submissions).zip(&batch.hashes) {
+            let id = RawId::from_text(&batch.ids[id_begins..share.id_ends]);
+            id_begins = share.id_ends;
+            self.judge_share(now, id, share.user, submission, *hash, io);
+        }
+        batch.submissions.clear();
+        batch.hashes.clear();
+        batch.ids.clear();
+        io.batch = batch;
+    }
+
+    fn judge_share(
+        &mut self,
+        now: Instant,
+        id: RawId<'_>,
+        user: Arc<str>,
+        submission: &Submission,
+        hash: Option<BlockHash>,
+        io: &mut Io,
+    ) {
+        // Each by itself: the share before may have changed the difficulty, or retired a job.
+        let Some(judge) = self.judge() else { return self.reject(id, Reject::JobNotFound, io) };
+        let Judged { mut verdict, mut pool_share } = judge.judge_hashed(&mut self.window, submission, hash);
+        if let Link::Away(upstream) = self.link
+            && self.is_for(submission.job, upstream)
+        {
+            // The pool can't credit it now; but a block is worth keeping.
+            pool_share = pool_share.filter(PoolShare::is_block);
+            verdict = verdict.and(Err(Reject::NoPool));
+        }
+        let mut ticket = 0;
+        match verdict {
+            Err(reject) => self.reject(id, reject, io),
+            Ok(valid) => {
+                if let Some(share) = pool_share.as_ref().filter(|_| self.waits_for_pool()) {
+                    ticket = self.next_ticket;
+                    self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
+                    self.awaited.push_back(Awaited {
+                        ticket,
+                        id: id.as_str().into(),
+                        verdict: valid,
+                        since: now,
+                        upstream: share.upstream(),
+                        is_lost: false,
+                    });
+                } else {
+                    self.credit(id, valid, io);
+                }
+            }
+        }
+        if let Some(share) = pool_share {
+            io.effects.push(Effect::Submit { share, user, ticket });
+        }
+        if let Ok(valid) = verdict {
+            self.credited_any = true;
+            let retarget = self.vardiff.as_mut().and_then(|vardiff| vardiff.record_share(now, valid.credited()));
+            self.retarget(now, retarget, io);
+        }
+        if self.window.is_empty() {
+            // Its shares filled the window: the miner needs headers that can be told apart again.
+            self.send_more(now, io);
+        }
+    }
+
+    /// The authorized worker of this name.
+    fn submitter(&self, user: &str) -> Result<Arc<str>, Reject> {
+        if self.lease.is_none() {
+            return Err(Reject::NotSubscribed);
+        }
+        let at = self.workers.binary_search_by(|known| (**known).cmp(user)).map_err(|_| Reject::Unauthorized)?;
+        Ok(self.workers[at].clone())
+    }
+
+    /// What this miner is judged by; `None` before its first work.
+    fn judge(&self) -> Option<Judge> {
+        // A miner that resumed may submit before it was told anything on this connection.
+        let (difficulty, target) = self.told.or_else(|| self.window.newest_terms())?;
+        Some(Judge { lease: self.lease()?.id, version_mask: self.version_mask(), difficulty, target })
+    }
+
+    fn is_for(&self, job: Option<JobId>, upstream: UpstreamId) -> bool {
+        job.and_then(|job| self.window.get(job)).is_none_or(|job| job.work.job.upstream == upstream)
+    }
+
+    fn waits_for_pool(&self) -> bool {
+        matches!(self.settings.listener.answer, config::Answer::Pool { .. }) && self.awaited.len() < MAX_AWAITED
+    }
+
+    pub(super) fn credit(&self, id: RawId<'_>, share: ValidShare, io: &mut Io) {
+        Response(&mut io.out).ok(id);
+        io.effects.push(Effect::Judged(Ok(share)));
+    }
+
+    pub(super) fn reject(&self, id: RawId<'_>, reject: Reject, io: &mut Io) {
+        Response(&mut io.out).error(id, reject.code(), reject);
+        io.effects.push(Effect::Judged(Err(reject)));
+    }
+
+    pub(super) fn mark_awaited(&mut self, upstream: UpstreamId, is_lost: bool) {
+        for awaited in self.awaited.iter_mut().filter(|awaited| awaited.upstream == upstream) {
+            awaited.is_lost = is_lost;
+        }
+    }
+
+    /// The pool's word on a share whose reply waits.
+    pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), PoolError>, io: &mut Io) {
+        let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
+        let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
+        let id = RawId::from_text(&id);
+        match word {
+            Ok(()) => self.credit(id, verdict, io),
+            Err(PoolError { code, message }) => {
+                Response(&mut io.out).quoted_error(id, u32::try_from(code).unwrap_or(20), &message);
+                io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
+            }
+        }
+    }
+}
