@@ -343,7 +343,7 @@ fn a_flood_of_bad_shares_leaves_nothing_behind() {
         let mut memory = Vec::new();
         for _ in 0..4 {
             flood(&scene, &share, 50_000).await;
-            memory.push(resident_kib());
+            memory.push(heap_kib());
         }
         let totals = scene.proxy.totals();
         assert!(totals.rejected_for("duplicate") >= 100_000 && totals.forwarded == 5, "{:?}", totals.rejected);

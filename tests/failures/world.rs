@@ -215,9 +215,11 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// Memory of this process that is in RAM.
-pub fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+/// Bytes of this process's heap that are in use. (What it has of the system besides is the allocator's affair, and differs from run
+/// to run.)
+pub fn heap_kib() -> u64 {
+    HEAP.current_usage() as u64 / 1024
 }
+
+#[global_allocator]
+static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
