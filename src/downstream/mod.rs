@@ -2,17 +2,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `session.rs` | one miner's connection as a state machine: lines in, lines and effects out |
+//! | `session.rs` | one miner's connection as a state machine: lines in, lines and effects out; `session/handshake.rs`, `session/shares.rs` |
 //! | `effect.rs` | what a session wants done, and why it ends a connection |
 //! | `options.rs` | what a miner asks for in its password |
 //! | `vardiff.rs` | one miner's variable difficulty |
 //! | `quirks.rs` | what a firmware needs, as data |
 //! | `outbox.rs` | what a slow miner has not taken yet |
 //! | `gate.rs` | who may connect |
-//! | `accept.rs` | taking connections, no faster than allowed |
-//! | `task.rs` | one worker thread: its sockets, its sessions, the sweep that carries a job to all of them |
+//! | `task.rs` | one worker thread: its sockets and sessions; `task/accept.rs`, `task/sweep.rs`: taking connections, carrying a job to all |
 
-mod accept;
 mod effect;
 mod gate;
 mod options;

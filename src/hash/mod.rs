@@ -62,7 +62,7 @@ mod tests;
 
 pub use kernel::Kernel;
 pub use plan::{Digest, HeaderInput, MAX_EXTRANONCE, Plan, PlanParts, ShareInput};
-pub use scalar::{Midstate, double_sha256, header_hash, merkle_root};
+pub use scalar::header_hash;
 pub use select::{KERNEL_VARIABLE, KernelError};
 
 /// Bytes of a serialised block header.

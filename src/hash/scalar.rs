@@ -68,35 +68,13 @@ impl Engine<1> for Scalar {
     }
 }
 
-/// SHA-256 after the bytes that all shares of one work have in common.
-///
-/// Coinbases of one work differ from the extranonce on only, so the blocks before it are compressed once.
-#[derive(Clone)]
-pub struct Midstate(Sha256);
-
-impl Midstate {
-    /// Compresses the common prefix.
-    pub fn new(prefix: &[u8]) -> Self {
-        Self(Sha256::new_with_prefix(prefix))
-    }
-
-    /// The double SHA-256 of prefix and parts, one after the other.
-    pub fn finish(&self, parts: [&[u8]; 3]) -> [u8; 32] {
-        let mut hasher = self.0.clone();
-        for part in parts {
-            hasher.update(part);
-        }
-        Sha256::digest(hasher.finalize()).into()
-    }
-}
-
 /// SHA-256 of the SHA-256 of the bytes.
-pub fn double_sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn double_sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(Sha256::digest(bytes)).into()
 }
 
 /// Folds a coinbase hash through its merkle branches, leaf to root. All hashes in the order the hash function yields.
-pub fn merkle_root(coinbase: [u8; 32], branches: &[[u8; 32]]) -> [u8; 32] {
+pub(super) fn merkle_root(coinbase: [u8; 32], branches: &[[u8; 32]]) -> [u8; 32] {
     let mut pair = [0; 64];
     branches.iter().fold(coinbase, |node, branch| {
         pair[..32].copy_from_slice(&node);
@@ -124,15 +102,5 @@ mod tests {
         let mut hash = header_hash(&header.try_into().unwrap());
         hash.reverse();
         assert_eq!(hex::encode(hash), "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f");
-    }
-
-    #[test]
-    fn a_midstate_hashes_like_the_whole_wherever_it_is_cut() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for cut in [0, 1, 63, 64, 65, 127, 128, 200] {
-            let (prefix, rest) = bytes.split_at(cut);
-            let (a, b) = rest.split_at(rest.len() / 3);
-            assert_eq!(Midstate::new(prefix).finish([a, b, &[]]), double_sha256(&bytes), "cut at {cut}");
-        }
     }
 }

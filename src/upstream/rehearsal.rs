@@ -5,7 +5,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Event, Outgoing, UpstreamIds, carried::Carried, output::Output, session::Session, task::MAX_POOL_LINE};
+use super::{
+    Event, Outgoing, UpstreamIds,
+    carried::Carried,
+    output::Output,
+    session::{MAX_POOL_LINE, Session},
+};
 use crate::{
     config::Pool,
     stratum::{LineTooLong, Lines},

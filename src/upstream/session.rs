@@ -44,6 +44,10 @@ use crate::{
     work::{Difficulty, Job, MAX_EXTRANONCE, UpstreamId},
 };
 
+/// Bytes of the longest line of a pool: a job with a coinbase of 6.5 KB and 24 branches takes 15 KB, one with a coinbase of 100 KB
+/// is no job for a miner.
+pub(super) const MAX_POOL_LINE: usize = 256 * 1024;
+
 /// Pools without BIP 310 often don't answer configure at all; the others answer in one round trip.
 const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(3);
 

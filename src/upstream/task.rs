@@ -30,7 +30,7 @@ use super::{
     carried::{Carried, Kept},
     connect::{Stream, connect},
     output::{Close, Output, Redirect},
-    session::{Session, WasLive},
+    session::{MAX_POOL_LINE, Session, WasLive},
 };
 use crate::{
     config::{Pool, PoolUrl},
@@ -41,10 +41,6 @@ use crate::{
 /// Shares between the workers and a pool's task: what a farm of 5 000 finds in the second in which it fails over to a pool of too
 /// low a difficulty, and no more, because a share that waits for longer is stale anyway.
 pub const SHARE_QUEUE: usize = 4096;
-
-/// Bytes of the longest line of a pool: a job with a coinbase of 6.5 KB and 24 branches takes 15 KB, one with a coinbase of 100 KB
-/// is no job for a miner.
-pub(super) const MAX_POOL_LINE: usize = 256 * 1024;
 
 /// Bytes read at once.
 const READ_BUFFER: usize = 16 * 1024;
