@@ -24,14 +24,14 @@ pub struct Io {
 /// What a session wants done.
 #[derive(Debug)]
 pub enum Effect {
-    /// It needs to know what the listener offers; answer with [`Session::handle_offer`].
+    /// It needs to know what the listener offers; answer with [`Session::handle_offer`](super::Session::handle_offer).
     WantOffer,
-    /// It needs an extranonce; answer with [`Session::handle_lease`].
+    /// It needs an extranonce; answer with [`Session::handle_lease`](super::Session::handle_lease).
     WantLease {
         /// The session that the miner wants to resume.
         resume: Option<SessionId>,
     },
-    /// It needs work; answer with [`Session::handle_attached`]. Comes again when the user name becomes known later.
+    /// It needs work; answer with [`Session::handle_attached`](super::Session::handle_attached). Comes again when the user name becomes known later.
     WantRoute {
         /// The first authorized worker; `None` if there is none yet.
         user: Option<Arc<str>>,
@@ -44,7 +44,7 @@ pub enum Effect {
         share: PoolShare,
         /// The worker that found it.
         user: Arc<str>,
-        /// The ticket of the waiting reply, for [`Session::handle_pool_word`]; 0 if none waits.
+        /// The ticket of the waiting reply, for [`Session::handle_pool_word`](super::Session::handle_pool_word); 0 if none waits.
         ticket: u32,
     },
     /// The difficulty that suits the miner changed.
