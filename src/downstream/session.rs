@@ -15,6 +15,7 @@
 //! | link to the pool | a share is answered |
 //! |---|---|
 //! | [`Link::Live`] | by the check, or by the pool's word if the listener says so |
+//! | [`Link::Resumed`]: back, its next job is awaited | as live; no work is sent again before that job |
 //! | [`Link::Away`]: lost, may resume | "No pool", never `true`; a block is kept for the pool |
 //! | jobs of other connections that are gone | "Stale" |
 //!
@@ -129,6 +130,7 @@ enum Link {
     /// No pool yet.
     None,
     Live(UpstreamId),
+    Resumed(UpstreamId),
     Away(UpstreamId),
 }
 
@@ -267,14 +269,14 @@ impl Session {
     /// The live pool connection it works for.
     pub fn upstream(&self) -> Option<UpstreamId> {
         match self.link {
-            Link::Live(id) => Some(id),
+            Link::Live(id) | Link::Resumed(id) => Some(id),
             Link::None | Link::Away(_) => None,
         }
     }
 
     /// Whether what happens to this pool connection concerns it: it works for it, live or away, or may still submit for its jobs.
     pub fn works_for(&self, upstream: UpstreamId) -> bool {
-        self.link == Link::Live(upstream) || self.link == Link::Away(upstream) || self.window.has_jobs_of(upstream)
+        self.upstream() == Some(upstream) || self.link == Link::Away(upstream) || self.window.has_jobs_of(upstream)
     }
 
     /// The difficulty that suits it, which it is told with its next work; `None` before the first.
@@ -385,7 +387,7 @@ impl Session {
 
     /// Its route has no live pool. What it hashes goes on until its own patience ends.
     pub fn handle_unbound(&mut self) {
-        if let Link::Live(upstream) = self.link {
+        if let Some(upstream) = self.upstream() {
             self.link = Link::Away(upstream);
         }
     }
@@ -396,7 +398,8 @@ impl Session {
         if job.notify.clean {
             self.window.supersede(job.upstream);
         }
-        if self.link == Link::Live(job.upstream) {
+        if self.upstream() == Some(job.upstream) {
+            self.link = Link::Live(job.upstream);
             self.send_work(now, series, came, 0, job.notify.clean, io);
         }
     }
@@ -405,7 +408,9 @@ impl Session {
     pub fn handle_lost(&mut self, upstream: UpstreamId, may_resume: bool) {
         self.mark_awaited(upstream, true);
         match self.link {
-            Link::Live(id) | Link::Away(id) if id == upstream && may_resume => self.link = Link::Away(upstream),
+            Link::Live(id) | Link::Resumed(id) | Link::Away(id) if id == upstream && may_resume => {
+                self.link = Link::Away(upstream)
+            }
             _ => self.window.supersede(upstream),
         }
     }
@@ -414,7 +419,7 @@ impl Session {
     pub fn handle_resumed(&mut self, upstream: UpstreamId) {
         self.mark_awaited(upstream, false);
         if self.link == Link::Away(upstream) {
-            self.link = Link::Live(upstream);
+            self.link = Link::Resumed(upstream);
         }
     }
 

@@ -57,7 +57,7 @@ async fn outage(settings: PoolSettings, away: Duration) -> u64 {
     let stale = proxy.totals().rejected_for("stale");
     let job = witness.next_job().await;
     assert_eq!(witness.jobs.len(), known_jobs + 1, "nothing was sent while there was no pool");
-    assert!(job.clean, "old work is dropped");
+    assert!(job.clean, "old work is dropped: {job:?}, difficulty {:?}", witness.difficulty);
     let share = witness.good_share().await;
     assert_eq!(witness.submit(&share).await["result"], true);
     mining(&proxy, &farm).await;

@@ -106,6 +106,8 @@ impl Session {
         // Each by itself: the share before may have changed the difficulty, or retired a job.
         let Some(judge) = self.judge() else { return self.reject(id, Reject::JobNotFound, io) };
         let Judged { mut verdict, mut pool_share } = judge.judge_hashed(&mut self.window, submission, hash);
+        // It tells how fast the miner is, whatever becomes of it.
+        let found = verdict.ok();
         if let Link::Away(upstream) = self.link
             && self.is_for(submission.job, upstream)
         {
@@ -136,8 +138,8 @@ impl Session {
         if let Some(share) = pool_share {
             io.effects.push(Effect::Submit { share, user, ticket });
         }
-        if let Ok(valid) = verdict {
-            self.credited_any = true;
+        self.credited_any |= verdict.is_ok();
+        if let Some(valid) = found {
             let retarget = self.vardiff.as_mut().and_then(|vardiff| vardiff.record_share(now, valid.credited()));
             self.retarget(now, retarget, io);
         }

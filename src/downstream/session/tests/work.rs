@@ -198,7 +198,8 @@ fn a_keep_alive_is_new_work() {
         @ 10m
         ! A resumes
         @ 250ms
-        < notify 5
+        ! A sends a block
+        < notify 5 clean
         ",
     );
 }
