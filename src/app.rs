@@ -276,6 +276,8 @@ fn simulated_settings(name: &str, simulated: &SimulatedPool) -> PoolSettings {
         difficulty: simulated.difficulty.get(),
         extranonce2_size: simulated.extranonce2_size.into(),
         clean_every: Some(simulated.clean_every),
+        // Two of them must not have the same jobs.
+        seed: rand::random(),
         ..PoolSettings::default()
     }
 }

@@ -98,6 +98,9 @@ struct PoolArgs {
     /// End after so long; 0s for never
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     duration: Duration,
+    /// Decides its jobs and extranonces: the same seed makes the same pool, without one each is another
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -254,6 +257,7 @@ async fn sim_pool(args: &PoolArgs) -> std::io::Result<()> {
         notify_every: args.notify_every,
         resume: true,
         max_connections: 100_000,
+        seed: args.seed.unwrap_or_else(rand::random),
         ..PoolSettings::default()
     };
     let pool = SimPool::start(settings).await?;
