@@ -15,11 +15,7 @@
 use std::time::Duration;
 
 use super::error::{Wrong, shown};
-use crate::work::Difficulty;
-
-/// Hashes that one share of difficulty 1 stands for: the target 0xFFFF·2^208 leaves 2^256 / (0xFFFF·2^208)
-/// hashes per hit, 2^32 but for 15 parts in a million.
-const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;
+use crate::work::{Difficulty, HASHES_PER_DIFFICULTY};
 
 /// `"5s"`, `"1m 30s"`.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {

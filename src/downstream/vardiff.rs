@@ -34,13 +34,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::work::{Difficulty, Hashrate};
+use crate::work::{Difficulty, HASHES_PER_DIFFICULTY, Hashrate};
 
 #[cfg(test)]
 mod tests;
-
-/// Hashes in one difficulty-1 share, on average.
-const HASHES_PER_DIFFICULTY: f64 = 4_294_967_296.0;
 
 /// The average forgets over this many seconds: 20 minutes are 360 shares at 18 a minute, some 4 % of noise.
 const MEMORY_S: f64 = 1200.0;

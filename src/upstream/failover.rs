@@ -23,43 +23,32 @@ pub const FIRST_LOGIN: Duration = Duration::from_secs(3);
 pub struct Health {
     since: Instant,
     up: bool,
-    flaps: u32,
     was_up: bool,
 }
 
 impl Health {
     /// A pool that is being connected for the first time.
     pub fn starting(now: Instant) -> Self {
-        Self { since: now, up: false, flaps: 0, was_up: false }
+        Self { since: now, up: false, was_up: false }
     }
 
     /// It logged in. Not a news if it was up already.
     pub fn up(&mut self, now: Instant) {
         if !self.up {
-            *self = Self { since: now, up: true, was_up: true, ..*self };
+            *self = Self { since: now, up: true, was_up: true };
         }
     }
 
     /// It went, or could not be reached.
     pub fn down(&mut self, now: Instant) {
         if self.up {
-            *self = Self { since: now, up: false, flaps: self.flaps.saturating_add(1), ..*self };
+            *self = Self { since: now, up: false, ..*self };
         }
     }
 
     /// Whether it is logged in.
     pub fn is_up(&self) -> bool {
         self.up
-    }
-
-    /// Since when it is what it is.
-    pub fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// How often it went from up to down.
-    pub fn flaps(&self) -> u32 {
-        self.flaps
     }
 
     fn is_first_login_at(&self, now: Instant) -> bool {
@@ -115,23 +104,6 @@ pub fn choose(
     })
 }
 
-/// When [`choose`] would answer differently if no pool's health changed before.
-pub fn reconsider_at(
-    order: &[usize],
-    current: Option<usize>,
-    healths: &[Health],
-    now: Instant,
-    fail_back_after: Duration,
-) -> Option<Instant> {
-    let better = order.iter().take_while(|pool| Some(**pool) != current).map(|pool| &healths[*pool]);
-    let at = |health: &Health| match (current, health.up) {
-        (Some(_), true) => Some(health.since + fail_back_after),
-        (None, false) if !health.was_up => Some(health.since + FIRST_LOGIN),
-        _ => None,
-    };
-    better.filter_map(at).filter(|at| *at > now).min()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +115,7 @@ mod tests {
     fn healths(now: Instant, seconds: [i64; 3]) -> [Health; 3] {
         seconds.map(|seconds| {
             let since = now - Duration::from_secs(seconds.unsigned_abs());
-            Health { since, up: seconds >= 0, flaps: 0, was_up: true }
+            Health { since, up: seconds >= 0, was_up: true }
         })
     }
 
@@ -190,7 +162,6 @@ mod tests {
                 current = Some(choice.pool);
             }
         }
-        assert_eq!(healths[0].flaps(), 60);
         // It is not used up: once it stays, it is taken.
         let back = start + Duration::from_secs(10_000);
         healths[0].up(back);
@@ -205,21 +176,8 @@ mod tests {
         healths[1].up(start);
         let choose_at = |healths: &[Health; 2], after| choose(&[0, 1], None, healths, start + after, FAIL_BACK);
         assert_eq!(choose_at(&healths, Duration::ZERO), None);
-        assert_eq!(reconsider_at(&[0, 1], None, &healths, start, FAIL_BACK), Some(start + FIRST_LOGIN));
         assert_eq!(choose_at(&healths, FIRST_LOGIN), Some(Choice { pool: 1, reason: Reason::First }));
         healths[0].up(start);
         assert_eq!(choose_at(&healths, Duration::ZERO), Some(Choice { pool: 0, reason: Reason::First }));
-    }
-
-    #[test]
-    fn the_time_to_reconsider_is_when_the_choice_changes() {
-        let now = Instant::now() + Duration::from_secs(10_000);
-        let healths = healths(now, [30, 100, 500]);
-        let at = reconsider_at(&ORDER, Some(2), &healths, now, FAIL_BACK).unwrap();
-        assert_eq!(at, now + Duration::from_secs(20));
-        let choice_at = |at| choose(&ORDER, Some(2), &healths, at, FAIL_BACK).unwrap();
-        assert_eq!(choice_at(at - Duration::from_millis(1)).reason, Reason::Stay);
-        assert_eq!(choice_at(at), Choice { pool: 1, reason: Reason::FailBack });
-        assert_eq!(reconsider_at(&ORDER, Some(0), &healths, now, FAIL_BACK), None);
     }
 }
