@@ -8,7 +8,7 @@ use crate::downstream::vardiff::Step;
 /// One row: what is done differently for a firmware.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quirks {
-    /// What metrics and logs call it.
+    /// What logs call it.
     pub name: &'static str,
     /// Its user agents hold this, in any case.
     agent: &'static str,
@@ -52,11 +52,6 @@ impl Quirks {
     pub fn of(user_agent: &str) -> &'static Self {
         let user_agent = user_agent.to_ascii_lowercase();
         TABLE.iter().find(|row| user_agent.contains(row.agent)).unwrap_or(&UNKNOWN)
-    }
-
-    /// The names that can come out of [`of`](Self::of): the bound of a metric label.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        TABLE.iter().chain([&UNKNOWN]).map(|row| row.name)
     }
 }
 

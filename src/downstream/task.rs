@@ -334,7 +334,8 @@ impl Hall {
         match slot.ends {
             Some(End::Closed(reason)) => {
                 self.book.close(reason);
-                debug!(peer = %slot.peer, user = slot.session.user().map(|user| &**user), "disconnected: {reason}");
+                let (user, firmware) = (slot.session.user().map(|user| &**user), slot.session.firmware().name);
+                debug!(peer = %slot.peer, user, firmware, "disconnected: {reason}");
             }
             Some(End::Left) | None => self.book.left.add(1),
         }
@@ -498,7 +499,11 @@ impl Hall {
             None if !is_valid => {}
             Some(false) | None => {
                 self.book.unforwarded.add(1);
-                warn!("share not forwarded: pool connection {id} is gone or takes no more");
+                let so_far = self.book.unforwarded.get();
+                // Said at 1, 2, 4, 8 …: a pool that can't keep up must not flood the log as well.
+                if so_far.is_power_of_two() {
+                    warn!("{so_far} shares not forwarded so far: pool connection {id} is gone or takes no more");
+                }
             }
         }
     }

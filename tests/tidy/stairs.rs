@@ -29,7 +29,7 @@ enum Floor {
 const FLOORS: &[(&str, Floor)] = &[
     ("src/hash/", Floor::Hash),
     ("src/stratum/", Floor::Stratum),
-    ("src/work/", Floor::Work),
+    ("src/work", Floor::Work),
     ("src/config/", Floor::Config),
     ("src/downstream/task", Floor::Task),
     ("src/downstream/gate.rs", Floor::Task),
@@ -200,14 +200,14 @@ fn a_step_up_is_seen() {
             Source::made_up("src/downstream/session.rs", ""),
             Source::made_up("src/downstream/task.rs", ""),
             Source::made_up("src/sim/mod.rs", ""),
-            Source::made_up("src/work/mod.rs", ""),
+            Source::made_up("src/work.rs", ""),
             Source::made_up(path, text),
         ]
     };
     for (path, text, is_fault) in [
         ("src/hash/scalar.rs", "use crate::work::Job;", true),
-        ("src/work/job.rs", "use crate::hash::Midstate;", false),
-        ("src/work/job.rs", "fn f() { crate::downstream::Session::new() }", true),
+        ("src/stratum/line.rs", "use crate::hash::Plan;", false),
+        ("src/stratum/line.rs", "fn f() { crate::downstream::Session::new() }", true),
         ("src/router/lease.rs", "use crate::downstream::{Session};", false),
         ("src/router/lease.rs", "use crate::downstream::{Session, Worker};", true),
         ("src/router/lease.rs", "use crate::{\n    downstream::Other,\n};", true),

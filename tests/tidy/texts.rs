@@ -162,9 +162,9 @@ fn nothing_is_unfinished_and_nothing_names_a_machine() {
 fn unsafe_code_lives_in_hash_alone() {
     assert_eq!(unsafe_outside_hash(&program()), Vec::<String>::new());
     for (path, text, found) in [
-        ("src/work/job.rs", "fn a() { unsafe { b() } }", 1),
-        ("src/work/job.rs", "#![allow(unsafe_code)]", 1),
-        ("src/work/job.rs", "// unsafe\nfn unsafely() {}", 0),
+        ("src/stratum/line.rs", "fn a() { unsafe { b() } }", 1),
+        ("src/stratum/line.rs", "#![allow(unsafe_code)]", 1),
+        ("src/stratum/line.rs", "// unsafe\nfn unsafely() {}", 0),
         ("src/hash/avx2.rs", "unsafe fn a() {}", 0),
     ] {
         assert_eq!(unsafe_outside_hash(&[Source::made_up(path, text)]).len(), found, "{text}");
