@@ -8,11 +8,21 @@
 //! | file | what |
 //! |---|---|
 //! | `units.rs` | money, power and their ratios as types; the site's currency |
+//! | `quantity.rs` | the units that people and APIs write, and their canonical ones |
+//! | `signal/` | the signal book: what sources said, what of it counts now, what was refused |
+//! | `extract.rs`, `schedule.rs` | observations from a document; from hours of the week |
+//! | `source/` | where signals come from: a task for each kind |
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
 
+mod extract;
+mod quantity;
 mod reading;
+mod schedule;
+pub mod signal;
 mod units;
 
+pub use extract::extract;
+pub use quantity::{Quantity, UNITS, Unit, UnknownUnit};
 pub use reading::Reading;
 pub use units::{
     BtcPerBlock, Currency, JoulesPerTerahash, LIMIT, Money, MoneyPerBtc, MoneyPerGpuHour, MoneyPerMwh, MoneyPerPhDay,
