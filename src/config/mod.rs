@@ -17,6 +17,7 @@ mod listeners;
 mod plan;
 mod pool_url;
 mod pools;
+mod profit;
 mod raw;
 mod routes;
 mod secret;
@@ -41,6 +42,9 @@ pub use self::{
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
+    profit::{
+        AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,
+    },
     routes::UserPattern,
     secret::{Env, ProcessEnv, Secret},
     signal::{
@@ -76,6 +80,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[[signal]]` in file order.
     pub signals: Vec<Signal>,
+    /// What mining earns and power costs, and the groups it matters to; `None` without `[[group]]`.
+    pub profit: Option<Profit>,
 }
 
 /// `[proxy]`: the process itself.

@@ -81,6 +81,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         pools,
         routes,
         signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
+        profit: None,
     })
 }
 
