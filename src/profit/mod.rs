@@ -12,10 +12,13 @@
 //! | `signal/` | the signal book: what sources said, what of it counts now, what was refused |
 //! | `extract.rs`, `schedule.rs` | observations from a document; from hours of the week |
 //! | `source/` | where signals come from: a task for each kind |
+//! | `task.rs` | the loop: sources, the signal book, the engine, and who is told |
 //! | `economics.rs` | the formulas: what a MWh earns and costs, at the site meter |
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
 //! | `inputs.rs` | what an evaluation looks at: the readings of the signals that the config names |
+//! | `decision.rs` | the engine: from readings to what each group does, and why |
 
+mod decision;
 mod economics;
 mod extract;
 mod inputs;
@@ -24,9 +27,13 @@ mod reading;
 mod schedule;
 pub mod signal;
 pub mod source;
+pub mod task;
 mod templates;
 mod units;
 
+pub use decision::{
+    AiDecision, AiReason, AiWhy, Decision, Decisions, Engine, Fault, Margins, Reason, SiteMode, Unknown, What, Why,
+};
 pub use economics::{GpuTerms, SwitchTerms, ai_value, at_meter, hashprice, mining_value, round_trip, start_up};
 pub use extract::extract;
 pub use inputs::{Action, AiInput, GroupInput, Inputs, is_profitable};

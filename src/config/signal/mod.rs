@@ -149,6 +149,9 @@ pub(super) fn read(section: &mut Section<'_, '_>, name: &Arc<str>, context: &Con
         section
             .warn("max_spread", Wrong::new("has no effect on one source", "add a [[signal.source]], or leave it out"));
     }
+    if sources.iter().flatten().filter(|source| matches!(source.kind, SourceKind::Push)).count() > 1 {
+        section.error("source", Wrong::new("is \"push\" more than once", "keep one: who sends can't be told apart"));
+    }
     for source in sources.iter().flatten() {
         if let Some(every) = source.kind.every()
             && !source.kind.gives_intervals()
