@@ -20,9 +20,10 @@ fn entry(name: &str) -> String {
     table.map(|line| format!("{}\n", line[2..].trim_start_matches("# "))).collect()
 }
 
-/// The currency that an entry needs.
-fn site(currency: &str) -> String {
-    if currency == "USD" { String::new() } else { format!("[site]\ncurrency = {currency:?}\n") }
+/// An entry at a site of another currency, whose one group is judged by it.
+fn in_currency(currency: &str, name: &str) -> String {
+    let group = format!("[[group]]\nsignal = {name:?}\ndrain_below = 1\nwake_above = 2\n");
+    format!("[profit]\ncurrency = {currency:?}\n{group}{}", entry(name))
 }
 
 /// An entry that asks our server instead of the world's, and the path that it asks for.
@@ -230,7 +231,7 @@ async fn energy_charts() {
         )
     };
     holds(Api {
-        text: site("EUR") + &entry("day-ahead"),
+        text: in_currency("EUR", "day-ahead"),
         good: prices(0, "-3.07"),
         value: -3.07,
         zeros: None,
@@ -254,7 +255,7 @@ async fn octopus() {
         format!(r#"{{"count":6,"next":null,"previous":null,"results":[{}]}}"#, rates.join(","))
     };
     holds(Api {
-        text: site("GBP") + &entry("agile"),
+        text: in_currency("GBP", "agile"),
         good: rates(0, "13.5"),
         value: 135.0,
         zeros: None,
@@ -281,7 +282,7 @@ async fn amber() {
         format!("[{}]", general.chain(feed_in).collect::<Vec<_>>().join(","))
     };
     holds(Api {
-        text: site("AUD") + &entry("amber"),
+        text: in_currency("AUD", "amber"),
         good: prices(0, "24.33"),
         value: 243.3,
         zeros: None,
@@ -295,15 +296,15 @@ async fn amber() {
 fn every_entry_is_a_signal_of_its_own() {
     let names = EXAMPLE.lines().zip(EXAMPLE.lines().skip(1)).filter(|(table, _)| *table == "# [[signal]]");
     let names: Vec<&str> = names.map(|(_, name)| name.trim_start_matches("# name = ").trim_matches('"')).collect();
-    assert_eq!(names.len(), 13, "{names:?}");
+    assert_eq!(names.len(), 12, "{names:?}");
     for name in names {
-        let currency = match name {
-            "day-ahead" => "EUR",
-            "agile" => "GBP",
-            "amber" => "AUD",
-            _ => "USD",
+        let text = match name {
+            "day-ahead" => in_currency("EUR", name),
+            "agile" => in_currency("GBP", name),
+            "amber" => in_currency("AUD", name),
+            _ => entry(name),
         };
-        let text = format!("{FRAME}{}{}", site(currency), entry(name)).replace("\"braiins\"", "\"pool\"");
+        let text = format!("{FRAME}{text}").replace("\"braiins\"", "\"pool\"");
         let (config, warnings) = Config::parse(&text, &Variables).unwrap_or_else(|errors| panic!("{name}: {errors}"));
         assert_eq!((config.signals.len(), warnings.len()), (1, 0), "{name}: {warnings:?}");
     }

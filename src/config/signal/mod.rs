@@ -181,7 +181,9 @@ fn unit(value: &DeValue<'_>, context: &Context<'_>) -> Result<Unit, Wrong> {
     match named {
         Some(other) if other != currency => Err(Wrong::new(
             format!("{} is in {other}, but the site's currency is {currency}", shown(&text)),
-            format!("take the signal in {currency}, or write [site] with currency = \"{other}\": nothing is converted"),
+            format!(
+                "take the signal in {currency}, or write [profit] with currency = \"{other}\": nothing is converted"
+            ),
         )),
         _ => Ok(unit),
     }
