@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::{Body, to_bytes},
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::Response,
 };
@@ -78,7 +78,10 @@ pub async fn decision(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// `PUT /api/v1/signals/{name}`.
-pub async fn put(State(api): State<Arc<Api>>, Path(name): Path<String>, body: Body) -> Response {
+pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRejection>, body: Body) -> Response {
+    let Ok(Path(name)) = path else {
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
+    };
     let config = api.signals.config();
     let signal = config.signals.iter().position(|signal| *signal.name == *name);
     let (Some(index), Some(feed)) = (signal, api.signals.feed(&name)) else {

@@ -73,6 +73,15 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_for_one() {
+        let token = "token = \"0123456789abcdef\"\n";
+        let metrics = "[metrics]\nlisten = \"127.0.0.1:9334\"\n";
+        assert!(errors(&format!("{token}{metrics}"))[0].contains("127.0.0.1:9334 is taken by metrics"));
+        let listener = "[[listener]]\nlisten = \"127.0.0.1:9334\"\n";
+        assert!(errors(&format!("{token}{listener}"))[0].contains("is taken by the admin API"));
+    }
+
+    #[test]
     fn it_is_on_this_machine_unless_told_otherwise_and_says_what_that_means() {
         let text = |listen: &str| format!("{MINIMAL}[admin]\n{listen}token = \"0123456789abcdef\"\n");
         let (config, warnings) = Config::parse(&text(""), &NoEnv).unwrap();

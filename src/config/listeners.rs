@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Answer, Listener, Metrics, Vardiff,
+    Answer, Listener, Vardiff,
     error::Wrong,
     raw::Section,
     units,
@@ -127,10 +127,10 @@ fn vardiff(section: &mut Section<'_, '_>) -> Vardiff {
 pub(super) fn refuse_shared_addresses(
     sections: &[Section<'_, '_>],
     listeners: &[Option<Listener>],
-    metrics: Option<&Metrics>,
+    others: &[(SocketAddr, &str)],
 ) {
     let mut taken: Vec<(SocketAddr, String)> =
-        metrics.map(|metrics| (metrics.listen, "metrics".to_owned())).into_iter().collect();
+        others.iter().map(|(address, owner)| (*address, (*owner).to_owned())).collect();
     for (section, listener) in sections.iter().zip(listeners) {
         let Some(listener) = listener else { continue };
         if let Some((_, owner)) = taken.iter().find(|(address, _)| overlap(*address, listener.listen)) {
@@ -145,7 +145,7 @@ pub(super) fn refuse_shared_addresses(
 
 /// Whether a connection could belong to both. Port 0 asks the system for a free one, so it meets nobody;
 /// `[::]` takes IPv4 too.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let takes = |wide: SocketAddr, other: SocketAddr| wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4());
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
 }

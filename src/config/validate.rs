@@ -46,7 +46,15 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         .collect();
     let pools: Vec<_> =
         pool_sections.iter_mut().zip(&pool_names).map(|(section, name)| pools::read(section, name, env)).collect();
-    listeners::refuse_shared_addresses(&listener_sections, &listeners, metrics.as_ref().and_then(Option::as_ref));
+    let metrics_listen = metrics.iter().flatten().map(|metrics| (metrics.listen, "metrics"));
+    let admin_listen = admin.iter().flatten().map(|admin| (admin.listen, "the admin API"));
+    let others: Vec<_> = metrics_listen.chain(admin_listen).collect();
+    if let [(metrics, _), (admin, _)] = others[..]
+        && listeners::overlap(metrics, admin)
+    {
+        root.error("admin", Wrong::new(format!("{admin} is taken by metrics"), "give it another port"));
+    }
+    listeners::refuse_shared_addresses(&listener_sections, &listeners, &others);
 
     let mut route_sections = root.tables("route");
     let route_names = names(&mut route_sections, "route");

@@ -14,7 +14,8 @@
 //! | power | `W` | `kW`, `MW` | possible |
 //! | verdict | `verdict` | | `unprofitable` is 0, `profitable` is 1 |
 //!
-//! The currency's code stands where `USD` stands here; `ct`, `c` and `p` are hundredths of the site's.
+//! The currency's code stands where `USD` stands here; `ct` and `c` are hundredths of the site's,
+//! `p` of a pound.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -124,7 +125,11 @@ impl Unit {
             "kW" => return plain(Quantity::Power, 1e3),
             "MW" => return plain(Quantity::Power, 1e6),
             "verdict" => return plain(Quantity::Verdict, 1.0),
-            "ct/kWh" | "c/kWh" | "p/kWh" => return plain(Quantity::EnergyPrice, 10.0),
+            "ct/kWh" | "c/kWh" => return plain(Quantity::EnergyPrice, 10.0),
+            // Cents are of many currencies, pence are pounds'.
+            "p/kWh" => {
+                return Ok(Self { quantity: Quantity::EnergyPrice, factor: 10.0, currency: Currency::parse("GBP") });
+            }
             _ => {}
         }
         let (code, per) = text.split_once('/').ok_or(UnknownUnit)?;

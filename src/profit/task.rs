@@ -121,9 +121,7 @@ pub fn start(
 
 async fn keep(mut keeper: Keeper, mut from_sources: mpsc::Receiver<FromSource>, publish: watch::Sender<Arc<Snapshot>>) {
     loop {
-        let now = Timestamp::now();
-        publish.send_replace(Arc::new(keeper.snapshot(now)));
-        let wait = keeper.wait(now);
+        let wait = keeper.wait(Timestamp::now());
         tokio::select! {
             Some(said) = from_sources.recv() => {
                 let (verdict, told) = keeper.take(Timestamp::now(), said.source, said.said);
@@ -135,7 +133,11 @@ async fn keep(mut keeper: Keeper, mut from_sources: mpsc::Receiver<FromSource>, 
                 // Nobody need wait for it.
                 let _ = said.verdict.send(verdict);
             }
-            () = sleep(wait) => keeper.decide(Timestamp::now()),
+            () = sleep(wait) => {
+                let now = Timestamp::now();
+                keeper.decide(now);
+                publish.send_replace(Arc::new(keeper.snapshot(now)));
+            }
         }
     }
 }

@@ -176,9 +176,7 @@ fn unit(value: &DeValue<'_>, context: &Context<'_>) -> Result<Unit, Wrong> {
     let unit = Unit::parse(&text)
         .map_err(|unknown| Wrong::new(format!("{} {unknown}", shown(&text)), format!("write one of {UNITS}")))?;
     let currency = context.currency;
-    // Pence are pounds'; cents are of many currencies.
-    let named = unit.currency.or_else(|| text.starts_with("p/").then(|| Currency::parse("GBP")).flatten());
-    match named {
+    match unit.currency {
         Some(other) if other != currency => Err(Wrong::new(
             format!("{} is in {other}, but the site's currency is {currency}", shown(&text)),
             format!(

@@ -8,7 +8,7 @@ use std::{process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, copy, sink},
     process::{Child, Command},
     time::{sleep, timeout},
 };
@@ -60,7 +60,7 @@ async fn output(command: &[String], within: Duration) -> Result<Vec<u8>, Refusal
     let mut group = Group::of(child);
     let run = async {
         let (out, complaint) = (group.child.stdout.take(), group.child.stderr.take());
-        let (out, complaint) = tokio::join!(at_most(out, MAX_DOCUMENT), at_most(complaint, MAX_COMPLAINT));
+        let (out, complaint) = tokio::join!(at_most(out, MAX_DOCUMENT), beginning(complaint, MAX_COMPLAINT));
         let Some(out) = out else { return Err(Refusal::TooLarge(MAX_DOCUMENT)) };
         let status = group.child.wait().await;
         group.is_over = true;
@@ -68,7 +68,7 @@ async fn output(command: &[String], within: Duration) -> Result<Vec<u8>, Refusal
         if status.success() {
             return Ok(out);
         }
-        let complaint = String::from_utf8_lossy(&complaint.unwrap_or_default()).trim().escape_debug().to_string();
+        let complaint = String::from_utf8_lossy(&complaint).trim().escape_debug().to_string();
         let because = if complaint.is_empty() { String::new() } else { format!(": {complaint}") };
         Err(Refusal::Failed(format!("{program} ended with {status}{because}")))
     };
@@ -81,13 +81,22 @@ async fn output(command: &[String], within: Duration) -> Result<Vec<u8>, Refusal
     })
 }
 
-/// All that is written, `None` if that is more than `most` bytes. A complaint is cut instead: its reader gives up early, and who
-/// goes on writing is told by the closed pipe.
+/// All that is written; `None` if that is more than `most` bytes, and who goes on writing is told by the closed pipe.
 async fn at_most(from: Option<impl AsyncRead + Unpin>, most: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     // What can't be read any more was written.
     let _ = from?.take(most as u64 + 1).read_to_end(&mut bytes).await;
     (bytes.len() <= most).then_some(bytes)
+}
+
+/// The beginning of what is written; the rest is read as well, and dropped: a talkative command is no reason to end it.
+async fn beginning(from: Option<impl AsyncRead + Unpin>, most: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Some(mut from) = from else { return bytes };
+    // What can't be read any more was written.
+    let _ = (&mut from).take(most as u64).read_to_end(&mut bytes).await;
+    let _ = copy(&mut from, &mut sink()).await;
+    bytes
 }
 
 /// A command and all that it has started.
@@ -132,6 +141,12 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_ends_well_is_read() {
         assert_eq!(said("echo 42.5; echo noise >&2", LONG).await.unwrap(), "42.5\n");
+    }
+
+    #[tokio::test]
+    async fn a_talkative_command_is_read_all_the_same() {
+        let talks = "i=0; while [ $i -lt 20000 ]; do echo progress $i >&2; i=$((i+1)); done; echo 42.5";
+        assert_eq!(said(talks, LONG).await.unwrap(), "42.5\n");
     }
 
     #[tokio::test]
