@@ -40,9 +40,7 @@ pub(crate) fn hex_u32(text: impl AsRef<[u8]>) -> Option<u32> {
     if !(1..8).contains(&text.len()) {
         return None;
     }
-    let mut padded = [b'0'; 8];
-    padded[8 - text.len()..].copy_from_slice(text);
-    eight_digits(&padded)
+    text.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// The bytes that hex of any case stands for, into the front of a buffer; yields how many. `None` if it is not hex, of odd

@@ -48,12 +48,21 @@ impl<'a> Submit<'a> {
         let (mut id, mut submit, mut is_submit) = (None, None, false);
         loop {
             text.spaces();
-            let key = text.string()?;
-            text.symbol(b':')?;
-            match key {
-                b"id" if id.is_none() => id = Some(text.id()?),
-                b"params" if submit.is_none() => submit = Some(text.params()?),
-                b"method" if !is_submit => is_submit = text.string()? == b"mining.submit",
+            // Told apart by their second byte.
+            match text.0.get(1)? {
+                b'i' if id.is_none() => {
+                    text.key(b"\"id\"")?;
+                    id = Some(text.id()?);
+                }
+                b'p' if submit.is_none() => {
+                    text.key(b"\"params\"")?;
+                    submit = Some(text.params()?);
+                }
+                b'm' if !is_submit => {
+                    text.key(b"\"method\"")?;
+                    text.literal(b"\"mining.submit\"")?;
+                    is_submit = true;
+                }
                 _ => return None,
             }
             text.spaces();
@@ -82,9 +91,32 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn spaces(&mut self) {
+        // None or one, nearly always.
+        if let [b' ', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        if let [..=b' ', ..] = self.0 {
+            self.more_spaces();
+        }
+    }
+
+    #[cold]
+    fn more_spaces(&mut self) {
         while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.0 {
             self.0 = rest;
         }
+    }
+
+    #[inline(always)]
+    fn literal(&mut self, literal: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(literal)?;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn key(&mut self, key: &[u8]) -> Option<()> {
+        self.literal(key)?;
+        self.symbol(b':')
     }
 
     /// One byte, and the spaces around it.
@@ -109,10 +141,23 @@ impl<'a> Scanner<'a> {
     /// What is between quotes: printable ASCII without escapes.
     #[inline(always)]
     fn string(&mut self) -> Option<&'a [u8]> {
-        self.0 = self.0.strip_prefix(b"\"")?;
+        self.literal(b"\"")?;
         let end = plain(self.0);
         let inner = self.take(end)?;
         if self.next()? == b'"' { Some(inner) } else { None }
+    }
+
+    /// As [`string`](Self::string), of eight characters as job ids are, and most of the time what miners count through.
+    #[inline(always)]
+    fn short(&mut self) -> Option<&'a [u8]> {
+        if let Some((quoted, rest)) = self.0.split_first_chunk::<10>()
+            && let [b'"', inner @ .., b'"'] = quoted
+            && special(inner) == 0
+        {
+            self.0 = rest;
+            return Some(inner);
+        }
+        self.string()
     }
 
     /// Verbatim.
@@ -141,9 +186,9 @@ impl<'a> Scanner<'a> {
         self.symbol(b'[')?;
         let user = self.string().filter(|user| user.len() <= MAX_TEXT)?;
         self.symbol(b',')?;
-        let job = self.string()?;
+        let job = self.short()?;
         self.symbol(b',')?;
-        let extranonce2 = self.string()?;
+        let extranonce2 = self.short()?;
         self.symbol(b',')?;
         let ntime = self.field()?;
         self.symbol(b',')?;
@@ -181,34 +226,41 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn version(&mut self) -> Option<Option<u32>> {
-        for none in [&b"null"[..], b"\"\""] {
-            if let Some(rest) = self.0.strip_prefix(none) {
-                self.0 = rest;
-                return Some(None);
-            }
-        }
-        self.field().map(Some)
+        let none: &[u8] = match self.0 {
+            [b'n', ..] => b"null",
+            [b'"', b'"', ..] => b"\"\"",
+            _ => return self.field().map(Some),
+        };
+        self.literal(none)?;
+        Some(None)
     }
 }
 
-/// How many bytes come before the first that is no plain character of a string: a quote, an escape, a control, no ASCII.
+/// How many bytes come before the first that is no plain character of a string.
 #[inline(always)]
 fn plain(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let ascii = word & lanes(0x7f);
-        // No sum carries into the next lane; its top bit is 0 in the lanes that are looked for.
-        let no_quote = (ascii ^ lanes(b'"')) + lanes(0x7f);
-        let no_escape = (ascii ^ lanes(b'\\')) + lanes(0x7f);
-        let no_control = ascii + lanes(0x80 - 0x20);
-        let special = (word | !(no_quote & no_escape & no_control)) & YES;
+        let special = special(word);
         if special != 0 {
             return 8 * at + special.trailing_zeros() as usize / 8;
         }
     }
     let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7f if !matches!(byte, b'"' | b'\\'));
     text.len() - rest.len() + rest.iter().take_while(|byte| is_plain(byte)).count()
+}
+
+/// The top bit of each byte that is no plain character of a string: a quote, an escape, a control, not ASCII. The first byte is the
+/// lowest.
+#[inline(always)]
+fn special(text: &[u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(*text);
+    let ascii = word & lanes(0x7f);
+    // No sum carries into the next lane; its top bit is 0 in the lanes that are looked for.
+    let no_quote = (ascii ^ lanes(b'"')) + lanes(0x7f);
+    let no_escape = (ascii ^ lanes(b'\\')) + lanes(0x7f);
+    let no_control = ascii + lanes(0x80 - 0x20);
+    (word | !(no_quote & no_escape & no_control)) & YES
 }
 
 #[cfg(test)]
