@@ -83,6 +83,104 @@ fn damaged(text: &str, damages: &[Damage]) -> Vec<u8> {
     bytes
 }
 
+/// What may stand between two parts of a line; JSON allows the first seven.
+const SPACES: [&str; 9] = ["", "", "", " ", "  ", "\t", "\r", "\u{a0}", "\u{c}"];
+const JSON_SPACES: &[&str] = SPACES.split_at(7).0;
+
+/// Values for any place of a submit, a part of them usual there.
+const VALUES: [&str; 26] = [
+    r#""farm.0001""#,
+    r#""0000000a""#,
+    r#""00000001""#,
+    r#""FFffFFff""#,
+    r#""6a000000""#,
+    r#""57c02""#,
+    r#""0""#,
+    "\"\"",
+    r#""00ff00ff00ff00ff""#,
+    r#""bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq.x""#,
+    "null",
+    "7",
+    r#""123456789""#,
+    r#""é""#,
+    r#""\u0031""#,
+    r#""\""#,
+    r#""+1""#,
+    "\"\u{7f}\"",
+    "\"\u{1}\"",
+    "01",
+    "-1",
+    "1.5",
+    "1e3",
+    "true",
+    "[1]",
+    "{}",
+];
+
+const KEYS: [&str; 6] = [r#""id""#, r#""method""#, r#""params""#, r#""m\u0065thod""#, r#""jsonrpc""#, r#""result""#];
+
+/// Space before and after a part.
+fn spaced(part: impl Strategy<Value = String>, spaces: &'static [&'static str]) -> impl Strategy<Value = String> {
+    (select(spaces), part, select(spaces)).prop_map(|(before, part, after)| format!("{before}{part}{after}"))
+}
+
+fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
+    select(texts).prop_map(str::to_owned)
+}
+
+fn member(
+    key: &'static str,
+    value: impl Strategy<Value = String> + 'static,
+    spaces: &'static [&'static str],
+) -> BoxedStrategy<String> {
+    let key = spaced(Just(key.to_owned()), spaces);
+    (key, spaced(value, spaces)).prop_map(|(key, value)| format!("{key}:{value}")).boxed()
+}
+
+fn array(values: Vec<String>) -> String {
+    format!("[{}]", values.join(","))
+}
+
+fn object(members: Vec<String>) -> String {
+    format!("{{{}}}", members.join(","))
+}
+
+/// Submits as firmware writes them: members in any order, spaces where they may be.
+fn usual_submit() -> impl Strategy<Value = String> {
+    let quoted = |text: BoxedStrategy<String>| spaced(text.prop_map(|text| format!("\"{text}\"")), JSON_SPACES);
+    let number = || quoted("[0-9a-fA-F]{8}|[0-9a-f]{1,8}".boxed());
+    let texts = (
+        quoted("[ !#-\\[\\]-~]{0,70}".boxed()),
+        quoted("[0-9a-f]{8}|[a-z]{0,9}".boxed()),
+        quoted("([0-9a-f]{2}){0,8}|[a-z]{0,9}".boxed()),
+    );
+    let none = select(&["null", "\"\""][..]).prop_map(|none| Some(none.to_owned()));
+    let version = prop_oneof![Just(None), number().prop_map(Some), none];
+    let params = (texts, number(), number(), version).prop_map(|((user, job, extranonce2), ntime, nonce, version)| {
+        array([user, job, extranonce2, ntime, nonce].into_iter().chain(version).collect())
+    });
+    let id = prop_oneof![Just("null".to_owned()), "0|[1-9][0-9]{0,30}", "\"[a-z0-9-]{0,12}\""];
+    let method = Just(r#""mining.submit""#.to_owned());
+    let members =
+        (member(KEYS[0], id, JSON_SPACES), member(KEYS[1], method, JSON_SPACES), member(KEYS[2], params, JSON_SPACES));
+    let shuffled = members.prop_flat_map(|(id, method, params)| Just(vec![id, method, params]).prop_shuffle());
+    (shuffled, select(JSON_SPACES)).prop_map(|(members, end)| object(members) + end)
+}
+
+/// Something like a submit: members missing, twice or unknown, values of any kind.
+fn odd_submit() -> impl Strategy<Value = String> {
+    let params = || vec(spaced(one_of(&VALUES), &SPACES), 4..8).prop_map(array);
+    let method = || prop_oneof![9 => Just(r#""mining.submit""#.to_owned()), 1 => one_of(&VALUES)];
+    let any_member = select(&KEYS[..]).prop_flat_map(|key| member(key, one_of(&VALUES), &SPACES));
+    let member = prop_oneof![
+        3 => member(KEYS[0], one_of(&VALUES), &SPACES),
+        3 => member(KEYS[1], method(), &SPACES),
+        3 => member(KEYS[2], params(), &SPACES),
+        1 => any_member,
+    ];
+    vec(member, 2..5).prop_map(object)
+}
+
 fn conversation(seeds: [&'static str; 2]) -> impl Strategy<Value = Vec<u8>> {
     (select(seeds.to_vec()), vec(damage(), 0..8)).prop_map(|(text, damages)| damaged(text, &damages))
 }
@@ -115,7 +213,31 @@ proptest! {
     }
 
     #[test]
+    fn a_usual_submit_is_read_in_one_pass_and_means_what_json_says(line in usual_submit()) {
+        prop_assert!(checks::submit_line(line.as_bytes()), "not recognised");
+    }
+
+    #[test]
+    fn every_kernel_hashes_any_share_as_sha2_does(bytes in vec(any::<u8>(), 0..100)) {
+        checks::kernels(&bytes);
+    }
+
+    #[test]
     fn a_damaged_config_does_no_harm(bytes in conversation(CONFIG)) {
         checks::config(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_submit_means_what_json_says(line in usual_submit(), damages in vec(damage(), 1..5)) {
+        checks::submit_line(&damaged(&line, &damages));
+    }
+
+    #[test]
+    fn an_odd_submit_means_what_json_says(line in odd_submit(), damages in vec(damage(), 0..3)) {
+        checks::submit_line(&damaged(&line, &damages));
     }
 }

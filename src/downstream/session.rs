@@ -122,7 +122,7 @@ enum Held {
     /// The line is handled again when the offer is known.
     ForOffer(Box<[u8]>),
     /// A subscribe, its id verbatim.
-    ForLease(Box<str>),
+    ForLease(Box<[u8]>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,6 +320,10 @@ impl Session {
     /// A line came; more may have come with it. When there are no more, [`judge_batch`](Self::judge_batch) ends it.
     pub fn take_line(&mut self, now: Instant, line: &[u8], io: &mut Io) {
         debug_assert!(!self.is_waiting(), "a held reply must go out first");
+        if let Some((id, submit)) = Submit::usual(line) {
+            self.made_sense = true;
+            return self.take_submit(now, id, &submit, io);
+        }
         let frame = match Frame::parse(line) {
             Ok(frame) => frame,
             Err(_) => {
@@ -455,8 +459,8 @@ impl Session {
         }
         while self.awaited.front().is_some_and(|first| now >= first.since + self.answer_timeout()) {
             match self.awaited.pop_front() {
-                Some(Awaited { id, is_lost: true, .. }) => self.reject(RawId::from_text(&id), Reject::NoPool, io),
-                Some(Awaited { id, verdict, .. }) => self.credit(RawId::from_text(&id), verdict, io),
+                Some(Awaited { id, is_lost: true, .. }) => self.reject(RawId::from_bytes(&id), Reject::NoPool, io),
+                Some(Awaited { id, verdict, .. }) => self.credit(RawId::from_bytes(&id), verdict, io),
                 None => {}
             }
         }

@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 use crate::{
     hash::{Digest, HeaderInput, Kernel, Plan, PlanParts},
-    stratum::{Notify, VersionDialect},
+    stratum::{Notify, VersionDialect, hex_bytes, hex_u32},
     work::{BlockHash, Difficulty, Target},
 };
 
@@ -57,9 +57,9 @@ pub struct JobId(u32);
 
 impl JobId {
     /// From the text of a submit. `None` for everything that we never sent.
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_ours = text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_ours { u32::from_str_radix(text, 16).ok().map(Self) } else { None }
+    pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
+        let text = text.as_ref();
+        if text.len() == 8 { hex_u32(text).map(Self) } else { None }
     }
 }
 
@@ -99,11 +99,9 @@ impl Extranonce {
     }
 
     /// From hex of any case. `None` if it is not hex, of odd length, or too long.
-    pub fn from_hex(text: &str) -> Option<Self> {
+    pub fn from_hex(text: impl AsRef<[u8]>) -> Option<Self> {
         let mut extranonce = Self::default();
-        let len = text.len() / 2;
-        hex::decode_to_slice(text, extranonce.bytes.get_mut(..len)?).ok()?;
-        extranonce.len = len as u8;
+        extranonce.len = hex_bytes(text.as_ref(), &mut extranonce.bytes)? as u8;
         Some(extranonce)
     }
 

@@ -100,6 +100,14 @@ impl Reject {
         Self::ByPool,
     ];
 
+    /// What the miner hears, in two pieces: what is wrong, and for a malformed parameter, which.
+    pub const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed(field) => ("Malformed ", field),
+            other => (other.row().1, ""),
+        }
+    }
+
     /// Stratum error code, text for the miner, metric label.
     const fn row(self) -> (u32, &'static str, &'static str) {
         match self {
@@ -161,10 +169,9 @@ impl Reject {
 
 impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Malformed(field) => write!(f, "Malformed {field}"),
-            other => f.write_str(other.row().1),
-        }
+        let (what, field) = self.text();
+        f.write_str(what)?;
+        f.write_str(field)
     }
 }
 

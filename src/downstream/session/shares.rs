@@ -16,20 +16,21 @@ pub struct Batch {
     submissions: Vec<Submission>,
     hashes: Vec<Option<BlockHash>>,
     /// The ids to answer to, one after the other.
-    ids: String,
+    ids: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Share {
     /// Where its id ends in [`Batch::ids`].
     id_ends: usize,
-    user: Arc<str>,
+    /// Its place in [`Session::workers`], which no submit changes.
+    worker: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Awaited {
     pub(super) ticket: u32,
-    pub(super) id: Box<str>,
+    pub(super) id: Box<[u8]>,
     pub(super) verdict: ValidShare,
     pub(super) since: Instant,
     pub(super) upstream: UpstreamId,
@@ -42,9 +43,9 @@ impl Session {
     pub(super) fn take_submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
         let taken = match Extranonce::from_hex(&submit.extranonce2) {
             None => Err(Reject::Malformed("extranonce2")),
-            Some(extranonce2) => self.submitter(&submit.user).map(|user| (user, extranonce2)),
+            Some(extranonce2) => self.submitter(&submit.user).map(|worker| (worker, extranonce2)),
         };
-        let (user, extranonce2) = match taken {
+        let (worker, extranonce2) = match taken {
             Ok(taken) => taken,
             Err(reject) => {
                 self.judge_batch(now, io);
@@ -54,8 +55,8 @@ impl Session {
         if matches!((self.rolling, submit.version), (Rolling::Unasked, Some(1..))) {
             self.set_rolling(Rolling::Unannounced, io);
         }
-        io.batch.ids.push_str(id.as_str());
-        io.batch.shares.push(Share { id_ends: io.batch.ids.len(), user });
+        io.batch.ids.extend_from_slice(id.as_bytes());
+        io.batch.shares.push(Share { id_ends: io.batch.ids.len(), worker });
         io.batch.submissions.push(Submission {
             job: JobId::parse(&submit.job),
             extranonce2,
@@ -84,9 +85,9 @@ impl Session {
         }
         let mut id_begins = 0;
         for ((share, submission), hash) in batch.shares.drain(..).zip(&batch.submissions).zip(&batch.hashes) {
-            let id = RawId::from_text(&batch.ids[id_begins..share.id_ends]);
+            let id = RawId::from_bytes(&batch.ids[id_begins..share.id_ends]);
             id_begins = share.id_ends;
-            self.judge_share(now, id, share.user, submission, *hash, io);
+            self.judge_share(now, id, share.worker, submission, *hash, io);
         }
         batch.submissions.clear();
         batch.hashes.clear();
@@ -98,7 +99,7 @@ impl Session {
         &mut self,
         now: Instant,
         id: RawId<'_>,
-        user: Arc<str>,
+        worker: usize,
         submission: &Submission,
         hash: Option<BlockHash>,
         io: &mut Io,
@@ -124,7 +125,7 @@ impl Session {
                     self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
                     self.awaited.push_back(Awaited {
                         ticket,
-                        id: id.as_str().into(),
+                        id: id.as_bytes().into(),
                         verdict: valid,
                         since: now,
                         upstream: share.upstream(),
@@ -136,6 +137,7 @@ impl Session {
             }
         }
         if let Some(share) = pool_share {
+            let user = self.workers[worker].clone();
             io.effects.push(Effect::Submit { share, user, ticket });
         }
         self.credited_any |= verdict.is_ok();
@@ -149,13 +151,12 @@ impl Session {
         }
     }
 
-    /// The authorized worker of this name.
-    fn submitter(&self, user: &str) -> Result<Arc<str>, Reject> {
+    /// The authorized worker of this name: its place in the list.
+    fn submitter(&self, user: &[u8]) -> Result<usize, Reject> {
         if self.lease.is_none() {
             return Err(Reject::NotSubscribed);
         }
-        let at = self.workers.binary_search_by(|known| (**known).cmp(user)).map_err(|_| Reject::Unauthorized)?;
-        Ok(self.workers[at].clone())
+        self.workers.binary_search_by(|known| known.as_bytes().cmp(user)).map_err(|_| Reject::Unauthorized)
     }
 
     /// What this miner is judged by; `None` before its first work.
@@ -179,7 +180,8 @@ impl Session {
     }
 
     pub(super) fn reject(&self, id: RawId<'_>, reject: Reject, io: &mut Io) {
-        Response(&mut io.out).error(id, reject.code(), reject);
+        let (what, field) = reject.text();
+        Response(&mut io.out).refuse(id, reject.code(), what, field);
         io.effects.push(Effect::Judged(Err(reject)));
     }
 
@@ -193,7 +195,7 @@ impl Session {
     pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), PoolError>, io: &mut Io) {
         let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
         let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
-        let id = RawId::from_text(&id);
+        let id = RawId::from_bytes(&id);
         match word {
             Ok(()) => self.credit(id, verdict, io),
             Err(PoolError { code, message }) => {
