@@ -17,7 +17,7 @@ use super::mining::{Found, Mining};
 use super::profile::{BIP320_MASK, IdStyle, NonceForm, Profile, Rolling, Step};
 use super::stats::{Board, MinerStats};
 use super::violation::{ProtocolViolation, quoted};
-use super::wire::Line;
+use super::wire::{self, Line};
 use super::work::{HASHES_PER_DIFFICULTY, HeaderHash, Target, Template};
 use super::{HASH_BOUND_COST, MinerSettings};
 use std::collections::VecDeque;
@@ -163,6 +163,12 @@ impl Session {
         self.phase == Phase::Ready && self.mining.work().is_some()
     }
 
+    /// Whether a share's answer is owed.
+    #[must_use]
+    pub fn awaits_verdict(&self) -> bool {
+        self.pending.iter().any(|asked| matches!(asked.what, Asked::Share(_)))
+    }
+
     /// A connection stands: starts the handshake.
     pub fn connected(&mut self, now: Instant, stats: &mut MinerStats) {
         stats.connects += 1;
@@ -222,6 +228,14 @@ impl Session {
             return;
         }
         self.heard = Some(now);
+        if self.ids != IdStyle::Text
+            && let Some(id) = wire::plain_true(line)
+            && self.pending.front().is_some_and(|asked| asked.id == id && matches!(asked.what, Asked::Share(_)))
+            && let Some(Pending { sent, what: Asked::Share(share), .. }) = self.pending.pop_front()
+        {
+            self.board.reply_took(now.duration_since(sent));
+            return self.accepted(&share, stats);
+        }
         let Ok(message) = serde_json::from_slice::<Line>(line) else {
             return self.fail(ProtocolViolation::Garbage(quoted(line)), stats);
         };
@@ -306,6 +320,10 @@ impl Session {
             let (code, text) = reply.refusal();
             return stats.reject(code, text);
         }
+        self.accepted(share, stats);
+    }
+
+    fn accepted(&self, share: &Share, stats: &mut MinerStats) {
         stats.accepted += 1;
         stats.accepted_difficulty += share.difficulty;
         if self.settings.recorded_hashes > 0 {

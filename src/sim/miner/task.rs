@@ -245,10 +245,7 @@ impl Machine {
             self.session.tick(now(), &mut lock(&self.stats));
             self.control.set_mining(self.session.is_mining());
             let is_asleep = self.control.is_asleep();
-            more = match quantum {
-                Some(quantum) => self.work(quantum),
-                None => false,
-            };
+            more = self.work(quantum);
             self.control.set_resting(is_asleep);
         }
     }
@@ -305,7 +302,7 @@ impl Machine {
     }
 
     /// Does what is due; true if a slice was not enough for it.
-    fn work(&mut self, quantum: Quantum) -> bool {
+    fn work(&mut self, quantum: Option<Quantum>) -> bool {
         let due = self.control.take_due();
         let idle = self.control.is_asleep() || !self.session.is_mining() || self.session.output().len() > MAX_UNSENT;
         if idle {
@@ -316,9 +313,15 @@ impl Machine {
             (self.owed, self.hashes) = (0, 0.0);
             return false;
         }
-        match quantum.hashes {
-            Some(hashes) => self.hash(due, hashes, quantum.every),
-            None => self.share(due),
+        match quantum {
+            Some(Quantum { every, hashes: Some(hashes) }) => self.hash(due, hashes, every),
+            Some(Quantum { hashes: None, .. }) => self.share(due),
+            None if self.settings.pace == Pace::AfterReply => {
+                // One that is being searched for is owed already.
+                let next = self.owed == 0 && !self.session.awaits_verdict();
+                self.share(u32::from(next))
+            }
+            None => false,
         }
     }
 
