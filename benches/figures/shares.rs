@@ -47,7 +47,9 @@ impl Shares {
         let mut add = |name: &str, unit, value| report.add(contestant, &format!("{name}, {self}"), unit, value);
         add("CPU per share", "µs", cpu.as_secs_f64() / seconds / per_second * 1e6);
         if let Rate::Closed = self.rate {
+            // How long an answer takes is then the miners over the rate and says no more.
             add("shares/s", "1/s", per_second);
+            return Ok(());
         }
         add("reply p50", "µs", load.number("/reply/p50_us")?);
         add("reply p99", "µs", load.number("/reply/p99_us")?);

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every share is found by hashing, so the difficulty must be cheap: `--difficulty` asks for it in the password
-//! (`d=…`), as renters of hashrate do. Where the server insists on more, the report says `hash_bound`: the figures
+//! (`d=…`), as renters of hashrate do. At 1e-10 any header is a share and none needs to be hashed here. Where the server insists on more, the report says `hash_bound`: the figures
 //! then measure this process, not the server. `skipped` counts shares that were due and could not be made.
 //!
 //! One process, one thread of the runtime, 10 000 connections: one task per machine, one timer for all

@@ -66,7 +66,7 @@ enum Asked {
 
 #[derive(Debug)]
 struct Share {
-    hash: HeaderHash,
+    hash: Option<HeaderHash>,
     difficulty: f64,
     /// The parameters, where the firmware may send them again.
     params: Option<Box<str>>,
@@ -119,9 +119,13 @@ impl Session {
                 user
             })
             .collect();
+        let mut mining = Mining::new(profile.rolling, settings.seed);
+        if settings.recorded_hashes == 0 {
+            mining.spare_hashes();
+        }
         Self {
             ids: settings.ids.unwrap_or(profile.ids),
-            mining: Mining::new(profile.rolling, settings.seed),
+            mining,
             profile,
             settings,
             board,
@@ -326,11 +330,11 @@ impl Session {
     fn accepted(&self, share: &Share, stats: &mut MinerStats) {
         stats.accepted += 1;
         stats.accepted_difficulty += share.difficulty;
-        if self.settings.recorded_hashes > 0 {
+        if let Some(hash) = share.hash.filter(|_| self.settings.recorded_hashes > 0) {
             if stats.accepted_hashes.len() >= self.settings.recorded_hashes {
                 stats.accepted_hashes.pop_front();
             }
-            stats.accepted_hashes.push_back(share.hash);
+            stats.accepted_hashes.push_back(hash);
         }
     }
 
