@@ -97,6 +97,7 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
 
 /// One thread's connections.
 struct Room {
+    /// Those that have work.
     streams: RefCell<Slab<Rc<TcpStream>>>,
     buffer: RefCell<Box<[u8]>>,
     job: RefCell<Arc<str>>,
@@ -143,16 +144,17 @@ impl Room {
     }
 
     async fn serve(self: Rc<Self>, stream: Rc<TcpStream>) {
-        let key = self.streams.borrow_mut().insert(stream.clone());
-        let (mut partial, mut out) = (Vec::new(), Vec::new());
-        while stream.readable().await.is_ok() && self.turn(&stream, &mut partial, &mut out).is_ok() {}
-        self.streams.borrow_mut().remove(key);
+        let mut client = Client { stream, key: None, partial: Vec::new(), out: Vec::new() };
+        while client.stream.readable().await.is_ok() && self.turn(&mut client).is_ok() {}
+        if let Some(key) = client.key {
+            self.streams.borrow_mut().remove(key);
+        }
     }
 
     /// One read, and one write of the answers to what was read.
-    fn turn(&self, stream: &TcpStream, partial: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<()> {
+    fn turn(&self, client: &mut Client) -> io::Result<()> {
         let mut buffer = self.buffer.borrow_mut();
-        let got = match read(stream, &mut buffer)? {
+        let got = match read(&client.stream, &mut buffer)? {
             Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Some(got) => got,
             None => return Ok(()),
@@ -161,42 +163,42 @@ impl Room {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             bytes = rest;
-            if partial.is_empty() {
-                self.answer(line, out);
+            if client.partial.is_empty() {
+                self.answer(line, client);
             } else {
-                partial.extend_from_slice(line);
-                self.answer(partial, out);
-                partial.clear();
+                let mut whole = std::mem::take(&mut client.partial);
+                whole.extend_from_slice(line);
+                self.answer(&whole, client);
             }
         }
-        partial.extend_from_slice(bytes);
-        if out.is_empty() {
+        client.partial.extend_from_slice(bytes);
+        if client.out.is_empty() {
             return Ok(());
         }
-        let written = stream.try_write(out)?;
-        if written < out.len() || partial.len() > READ_BUFFER {
+        let written = client.stream.try_write(&client.out)?;
+        if written < client.out.len() || client.partial.len() > READ_BUFFER {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        out.clear();
+        client.out.clear();
         Ok(())
     }
 
-    fn answer(&self, line: &[u8], out: &mut Vec<u8>) {
+    fn answer(&self, line: &[u8], client: &mut Client) {
         let id = line.strip_prefix(br#"{"id":"#).and_then(|rest| {
             let (id, rest) = rest.split_at(rest.iter().position(|byte| *byte == b',')?);
             rest.starts_with(SUBMIT).then_some(id)
         });
         match id {
             Some(id) => {
-                out.extend_from_slice(br#"{"id":"#);
-                out.extend_from_slice(id);
-                out.extend_from_slice(b",\"result\":true,\"error\":null}\n");
+                client.out.extend_from_slice(br#"{"id":"#);
+                client.out.extend_from_slice(id);
+                client.out.extend_from_slice(b",\"result\":true,\"error\":null}\n");
             }
-            None => self.shake_hands(line, out),
+            None => self.shake_hands(line, client),
         }
     }
 
-    fn shake_hands(&self, line: &[u8], out: &mut Vec<u8>) {
+    fn shake_hands(&self, line: &[u8], client: &mut Client) {
         let Ok(request) = serde_json::from_slice::<Value>(line) else { return };
         let result = match request["method"].as_str() {
             Some("mining.subscribe") => {
@@ -206,13 +208,25 @@ impl Room {
             Some("mining.configure") => json!({"version-rolling": true, "version-rolling.mask": "1fffe000"}),
             _ => json!(true),
         };
+        let out = &mut client.out;
         out.extend(format!("{}\n", json!({"id": request["id"], "result": result, "error": null})).bytes());
-        if request["method"] == "mining.authorize" {
+        if request["method"] == "mining.authorize" && client.key.is_none() {
             let difficulty = json!({"id": null, "method": "mining.set_difficulty", "params": [DIFFICULTY]});
             out.extend(format!("{difficulty}\n").bytes());
             out.extend(self.job.borrow().bytes());
+            client.key = Some(self.streams.borrow_mut().insert(client.stream.clone()));
         }
     }
+}
+
+/// One connection.
+struct Client {
+    stream: Rc<TcpStream>,
+    /// Its place in the sweep, once it was given work.
+    key: Option<usize>,
+    /// A line that has not ended yet.
+    partial: Vec<u8>,
+    out: Vec<u8>,
 }
 
 /// Reads what there is; `None` if nothing is. A read that does not fill the buffer has emptied the socket: the runtime is told so at

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    report::Report,
+    report::{MEMORY, Report},
     site::{Contestant, Pool, Site},
 };
 
@@ -48,9 +48,9 @@ impl Idle {
             |name: &str, unit, value| report.add(contestant, &format!("{name}, {} miners", self.miners), unit, value);
         if self.memory {
             let each = |resident: u64| resident.saturating_sub(empty) as f64 / miners;
-            add("memory per idle miner", "B", each(connected));
+            add(MEMORY, "B", each(connected));
             if self.fan_out {
-                add("memory per idle miner after clean jobs", "B", each(settled));
+                add(&format!("{MEMORY} after clean jobs"), "B", each(settled));
             }
         }
         if self.fan_out {

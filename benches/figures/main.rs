@@ -65,7 +65,7 @@ struct Args {
     /// Who takes part (default: all that are installed)
     #[arg(long, value_enum, value_delimiter = ',')]
     contestants: Vec<Contestant>,
-    /// Runs of everything (default 3)
+    /// Runs of everything (default 3, and 2 of idle and fan-out)
     #[arg(long)]
     runs: Option<usize>,
     /// Write every run's values as JSON here
@@ -135,6 +135,7 @@ fn measure(args: &Args) -> io::Result<()> {
     }
     let (loads, crowds) = (loads(args.quick, wants), crowds(args.quick, wants, &mut report));
     let runs = args.runs.unwrap_or(if args.quick { 1 } else { 3 });
+    let crowd_runs = args.runs.unwrap_or(if args.quick { 1 } else { 2 });
     for run in 1..=runs {
         let say = |contestant, what: &dyn Display| eprintln!("run {run} of {runs}: {contestant}, {what}");
         for load in &loads {
@@ -144,13 +145,14 @@ fn measure(args: &Args) -> io::Result<()> {
                 load.run(*contestant, &mut report)?;
             }
         }
-        for crowd in &crowds {
+        for crowd in crowds.iter().filter(|_| run <= crowd_runs) {
             for contestant in contestants.iter().filter(|contestant| crowd.suits(**contestant)) {
                 say(contestant, crowd);
                 crowd.run(*contestant, &mut report)?;
             }
         }
     }
+    report.extrapolate();
     print!("{report}");
     match &args.json {
         Some(path) => fs::write(path, report.to_json()),
@@ -159,7 +161,7 @@ fn measure(args: &Args) -> io::Result<()> {
 }
 
 fn loads(quick: bool, wants: impl Fn(What) -> bool) -> Vec<Shares> {
-    let window = Duration::from_millis(if quick { 500 } else { 4000 });
+    let window = Duration::from_millis(if quick { 500 } else { 3000 });
     let load = |miners, rate| Shares { miners, rate, window, pool: Pool::QUIET, suffix: "" };
     let mut loads = Vec::new();
     if wants(What::Shares) {
@@ -190,7 +192,7 @@ fn crowds(quick: bool, wants: impl Fn(What) -> bool, report: &mut Report) -> Vec
     }
     let (sizes, clean_jobs, clean_every): (&[u32], _, _) = match quick {
         true => (&[500], 3, Duration::from_millis(500)),
-        false => (&[1_000, 10_000, 17_500], 8, Duration::from_secs(1)),
+        false => (&[1_000, 10_000, 17_500], 6, Duration::from_millis(700)),
     };
     let limit = files_limit();
     let mut crowds = Vec::new();

@@ -28,7 +28,7 @@ const START: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Miners that connect in a second.
-const CONNECT_RATE: &str = "4000";
+const CONNECT_RATE: &str = "6000";
 
 /// Connections that a relay is set up for: both of its ends, with room to spare.
 const RELAY_CONNECTIONS: usize = 9_000;
@@ -190,12 +190,13 @@ impl Load {
         self.0.logged("measured: ", Duration::from_secs(120)).map(drop)
     }
 
-    /// Its report. A run in which shares were refused or miners fell away measures something else and is an error.
+    /// Its report. A run in which shares were refused, miners fell away or the protocol was hurt measures something else: an error.
     pub fn report(self) -> io::Result<LoadReport> {
         let report = LoadReport(serde_json::from_str(&self.0.output()?)?);
         let lost = report.number("/miners")? - report.number("/connected_at_end")?;
         let refused = report.number("/totals/sent")? - report.number("/totals/accepted")?;
-        if lost > 0.0 || refused > 0.0 || report.number("/hash_bound")? > 0.0 {
+        let violations = report.0["violations"].as_array().is_none_or(|violations| !violations.is_empty());
+        if lost > 0.0 || refused > 0.0 || violations || report.number("/hash_bound")? > 0.0 {
             return Err(io::Error::other(format!("the load was not clean: {:#}", report.0)));
         }
         Ok(report)
