@@ -45,6 +45,7 @@ mod avx512;
 mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod layout;
 mod pass;
 mod plan;
 mod scalar;

@@ -18,8 +18,9 @@
 use std::arch::x86_64::*;
 
 use super::{
+    layout::ByShare,
     pass::{Entry, Pass},
-    plan::{Block, Digest, Plan},
+    plan::{Digest, Plan},
     sha256::{IV, Known, ROUND_CONSTANTS, Right},
     share::{self, Engine},
 };
@@ -80,15 +81,17 @@ struct Mixed(ShaniVl);
 macro_rules! build {
     ($token:ident, $streams:ty, $features:literal) => {
         impl<const N: usize> Entry<N> for $token {
+            type Blocks = ByShare<N>;
+
             #[target_feature(enable = $features)]
-            unsafe fn merkle_roots(plan: &Plan, blocks: &[[Block; N]; 2], out: &mut [Digest; N]) {
+            unsafe fn merkle_roots(plan: &Plan, blocks: &[ByShare<N>; 2], out: &mut [Digest; N]) {
                 _mm256_zeroupper();
                 // SAFETY: the engine's features are enabled here.
                 unsafe { share::merkle_roots::<$streams, N>(plan, blocks, out) }
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn headers(blocks: &[[Block; N]; 2], out: &mut [Digest; N]) {
+            unsafe fn headers(blocks: &[ByShare<N>; 2], out: &mut [Digest; N]) {
                 _mm256_zeroupper();
                 // SAFETY: the engine's features are enabled here.
                 unsafe { share::headers::<$streams, N>(blocks, out) }
@@ -133,6 +136,7 @@ struct State<const N: usize> {
 }
 
 impl<const N: usize, const MIXED: bool> Engine<N> for Streams<MIXED> {
+    type Blocks = ByShare<N>;
     type State = State<N>;
     /// Words 0 to 3, words 4 to 7.
     type Half = [Row<N>; 2];
@@ -149,7 +153,7 @@ impl<const N: usize, const MIXED: bool> Engine<N> for Streams<MIXED> {
     }
 
     #[inline(always)]
-    unsafe fn load(blocks: &[Block; N]) -> [[Row<N>; 2]; 2] {
+    unsafe fn load(ByShare(blocks): &ByShare<N>) -> [[Row<N>; 2]; 2] {
         // SAFETY: the trait's conditions; the pointers are to four words each.
         unsafe {
             let mut rows = [[[_mm_setzero_si128(); N]; 2]; 2];

@@ -246,25 +246,26 @@ impl Work {
             .expect("salt, id and extranonce2 fill the pool's extranonce2, which is at most MAX_EXTRANONCE long")
     }
 
-    /// The merkle roots of coinbases with these extranonces, each a lease id and a miner's part; at most [`MAX_BATCH`].
-    pub(super) fn merkle_roots(&self, lease: &Extranonce, extranonces2: &[Extranonce], roots: &mut [Digest]) {
-        let mut extranonces = [[0; MAX_EXTRANONCE]; MAX_BATCH];
-        for (extranonce, extranonce2) in extranonces.iter_mut().zip(extranonces2) {
-            let (id, rest) = extranonce.split_at_mut(lease.len());
-            id.copy_from_slice(lease);
-            rest[..extranonce2.len()].copy_from_slice(extranonce2);
-        }
-        Kernel::get().merkle_roots(&self.plan, &extranonces[..extranonces2.len()], roots);
+    /// What differs between the coinbases of a work: a lease id and a miner's part, then zeros.
+    ///
+    /// # Panics
+    /// If the two are longer than a pool's extranonce2.
+    pub(super) fn extranonce(lease: &Extranonce, extranonce2: &Extranonce) -> [u8; MAX_EXTRANONCE] {
+        let mut extranonce = [0; MAX_EXTRANONCE];
+        let (id, rest) = extranonce.split_at_mut(lease.len());
+        id.copy_from_slice(lease);
+        rest[..extranonce2.len()].copy_from_slice(extranonce2);
+        extranonce
     }
 
-    /// The hashes of headers over these merkle roots; at most [`MAX_BATCH`].
-    pub(super) fn header_hashes(&self, roots: &[Digest], headers: &[HeaderInput], hashes: &mut [BlockHash]) {
-        let mut digests = [Digest::default(); MAX_BATCH];
-        let digests = &mut digests[..headers.len()];
-        Kernel::get().headers(&self.plan, roots, headers, digests);
-        for (hash, digest) in hashes.iter_mut().zip(digests) {
-            *hash = BlockHash(digest.to_bytes());
-        }
+    /// The merkle roots of coinbases with these [extranonces](Self::extranonce).
+    pub(super) fn merkle_roots(&self, extranonces: &[[u8; MAX_EXTRANONCE]], roots: &mut [Digest]) {
+        Kernel::get().merkle_roots(&self.plan, extranonces, roots);
+    }
+
+    /// The hashes of headers over these merkle roots.
+    pub(super) fn header_hashes(&self, roots: &[Digest], headers: &[HeaderInput], hashes: &mut [Digest]) {
+        Kernel::get().headers(&self.plan, roots, headers, hashes);
     }
 
     /// The hash of the header that a miner claims to have found.
@@ -277,10 +278,10 @@ impl Work {
         version: u32,
     ) -> BlockHash {
         let mut root = [Digest::default()];
-        let mut hash = [BlockHash([0; 32])];
-        self.merkle_roots(lease, &[*extranonce2], &mut root);
+        let mut hash = [Digest::default()];
+        self.merkle_roots(&[Self::extranonce(lease, extranonce2)], &mut root);
         self.header_hashes(&root, &[HeaderInput { version, ntime, nonce }], &mut hash);
-        hash[0]
+        BlockHash(hash[0].to_bytes())
     }
 }
 
