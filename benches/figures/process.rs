@@ -1,4 +1,4 @@
-//! A process of the binary under test: its log, and what the kernel says of its time and memory.
+//! A process and its children: its log, and what the kernel says of their time and memory.
 
 use std::{
     fs,
@@ -9,16 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The binary, built with the profile of the benches, which is the release profile.
-const BINARY: &str = env!("CARGO_BIN_EXE_hashgate");
+use rustix::process::{Pid, Signal, kill_process};
 
-/// Clock ticks in a second of `/proc/PID/stat`: `USER_HZ`, 100 on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// The proxy, built with the profile of the benches, which is the release profile.
+pub const HASHGATE: &str = env!("CARGO_BIN_EXE_hashgate");
 
-/// Until a process has said where it listens.
-const START: Duration = Duration::from_secs(10);
-
-/// A running process; dropping it kills it.
+/// A running process; dropping it kills it and its children.
 pub struct Process {
     what: &'static str,
     child: Child,
@@ -26,22 +22,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the binary. What it writes to standard error can be waited for, standard output is kept for [`Process::output`].
-    pub fn start(what: &'static str, args: &[&str]) -> io::Result<Self> {
-        let mut child = Command::new(BINARY)
-            .args(args)
+    /// Starts a program. What it writes to standard error can be waited for, standard output is kept for [`Process::output`].
+    pub fn start(what: &'static str, command: &mut Command) -> io::Result<Self> {
+        let mut child = command
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()?;
+            .spawn()
+            .map_err(|error| io::Error::other(format!("{what} does not start: {error}")))?;
         let stderr = child.stderr.take().expect("it is piped");
         Ok(Self { what, child, log: follow(stderr) })
     }
 
-    /// What stands behind `mark` in the first line of the log that has it, up to the next space.
-    pub fn logged(&self, mark: &str) -> io::Result<String> {
-        let deadline = Instant::now() + START;
+    /// What stands behind `mark` in the first line of the log that has it within `patience`, up to the next space.
+    pub fn logged(&self, mark: &str, patience: Duration) -> io::Result<String> {
+        let deadline = Instant::now() + patience;
         let mut said = Vec::new();
         loop {
             match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -70,37 +66,66 @@ impl Process {
         Err(io::Error::other(format!("{} ended with {status}:\n{}", self.what, log.join("\n"))))
     }
 
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> io::Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
-    }
-
-    /// Processor time it has used: in its own code and in the kernel, all threads together.
+    /// Processor time that it and its children have used, in their own code and in the kernel, all threads together. The first field
+    /// of `schedstat` is the scheduler's own sum in nanoseconds; `stat` has the same in ticks of 10 ms.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The second field is the name in parentheses and may hold anything; utime and stime are the 14th and 15th.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-        Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        let mut nanos = 0;
+        for pid in self.pids() {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let text = fs::read_to_string(task?.path().join("schedstat"))?;
+                nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+        Ok(Duration::from_nanos(nanos))
     }
 
-    /// Resident memory, bytes.
+    /// Memory of its own that it and its children have resident, bytes: heaps and stacks, without the program's file.
     pub fn resident(&self) -> io::Result<u64> {
-        let status = self.proc("status")?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
-        kib.map(|kib: u64| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS"))
+        let mut bytes = 0;
+        for pid in self.pids() {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let kib =
+                status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse().ok());
+            bytes += kib.map(|kib: u64| kib * 1024).ok_or_else(|| io::Error::other("no RssAnon"))?;
+        }
+        Ok(bytes)
     }
 
-    fn proc(&self, file: &str) -> io::Result<String> {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
+    /// Its own id and those of its children and theirs.
+    fn pids(&self) -> Vec<u32> {
+        let parents = parents();
+        let mut pids = vec![self.child.id()];
+        let mut at = 0;
+        while let Some(parent) = pids.get(at).copied() {
+            pids.extend(parents.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
+            at += 1;
+        }
+        pids
     }
+}
+
+/// Every process and its parent. The second field of `stat` is the name in parentheses and may hold anything; the parent is the fourth.
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect()
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        let pids = self.pids();
+        // It may have ended already, and its children with it. The parent goes first: it might start new ones.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for pid in pids.into_iter().skip(1).filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 

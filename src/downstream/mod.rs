@@ -25,4 +25,4 @@ pub use gate::Gate;
 pub use options::PasswordOptions;
 pub use quirks::Quirks;
 pub use session::{Attached, Batch, Fate, Leased, ListenerSettings, Parked, Session};
-pub use task::Worker;
+pub use task::{Mailbox, Postbox, Worker, mailbox};

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every share is found by hashing, so the difficulty must be cheap: `--difficulty` asks for it in the password
-//! (`d=…`), as renters of hashrate do. Where the server insists on more, the report says `hash_bound`: the figures
+//! (`d=…`), as renters of hashrate do. At 1e-10 any header is a share and none needs to be hashed here. Where the server insists on more, the report says `hash_bound`: the figures
 //! then measure this process, not the server. `skipped` counts shares that were due and could not be made.
 //!
 //! One process, one thread of the runtime, 10 000 connections: one task per machine, one timer for all
@@ -43,6 +43,9 @@ pub struct LoadArgs {
     /// Shares per second of all miners together
     #[arg(long, default_value_t = 100.0, value_name = "RATE")]
     pub shares_per_second: f64,
+    /// Send each miner's next share as soon as its last is answered, instead of at a rate: finds the highest rate
+    #[arg(long, conflicts_with = "shares_per_second")]
+    pub closed_loop: bool,
     /// How long to measure, once all miners have a job
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
@@ -85,8 +88,8 @@ pub struct LoadSettings {
     pub connect: String,
     /// Connections, 1 to [`MAX_MINERS`].
     pub miners: usize,
-    /// Shares per second of all miners together.
-    pub shares_per_second: f64,
+    /// Shares per second of all miners together; `None` is a closed loop, each share after the answer to the last.
+    pub shares_per_second: Option<f64>,
     /// How long to measure.
     pub duration: Duration,
     /// User name before the dot.
@@ -199,10 +202,11 @@ impl TryFrom<LoadArgs> for LoadSettings {
                 return Err(LoadError::Profile { name: args.profile, known });
             }
         };
+        let shares_per_second = positive("shares-per-second", args.shares_per_second)?;
         Ok(Self {
             connect: args.connect,
             miners: args.miners,
-            shares_per_second: positive("shares-per-second", args.shares_per_second)?,
+            shares_per_second: (!args.closed_loop).then_some(shares_per_second),
             duration: args.duration,
             user: args.user,
             password: with_difficulty(&args.password, difficulty),
@@ -260,6 +264,8 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         let (patience, connected) = (settings.patience, totals.connects);
         return Err(LoadError::NoJob { server, patience, connected, violations });
     }
+    swarm.board().forget_spreads();
+    progress.began(ready);
     swarm.wake();
     let started = Instant::now();
     while started.elapsed() < settings.duration {
@@ -267,9 +273,9 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         progress.measuring(&swarm, started.elapsed());
     }
     let seconds = started.elapsed().as_secs_f64();
+    progress.ended(started.elapsed());
     let connected_at_end = swarm.mining();
     swarm.settle(SETTLE).await;
-    progress.finish();
     let (handshake, reply) = (swarm.board().handshake_times(), swarm.board().reply_latency());
     let own_lateness = swarm.lateness();
     let fan_out = FanOut::of(&swarm.board().spreads());
@@ -297,7 +303,8 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
 
 impl LoadSettings {
     fn swarm(&self, server: SocketAddr) -> SwarmSettings {
-        let pace = Pace::SharesPerSecond(self.shares_per_second / self.miners as f64);
+        let each = |rate: f64| Pace::SharesPerSecond(rate / self.miners as f64);
+        let pace = self.shares_per_second.map_or(Pace::AfterReply, each);
         let profile = self.mix.first().map_or(MIX[0].0, |(profile, _)| profile);
         let machine = MinerSettings {
             password: self.password.clone(),

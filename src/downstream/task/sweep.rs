@@ -61,7 +61,8 @@ impl Hall {
                 self.relayouts.extend(all.map(|(index, slot)| (index, slot.key, layout)));
             }
             ToWorker::Merged { from, into } => self.merge(from, into),
-            ToWorker::StopAccepting | ToWorker::Stop => unreachable!("handled by the loop"),
+            // The loop handles them.
+            ToWorker::StopAccepting | ToWorker::Stop => {}
         }
     }
 
@@ -155,6 +156,7 @@ impl Hall {
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
+        self.lingering.expire(now);
         if self.stopped {
             return;
         }

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Distinct (code, text) pairs of rejects kept; more are counted under [`OTHER_REJECTS`].
 const MAX_REJECT_KINDS: usize = 32;
@@ -170,6 +170,8 @@ struct Spreads {
 #[derive(Debug)]
 struct OpenSpread {
     key: [u8; 32],
+    /// From its making to its first arrival, where the pool told.
+    ahead: Option<Duration>,
     first: Instant,
     last: Instant,
     miners: u64,
@@ -180,6 +182,8 @@ struct OpenSpread {
 pub struct Spread {
     /// First arrival to last.
     pub micros: u64,
+    /// From its making in the pool to the last arrival, where a simulated pool of this machine stamped it.
+    pub from_pool_micros: Option<u64>,
     /// Miners that got it.
     pub miners: u64,
 }
@@ -257,6 +261,11 @@ impl Board {
         spreads.done.iter().copied().chain(open).collect()
     }
 
+    /// Spreads are measured from now on only.
+    pub fn forget_spreads(&self) {
+        *lock(&self.spreads) = Spreads::default();
+    }
+
     pub(super) fn reply_took(&self, duration: Duration) {
         lock(&self.replies).saturating_record(micros(duration));
     }
@@ -266,7 +275,7 @@ impl Board {
     }
 
     /// A miner that was mining got the clean job that `key` stands for.
-    pub(super) fn clean_job_arrived(&self, key: [u8; 32], now: Instant) {
+    pub(super) fn clean_job_arrived(&self, key: [u8; 32], made: Option<SystemTime>, now: Instant) {
         let mut spreads = lock(&self.spreads);
         if let Some(open) =
             spreads.open.iter_mut().rev().find(|open| open.key == key && now.duration_since(open.first) < SPREAD_WINDOW)
@@ -284,12 +293,23 @@ impl Board {
             }
             spreads.done.push_back(open.close());
         }
-        spreads.open.push_back(OpenSpread { key, first: now, last: now, miners: 1 });
+        spreads.open.push_back(OpenSpread {
+            key,
+            ahead: made.and_then(|made| made.elapsed().ok()),
+            first: now,
+            last: now,
+            miners: 1,
+        });
     }
 }
 
 impl OpenSpread {
     fn close(&self) -> Spread {
-        Spread { micros: micros(self.last.duration_since(self.first)), miners: self.miners }
+        let spread = self.last.duration_since(self.first);
+        Spread {
+            micros: micros(spread),
+            from_pool_micros: self.ahead.map(|ahead| micros(ahead + spread)),
+            miners: self.miners,
+        }
     }
 }
