@@ -2,8 +2,8 @@
 //!
 //! Nearly every line that a miner ever sends is one of these. It is recognised here and lent out where it lies: nothing is copied,
 //! nothing is allocated, no JSON parser runs. **Whatever is unusual is declined**, not judged: the JSON way ([`Frame`](super::Frame), then
-//! [`Request`](super::Request)) decides on it. What is recognised means here what it means there, to the byte; that is proven by
-//! `tests/arbitrary_input.rs` and the fuzz target `submit_line`.
+//! [`Request`](super::Request)) decides on it. What is recognised means here what it means there, to the byte;
+//! `tests/arbitrary_input.rs` and the fuzz target `submit_line` compare the two.
 //!
 //! | part | usual | declined |
 //! |---|---|---|

@@ -57,7 +57,7 @@ pub struct JobId(u32);
 
 impl JobId {
     /// From the text of a submit. `None` for everything that we never sent.
-    pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
+    pub fn parse(text: &(impl AsRef<[u8]> + ?Sized)) -> Option<Self> {
         let text = text.as_ref();
         if text.len() == 8 { hex_u32(text).map(Self) } else { None }
     }
@@ -99,7 +99,7 @@ impl Extranonce {
     }
 
     /// From hex of any case. `None` if it is not hex, of odd length, or too long.
-    pub fn from_hex(text: impl AsRef<[u8]>) -> Option<Self> {
+    pub fn from_hex(text: &(impl AsRef<[u8]> + ?Sized)) -> Option<Self> {
         let mut extranonce = Self::default();
         extranonce.len = hex_bytes(text.as_ref(), &mut extranonce.bytes)? as u8;
         Some(extranonce)
