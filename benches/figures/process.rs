@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{self, Child, ChildStderr, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The proxy, built with the profile of the benches, which is the release profile.
 pub const HASHGATE: &str = env!("CARGO_BIN_EXE_hashgate");
+
+/// Clock ticks in a second of `/proc/stat`: `USER_HZ`, 100 on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running process; dropping it kills it and its children.
 pub struct Process {
@@ -69,20 +72,13 @@ impl Process {
     /// Processor time that it and its children have used, in their own code and in the kernel, all threads together. The first field
     /// of `schedstat` is the scheduler's own sum in nanoseconds; `stat` has the same in ticks of 10 ms.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let mut nanos = 0;
-        for pid in self.pids() {
-            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-                let text = fs::read_to_string(task?.path().join("schedstat"))?;
-                nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
-            }
-        }
-        Ok(Duration::from_nanos(nanos))
+        cpu_of(&family(self.child.id()))
     }
 
     /// Memory of its own that it and its children have resident, bytes: heaps and stacks, without the program's file.
     pub fn resident(&self) -> io::Result<u64> {
         let mut bytes = 0;
-        for pid in self.pids() {
+        for pid in family(self.child.id()) {
             let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
             let kib =
                 status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse().ok());
@@ -90,18 +86,53 @@ impl Process {
         }
         Ok(bytes)
     }
+}
 
-    /// Its own id and those of its children and theirs.
-    fn pids(&self) -> Vec<u32> {
-        let parents = parents();
-        let mut pids = vec![self.child.id()];
-        let mut at = 0;
-        while let Some(parent) = pids.get(at).copied() {
-            pids.extend(parents.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
-            at += 1;
-        }
-        pids
+/// Processor time of the machine and of what this program has started, to tell whether something else was busy.
+pub struct Machine {
+    busy: Duration,
+    ours: Duration,
+}
+
+impl Machine {
+    /// As of now.
+    pub fn now() -> io::Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        // user, nice, system, idle, iowait, irq, softirq, steal: all but the fourth and fifth are work.
+        let fields = stat.lines().next().unwrap_or("").split_whitespace().skip(1).take(8);
+        let ticks = fields.enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
+        let ticks: f64 = ticks.filter_map(|(_, ticks)| ticks.parse::<f64>().ok()).sum();
+        Ok(Self { busy: Duration::from_secs_f64(ticks / TICKS_PER_SECOND), ours: cpu_of(&family(process::id()))? })
     }
+
+    /// Processor time that went elsewhere since an earlier moment; processes of ours must not have ended meanwhile.
+    pub fn others_since(&self, earlier: &Self) -> Duration {
+        self.busy.saturating_sub(earlier.busy).saturating_sub(self.ours.saturating_sub(earlier.ours))
+    }
+}
+
+fn cpu_of(pids: &[u32]) -> io::Result<Duration> {
+    let mut nanos = 0;
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end while it is looked at.
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// A process, its children, and theirs.
+fn family(head: u32) -> Vec<u32> {
+    let parents = parents();
+    let mut pids = vec![head];
+    let mut at = 0;
+    while let Some(parent) = pids.get(at).copied() {
+        pids.extend(parents.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    pids
 }
 
 /// Every process and its parent. The second field of `stat` is the name in parentheses and may hold anything; the parent is the fourth.
@@ -119,7 +150,7 @@ fn parents() -> Vec<(u32, u32)> {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let pids = self.pids();
+        let pids = family(self.child.id());
         // It may have ended already, and its children with it. The parent goes first: it might start new ones.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -4,11 +4,15 @@ use std::{
     collections::BTreeMap,
     fmt::{self, Display},
     fs,
+    time::Duration,
 };
 
 use serde::Serialize;
 
 use crate::site::Contestant;
+
+/// Other programs' part of all processors that is taken for quiet; the kernel's own threads are in it.
+const QUIET_PERCENT: f64 = 10.0;
 
 /// How the figures of memory begin.
 pub const MEMORY: &str = "memory per idle miner";
@@ -62,6 +66,14 @@ impl Report {
     pub fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
+        }
+    }
+
+    /// Adds a warning if other programs were busy while a load was measured.
+    pub fn disturbed(&mut self, contestant: Contestant, what: &dyn Display, others: Duration, seconds: f64) {
+        let of_all = others.as_secs_f64() / seconds / self.cores as f64 * 100.0;
+        if of_all > QUIET_PERCENT {
+            self.note(format!("disturbed: {contestant}, {what}: other programs had {of_all:.0} % of the processors"));
         }
     }
 

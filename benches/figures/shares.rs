@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    process::Machine,
     report::Report,
     site::{Contestant, Pool, Site},
 };
@@ -39,9 +40,11 @@ impl Shares {
             Rate::Closed => site.miners(self.miners, &["--closed-loop"], self.window)?,
         };
         load.began()?;
+        let machine = Machine::now()?;
         let (before, began) = (site.measured.cpu()?, Instant::now());
         load.ended()?;
         let (cpu, seconds) = (site.measured.cpu()? - before, began.elapsed().as_secs_f64());
+        report.disturbed(contestant, self, Machine::now()?.others_since(&machine), seconds);
         let load = load.report()?;
         let per_second = load.number("/answered_per_second")?;
         let mut add = |name: &str, unit, value| report.add(contestant, &format!("{name}, {self}"), unit, value);

@@ -17,7 +17,7 @@ mod report;
 
 pub use report::{FanOut, JsonTarget, LoadReport};
 
-use super::miner::{MIX, MinerSettings, Pace, Profile, Swarm, SwarmSettings};
+use super::miner::{MIX, MinerSettings, Pace, Profile, Spread, Swarm, SwarmSettings};
 use progress::Progress;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -31,6 +31,9 @@ const SPARE_DESCRIPTORS: usize = 64;
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long replies are waited for in the end.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long a clean job that came at the very end is waited for.
+const STRAGGLERS: Duration = Duration::from_secs(1);
+
 /// Arguments of `hashgate sim miners`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadArgs {
@@ -264,7 +267,6 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         let (patience, connected) = (settings.patience, totals.connects);
         return Err(LoadError::NoJob { server, patience, connected, violations });
     }
-    swarm.board().forget_spreads();
     progress.began(ready);
     swarm.wake();
     let started = Instant::now();
@@ -273,12 +275,14 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         progress.measuring(&swarm, started.elapsed());
     }
     let seconds = started.elapsed().as_secs_f64();
-    progress.ended(started.elapsed());
+    let ended = Instant::now();
+    progress.ended(ended - started);
     let connected_at_end = swarm.mining();
     swarm.settle(SETTLE).await;
+    let spreads = spreads(&swarm, started.into_std(), ended.into_std()).await;
     let (handshake, reply) = (swarm.board().handshake_times(), swarm.board().reply_latency());
     let own_lateness = swarm.lateness();
-    let fan_out = FanOut::of(&swarm.board().spreads());
+    let fan_out = FanOut::of(&spreads);
     let totals = swarm.stop(Duration::ZERO).await;
     let answered = totals.accepted + totals.rejected_total();
     Ok(LoadReport {
@@ -365,6 +369,15 @@ async fn connect(swarm: &Swarm, settings: &LoadSettings, progress: &mut Progress
         }
         sleep(GLANCE).await;
     }
+}
+
+/// Of the clean jobs that began to arrive between two moments. One that came in the last moment is waited for, so that it reaches all.
+async fn spreads(swarm: &Swarm, from: std::time::Instant, to: std::time::Instant) -> Vec<Spread> {
+    let of_then = || swarm.board().spreads().into_iter().filter(|spread| (from..to).contains(&spread.began));
+    if of_then().any(|spread| to.duration_since(spread.began) < STRAGGLERS) {
+        sleep(STRAGGLERS).await;
+    }
+    of_then().collect()
 }
 
 #[cfg(test)]

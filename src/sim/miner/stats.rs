@@ -180,6 +180,9 @@ struct OpenSpread {
 /// How long a clean job took to reach all its miners, first to last.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
+    /// First arrival.
+    #[serde(skip)]
+    pub began: Instant,
     /// First arrival to last.
     pub micros: u64,
     /// From its making in the pool to the last arrival, where a simulated pool of this machine stamped it.
@@ -261,11 +264,6 @@ impl Board {
         spreads.done.iter().copied().chain(open).collect()
     }
 
-    /// Spreads are measured from now on only.
-    pub fn forget_spreads(&self) {
-        *lock(&self.spreads) = Spreads::default();
-    }
-
     pub(super) fn reply_took(&self, duration: Duration) {
         lock(&self.replies).saturating_record(micros(duration));
     }
@@ -307,6 +305,7 @@ impl OpenSpread {
     fn close(&self) -> Spread {
         let spread = self.last.duration_since(self.first);
         Spread {
+            began: self.first,
             micros: micros(spread),
             from_pool_micros: self.ahead.map(|ahead| micros(ahead + spread)),
             miners: self.miners,
