@@ -151,9 +151,9 @@ fn submits(series: &WorkSeries, miner: u64, count: usize, rolls: Rolls) -> Vec<S
 /// What the caller of a session does with what was read, but for the socket. Yields how many shares were credited.
 fn feed(now: Instant, session: &mut Session, lines: &mut Lines, mut input: &[u8], io: &mut Io) -> usize {
     while let Some(line) = lines.next(&mut input).expect("short lines") {
-        session.take_line(now, line, io);
+        let _ = session.take_line(now, line, io);
     }
-    session.judge_batch(now, io);
+    session.judge_round(now, io);
     let credited = io.effects.drain(..).filter(|effect| matches!(effect, Effect::Judged(Ok(_)))).count();
     black_box(&io.out);
     io.out.clear();

@@ -48,9 +48,9 @@ impl Miner {
         HEAP.reset_peak_usage();
         let before = HEAP.current_usage();
         while let Some(line) = self.lines.next(&mut input).expect("short lines") {
-            self.session.take_line(self.now, line, &mut self.io);
+            let _ = self.session.take_line(self.now, line, &mut self.io);
         }
-        self.session.judge_batch(self.now, &mut self.io);
+        self.session.judge_round(self.now, &mut self.io);
         HEAP.peak_usage() > before
     }
 

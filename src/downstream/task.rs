@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 use crate::{
     downstream::{
-        Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Session,
+        Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Session, Taken,
         gate::{Admission, Gate},
         outbox::Outbox,
     },
@@ -99,6 +99,7 @@ impl Worker {
         let mut next_tick = Instant::now() + TICK;
         loop {
             wait(&mut poll, &mut events, hall.patience(doors.retry_at().map_or(next_tick, |at| at.min(next_tick))))?;
+            hall.now = Instant::now();
             loop {
                 match queue.try_recv() {
                     Ok(ToWorker::StopAccepting) => {
@@ -123,13 +124,14 @@ impl Worker {
                 }
             }
             hall.read_on();
-            let now = Instant::now();
+            hall.judge_round();
+            let now = hall.now;
             doors.admit(now, |settings, stream, peer| hall.take(&gate, settings, stream, peer));
             if now >= next_tick {
                 hall.tick(now);
                 next_tick = now + TICK;
             }
-            hall.remove_ended(now);
+            hall.remove_ended();
         }
     }
 }
@@ -241,6 +243,8 @@ struct Hall {
     io: Io,
     effects: Vec<Effect>,
     buffer: Box<[u8]>,
+    /// When this turn began: the one clock of all that is done in it.
+    now: Instant,
     ticks: u32,
     /// Nothing is read any more: the proxy shuts down.
     stopped: bool,
@@ -272,6 +276,7 @@ impl Hall {
             io: Io::default(),
             effects: Vec::new(),
             buffer: vec![0; READ_BUFFER].into(),
+            now: Instant::now(),
             ticks: 0,
             stopped: false,
         }
@@ -297,8 +302,7 @@ impl Hall {
         let index = entry.key();
         let prepared = prepare(&stream, settings.limits.unacked_timeout);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let taken =
-            prepared.and_then(|()| self.registry.register(&mut stream, Place::Miner(index).token(), interest));
+        let taken = prepared.and_then(|()| self.registry.register(&mut stream, Place::Miner(index).token(), interest));
         if let Err(error) = taken {
             debug!(%peer, %error, "connection went while it was accepted");
             return;
@@ -306,7 +310,7 @@ impl Hall {
         self.generation = self.generation.wrapping_add(1);
         entry.insert(Slot {
             key: u64::from(self.generation) << 32 | index as u64,
-            session: Session::new(settings.clone(), self.offers[settings.index], Instant::now()),
+            session: Session::new(settings.clone(), self.offers[settings.index], self.now),
             stream,
             peer: address,
             lines: Lines::new(settings.limits.line_bytes),
@@ -331,15 +335,15 @@ impl Hall {
         }
     }
 
-    fn remove_ended(&mut self, now: Instant) {
+    fn remove_ended(&mut self) {
         while let Some((index, key)) = self.ended.pop() {
             if self.slots.get(index).is_some_and(|slot| slot.key == key) {
-                self.remove(now, index);
+                self.remove(index);
             }
         }
     }
 
-    fn remove(&mut self, now: Instant, index: usize) {
+    fn remove(&mut self, index: usize) {
         let slot = self.slots.remove(index);
         match slot.ends {
             Some(End::Closed(reason)) => {
@@ -350,10 +354,10 @@ impl Hall {
             Some(End::Left) | None => self.book.left.add(1),
         }
         self.remember(&slot.session);
-        slot.session.park(now);
+        slot.session.park(self.now);
         self.book.connections.set(self.slots.len() as u64);
         if matches!(slot.ends, Some(End::Closed(_))) {
-            self.lingering.take(now, slot.stream, &self.registry);
+            self.lingering.take(self.now, slot.stream, &self.registry);
         }
     }
 
@@ -364,7 +368,7 @@ impl Hall {
     }
 
     /// Does what a session wants done, then sends what it wants said.
-    fn settle(&mut self, index: usize, since: Instant) {
+    fn settle(&mut self, index: usize) {
         let mut effects = std::mem::replace(&mut self.io.effects, std::mem::take(&mut self.effects));
         let mut judged = 0;
         for effect in effects.drain(..) {
@@ -396,7 +400,7 @@ impl Hall {
         self.effects = effects;
         self.flush(index);
         if judged > 0 {
-            self.book.reply.record(since.elapsed(), judged);
+            self.book.reply.record(self.now.elapsed(), judged);
         }
     }
 
@@ -455,6 +459,6 @@ impl Hall {
         for index in all {
             self.end(index, End::Closed(reason));
         }
-        self.remove_ended(Instant::now());
+        self.remove_ended();
     }
 }

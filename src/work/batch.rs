@@ -61,6 +61,11 @@ impl HashBatch {
         self.len == 0
     }
 
+    /// Whether it has no room for another share.
+    pub fn is_full(&self) -> bool {
+        self.len == MAX_BATCH
+    }
+
     /// Takes a share, and says in which place. `None`: it has no hash, and [`Judge::judge_hashed`] will say why.
     ///
     /// # Errors
@@ -69,7 +74,7 @@ impl HashBatch {
         let Some(live) = submission.job.and_then(|id| window.get(id)) else { return Ok(None) };
         let Ok(version) = judge.check_fields(live, submission) else { return Ok(None) };
         let id = live.work.id;
-        if self.len == MAX_BATCH || self.job.is_some_and(|job| job != id) {
+        if self.is_full() || self.job.is_some_and(|job| job != id) {
             return Err(NoRoom);
         }
         let place = self.len;

@@ -4,7 +4,7 @@ use super::*;
 
 impl Hall {
     pub(super) fn handle(&mut self, message: ToWorker) {
-        let now = Instant::now();
+        let now = self.now;
         match message {
             ToWorker::Offer { listener, offer } => self.set_offer(now, listener, offer),
             ToWorker::Leased { key, lease } => {
@@ -17,7 +17,7 @@ impl Hall {
                         session.handle_lease(now, lease.map(|lease| *lease), fate, &mut self.io);
                     }
                 }
-                self.resume_reading(index, now);
+                self.resume_reading(index);
             }
             ToWorker::Attached { key, berth, remembered, upstream } => {
                 let Some(index) = self.find(key) else { return };
@@ -25,7 +25,7 @@ impl Hall {
                 let slot = &mut self.slots[index];
                 slot.berth = Some(berth);
                 slot.session.handle_attached(now, &Attached { remembered, work }, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
             ToWorker::Up { upstream, shares } => {
                 let fate = Fate { is_lost: false, cleaned: None };
@@ -54,7 +54,7 @@ impl Hall {
             ToWorker::PoolWord { key, ticket, word } => {
                 let Some(index) = self.find(key) else { return };
                 self.slots[index].session.handle_pool_word(ticket, word, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
             ToWorker::Relayout { berth, layout } => {
                 let all = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
@@ -73,7 +73,7 @@ impl Hall {
             let slot = &mut self.slots[index];
             if slot.session.lease().is_none() {
                 slot.session.handle_offer(now, offer, &mut self.io);
-                self.resume_reading(index, now);
+                self.resume_reading(index);
             }
         }
     }
@@ -93,7 +93,7 @@ impl Hall {
             }
             slot.session.handle_job(now, series, came, &mut self.io);
             if !self.io.out.is_empty() {
-                self.settle(index, now);
+                self.settle(index);
                 if job.notify.clean {
                     self.book.fan_out.record(came.elapsed(), 1);
                 }
@@ -138,7 +138,7 @@ impl Hall {
                 pending.budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
                 if slot.session.upstream() != Some(pending.upstream) {
                     slot.session.handle_bound(now, &series, came, &mut self.io);
-                    self.settle(index, now);
+                    self.settle(index);
                 }
             }
         }
@@ -165,14 +165,14 @@ impl Hall {
             let Some((index, key, layout)) = self.relayouts.pop_front() else { break };
             if self.find(key).is_some() {
                 self.slots[index].session.handle_relayout(layout, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
         }
         for index in 0..self.slots.capacity() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             if slot.ends.is_none() && slot.session.next_timeout() <= now {
                 slot.session.handle_timeout(now, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
         }
         self.ticks = self.ticks.wrapping_add(1);

@@ -63,19 +63,28 @@ impl Hall {
         self.buffer = buffer;
     }
 
-    /// Handles the lines in what was read.
+    /// Handles the lines in what was read. Shares are left in the round.
     fn feed(&mut self, index: usize, mut input: &[u8]) {
-        let now = Instant::now();
-        let slot = &mut self.slots[index];
+        let now = self.now;
+        self.io.round.begin(index);
         loop {
+            let slot = &mut self.slots[index];
             if slot.session.is_waiting() {
                 slot.stalled.extend_from_slice(input);
                 break;
             }
             match slot.lines.next(&mut input) {
-                Ok(Some(line)) => slot.session.take_line(now, line, &mut self.io),
+                Ok(Some(line)) => {
+                    if slot.session.take_line(now, line, &mut self.io) == Taken::Not {
+                        let line = line.to_vec();
+                        self.judge_round();
+                        let taken = self.slots[index].session.take_line(now, &line, &mut self.io);
+                        debug_assert_eq!(taken, Taken::Yes, "no share waits");
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
+                    self.judge_round();
                     Response(&mut self.io.out).error(RawId::from_text("null"), 20, error);
                     self.io.effects.push(Effect::Close(CloseReason::LineTooLong));
                 }
@@ -83,19 +92,36 @@ impl Hall {
             if matches!(self.io.effects.last(), Some(Effect::Close(_))) {
                 break;
             }
+            if self.io.round.is_full() {
+                self.settle(index);
+                self.judge_round();
+            }
         }
-        slot.session.judge_batch(now, &mut self.io);
-        self.settle(index, now);
+        self.settle(index);
+    }
+
+    /// Judges what was read of all miners, and answers it.
+    pub(super) fn judge_round(&mut self) {
+        let mut round = std::mem::take(&mut self.io.round);
+        round.hash(|owner| self.slots[owner].session.window());
+        while let Some(owner) = round.next_owner() {
+            self.slots[owner].session.judge_from(self.now, &mut round, &mut self.io);
+            self.settle(owner);
+        }
+        round.clear();
+        self.io.round = round;
     }
 
     /// A held reply went out: the lines behind it have their turn.
-    pub(super) fn resume_reading(&mut self, index: usize, now: Instant) {
-        self.settle(index, now);
+    pub(super) fn resume_reading(&mut self, index: usize) {
+        self.settle(index);
         let stalled = std::mem::take(&mut self.slots[index].stalled);
         if !stalled.is_empty() && self.slots[index].ends.is_none() {
             self.feed(index, &stalled);
         }
         self.read(index);
+        // The next message may change the jobs that these shares were taken by.
+        self.judge_round();
     }
 
     /// Sends what is in `io.out`.
@@ -156,7 +182,8 @@ impl Lingering {
         let entry = self.0.vacant_entry();
         let token = Place::Lingering(entry.key()).token();
         // A connection that is gone already needs nothing.
-        if stream.shutdown(Shutdown::Write).is_ok() && registry.reregister(&mut stream, token, Interest::READABLE).is_ok()
+        if stream.shutdown(Shutdown::Write).is_ok()
+            && registry.reregister(&mut stream, token, Interest::READABLE).is_ok()
         {
             entry.insert((stream, now + LINGER));
         }
