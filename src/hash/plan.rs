@@ -138,7 +138,7 @@ impl Plan {
         for (share, extranonce) in extranonces.iter().enumerate() {
             for (at, word) in self.extranonce_words(extranonce).into_iter().enumerate() {
                 // `self.word` is below 16, so that the fifth is the twentieth at most.
-                let (block, place) = ((self.word + at) / 16 & 1, (self.word + at) % 16);
+                let (block, place) = ((self.word + at) / 16 % 2, (self.word + at) % 16);
                 blocks[block].set(share, place, self.variable[block][place] | word);
             }
         }
