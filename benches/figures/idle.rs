@@ -3,11 +3,12 @@
 use std::{
     fmt::{self, Display},
     io,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    report::{MEMORY, Report},
+    process::Machine,
+    report::{Attempt, MEMORY, Report},
     site::{Contestant, Pool, Site},
 };
 
@@ -25,8 +26,9 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// One run with processes of its own.
-    pub fn run(&self, contestant: Contestant, report: &mut Report) -> io::Result<()> {
+    /// One run with processes of its own; false if it was disturbed and is not gone by.
+    pub fn run(&self, run: Attempt, report: &mut Report) -> io::Result<bool> {
+        let contestant = run.contestant;
         let miners = f64::from(self.miners);
         // Without clean jobs to wait for, only the miners' arrival is.
         let (clean_every, window) = if self.fan_out {
@@ -40,8 +42,13 @@ impl Idle {
         load.began()?;
         let (connected, before) = (site.measured.resident()?, site.measured.cpu()?);
         let scrape_before = site.scrape()?;
+        let (machine, began) = (Machine::now()?, Instant::now());
         load.ended()?;
         let (settled, cpu) = (site.measured.resident()?, site.measured.cpu()? - before);
+        let others = Machine::now()?.others_since(&machine);
+        if !report.goes_by(run, self, others, began.elapsed().as_secs_f64()) {
+            return Ok(false);
+        }
         let fan_out = site.scrape()?.histogram_since(&scrape_before, "hashgate_fan_out_seconds");
         let load = load.report()?;
         let mut add =
@@ -65,7 +72,7 @@ impl Idle {
                 add("clean job, pool line read to socket written, mean", "ms", fan_out.mean_ms());
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

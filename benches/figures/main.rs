@@ -22,6 +22,7 @@
 //! | memory per idle miner | (own resident memory, `RssAnon`, with all miners at work − before they came) / miners; what the kernel holds for sockets is not in it |
 //! | clean job | the load tool: from the first miner that has it to the last, and from the making in the pool (stamped in the coinbase) to the last |
 //!
+//! A run during which other programs had a tenth of the processors is measured again, twice at the most; then the table says so.
 //! Each figure is the median of several runs, each with new processes; contestants take turns run by run, so that what else the machine
 //! does meets all alike: ratios are what to trust. All processes share this machine, so that latencies hold the load tool's own
 //! delay as well ("own delay"): on few cores, they are an upper bound. Differences below a tenth are noise.
@@ -41,12 +42,15 @@ use std::{fmt::Display, fs, io, path::PathBuf, process::ExitCode, time::Duration
 use clap::{Parser, Subcommand, ValueEnum};
 
 use idle::Idle;
-use report::Report;
+use report::{Attempt, Report};
 use shares::{Rate, Shares};
 use site::{Contestant, Pool};
 
 /// What miners work at: every hash is a share, so that the load tool's hashing costs nothing.
 const DIFFICULTY: f64 = 1e-10;
+
+/// How often a run is measured that other programs disturb.
+const ATTEMPTS: usize = 3;
 
 /// Files that a process needs beside its miners.
 const SPARE_FILES: u32 = 100;
@@ -142,13 +146,13 @@ fn measure(args: &Args) -> io::Result<()> {
             let alone = load.pool.difficulty < 1.0;
             for contestant in contestants.iter().filter(|contestant| !alone || **contestant == Contestant::Hashgate) {
                 say(contestant, load);
-                load.run(*contestant, &mut report)?;
+                until_quiet(*contestant, |run| load.run(run, &mut report))?;
             }
         }
         for crowd in crowds.iter().filter(|_| run <= crowd_runs) {
             for contestant in contestants.iter().filter(|contestant| crowd.suits(**contestant)) {
                 say(contestant, crowd);
-                crowd.run(*contestant, &mut report)?;
+                until_quiet(*contestant, |run| crowd.run(run, &mut report))?;
             }
         }
     }
@@ -158,6 +162,16 @@ fn measure(args: &Args) -> io::Result<()> {
         Some(path) => fs::write(path, report.to_json()),
         None => Ok(()),
     }
+}
+
+/// Measures again what was disturbed.
+fn until_quiet(contestant: Contestant, mut run: impl FnMut(Attempt) -> io::Result<bool>) -> io::Result<()> {
+    for left in (0..ATTEMPTS).rev() {
+        if run(Attempt { contestant, is_last: left == 0 })? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn loads(quick: bool, wants: impl Fn(What) -> bool) -> Vec<Shares> {

@@ -17,6 +17,14 @@ const QUIET_PERCENT: f64 = 10.0;
 /// How the figures of memory begin.
 pub const MEMORY: &str = "memory per idle miner";
 
+/// One try at measuring a contestant.
+#[derive(Clone, Copy)]
+pub struct Attempt {
+    pub contestant: Contestant,
+    /// There is no other.
+    pub is_last: bool,
+}
+
 /// All figures of one execution.
 #[derive(Serialize)]
 pub struct Report {
@@ -69,12 +77,19 @@ impl Report {
         }
     }
 
-    /// Adds a warning if other programs were busy while a load was measured.
-    pub fn disturbed(&mut self, contestant: Contestant, what: &dyn Display, others: Duration, seconds: f64) {
+    /// Whether to go by what was measured while other programs were as busy as this: not if it can be measured again, else with a
+    /// warning below the table.
+    pub fn goes_by(&mut self, run: Attempt, what: &dyn Display, others: Duration, seconds: f64) -> bool {
         let of_all = others.as_secs_f64() / seconds / self.cores as f64 * 100.0;
-        if of_all > QUIET_PERCENT {
-            self.note(format!("disturbed: {contestant}, {what}: other programs had {of_all:.0} % of the processors"));
+        if of_all <= QUIET_PERCENT {
+            return true;
         }
+        let why = format!("disturbed: {}, {what}: other programs had {of_all:.0} % of the processors", run.contestant);
+        eprintln!("{why}{}", if run.is_last { "" } else { "; once more" });
+        if run.is_last {
+            self.note(why);
+        }
+        run.is_last
     }
 
     /// Adds what a hundred thousand idle miners would take, going by the last and largest crowd that was measured.

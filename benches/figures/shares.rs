@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     process::Machine,
-    report::Report,
-    site::{Contestant, Pool, Site},
+    report::{Attempt, Report},
+    site::{Pool, Site},
 };
 
 /// How fast shares come.
@@ -32,8 +32,9 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// One run with processes of its own.
-    pub fn run(&self, contestant: Contestant, report: &mut Report) -> io::Result<()> {
+    /// One run with processes of its own; false if it was disturbed and is not gone by.
+    pub fn run(&self, run: Attempt, report: &mut Report) -> io::Result<bool> {
+        let contestant = run.contestant;
         let site = Site::start(contestant, self.pool)?;
         let load = match self.rate {
             Rate::Open(rate) => site.miners(self.miners, &["--shares-per-second", &rate.to_string()], self.window)?,
@@ -44,7 +45,9 @@ impl Shares {
         let (before, began) = (site.measured.cpu()?, Instant::now());
         load.ended()?;
         let (cpu, seconds) = (site.measured.cpu()? - before, began.elapsed().as_secs_f64());
-        report.disturbed(contestant, self, Machine::now()?.others_since(&machine), seconds);
+        if !report.goes_by(run, self, Machine::now()?.others_since(&machine), seconds) {
+            return Ok(false);
+        }
         let load = load.report()?;
         let per_second = load.number("/answered_per_second")?;
         let mut add = |name: &str, unit, value| report.add(contestant, &format!("{name}, {self}"), unit, value);
@@ -52,13 +55,13 @@ impl Shares {
         if let Rate::Closed = self.rate {
             // How long an answer takes is then the miners over the rate and says no more.
             add("shares/s", "1/s", per_second);
-            return Ok(());
+            return Ok(true);
         }
         add("reply p50", "µs", load.number("/reply/p50_us")?);
         add("reply p99", "µs", load.number("/reply/p99_us")?);
         add("reply p99.9", "µs", load.number("/reply/p999_us")?);
         add("load tool's own delay p99", "µs", load.number("/own_lateness/p99_us")?);
-        Ok(())
+        Ok(true)
     }
 }
 
