@@ -63,6 +63,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two looks at what all miners hash.
 const TICKS_PER_SURVEY: u32 = 4;
 
+/// Ticks between two sortings of the miners by hashrate; who came since is last.
+const TICKS_PER_ORDER: u32 = 40;
+
 /// Miners asked to reconnect, per tick and worker, when their layout changes.
 const RELAYOUTS_PER_TICK: usize = 50;
 
@@ -231,6 +234,8 @@ struct Hall {
     registry: Registry,
     slots: Slab<Slot>,
     generation: u32,
+    /// All connections (and some that have gone), in the order in which a job is carried to them.
+    order: Vec<(usize, u64)>,
     /// Connections that ended in this turn.
     ended: Vec<(usize, u64)>,
     /// Connections with more to read than one turn takes.
@@ -268,6 +273,7 @@ impl Hall {
             registry,
             slots: Slab::new(),
             generation: 0,
+            order: Vec::new(),
             ended: Vec::new(),
             unread: Vec::new(),
             upstreams: HashMap::new(),
@@ -308,8 +314,10 @@ impl Hall {
             return;
         }
         self.generation = self.generation.wrapping_add(1);
+        let key = u64::from(self.generation) << 32 | index as u64;
+        self.order.push((index, key));
         entry.insert(Slot {
-            key: u64::from(self.generation) << 32 | index as u64,
+            key,
             session: Session::new(settings.clone(), self.offers[settings.index], self.now),
             stream,
             peer: address,

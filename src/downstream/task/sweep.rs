@@ -78,7 +78,8 @@ impl Hall {
         }
     }
 
-    /// Carries a job to every miner that works for its pool connection.
+    /// Carries a job to every miner that works for its pool connection, those with the most hashrate first: until it hears of a
+    /// new block, a miner hashes for nothing.
     pub(super) fn fan_out(&mut self, now: Instant, series: &Arc<WorkSeries>, came: Instant) {
         let job = series.job();
         let Some(upstream) = self.upstreams.get_mut(&job.upstream) else { return };
@@ -86,8 +87,9 @@ impl Hall {
         if job.notify.clean {
             upstream.fate.cleaned = Some(came);
         }
-        for index in 0..self.slots.capacity() {
-            let Some(slot) = self.slots.get_mut(index) else { continue };
+        for at in 0..self.order.len() {
+            let (index, key) = self.order[at];
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.key == key) else { continue };
             if slot.ends.is_some() || !slot.session.works_for(job.upstream) {
                 continue;
             }
@@ -104,7 +106,7 @@ impl Hall {
     pub(super) fn bind(&mut self, now: Instant, berth: Berth, upstream: Option<UpstreamId>, pace: Option<f64>) {
         self.moves.retain(|pending| pending.berth != berth);
         let members = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
-        let mut members: Vec<(Hashrate, usize, u64)> =
+        let members: Vec<(Hashrate, usize, u64)> =
             members.map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key)).collect();
         let Some(upstream) = upstream else {
             for (_, index, _) in members {
@@ -112,8 +114,7 @@ impl Hall {
             }
             return;
         };
-        members.sort_by(|a, b| b.0.hs().total_cmp(&a.0.hs()));
-        let waiting = members.into_iter().map(|(_, index, key)| (index, key)).collect();
+        let waiting = fastest_first(members).into();
         let shares_per_second = pace.unwrap_or(f64::INFINITY);
         self.moves.push(Move { berth, upstream, shares_per_second, budget: 0.0, waiting });
         self.advance_moves(now, 1.0);
@@ -179,6 +180,11 @@ impl Hall {
         if self.ticks.is_multiple_of(TICKS_PER_SURVEY) {
             self.survey(now);
         }
+        if self.ticks.is_multiple_of(TICKS_PER_ORDER) {
+            let all = self.slots.iter();
+            let all = all.map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key));
+            self.order = fastest_first(all.collect());
+        }
     }
 
     /// Counts the miners and what they hash.
@@ -196,5 +202,24 @@ impl Hall {
             self.book.miners[route].set(miners[route]);
             self.book.hashrate[route].set(hashrate[route].hs());
         }
+    }
+}
+
+/// Positions and keys of connections, by hashrate; where it is equal, in the order that they lie in.
+fn fastest_first(mut all: Vec<(Hashrate, usize, u64)>) -> Vec<(usize, u64)> {
+    all.sort_unstable_by(|a, b| b.0.hs().total_cmp(&a.0.hs()).then(a.1.cmp(&b.1)));
+    all.into_iter().map(|(_, index, key)| (index, key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_miner_with_the_most_hashrate_is_first() {
+        let hashrate = |hs: f64| Hashrate::from_hs(hs);
+        let all =
+            vec![(hashrate(1.0), 0, 10), (hashrate(5e14), 1, 11), (hashrate(1.0), 2, 12), (hashrate(2e14), 3, 13)];
+        assert_eq!(fastest_first(all), [(1, 11), (3, 13), (0, 10), (2, 12)]);
     }
 }
