@@ -3,6 +3,9 @@
 //! `cargo bench --bench kernels` prints nanoseconds per share for batches of 1 to 16 (a 250-byte coinbase, 12 branches), and for
 //! headers alone. All kernels take turns within one run and medians are compared, since machines are noisy: the ratios are
 //! what to trust. Pin it to one core (`taskset -c 1`).
+//!
+//! The limit is what the CPU's SHA unit allows, measured in the same run: the least time between two `sha256rnds2`. A kernel of
+//! plain vector instructions may be beyond it, since it uses other units.
 
 use std::{hint::black_box, time::Instant};
 
@@ -40,12 +43,13 @@ fn naive_header(work: &Work, root: &[u8; 32], header: &HeaderInput) -> [u8; 32] 
 /// Shares timed in one go, so that reading the clock does not show.
 const TIMED: usize = 64;
 
-/// Prints nanoseconds per share of `run(kernel, batch)`, where kernel 0 is the naive way.
-fn compare(title: &str, names: &[&str], mut run: impl FnMut(usize, usize)) {
+/// Prints nanoseconds per share of `run(kernel, batch)`, where kernel 0 is the naive way, and how much of the limit the best one
+/// reaches.
+fn compare(title: &str, names: &[&str], limit: Option<f64>, mut run: impl FnMut(usize, usize)) {
     println!("\n{title}: ns/share (× naive)");
     print!("{:>6}", "batch");
     names.iter().for_each(|name| print!("{name:>16}"));
-    println!("{:>16}", "best, per s");
+    println!("{:>16}{:>16}", "best, per s", "of the limit");
     for batch in BATCHES {
         let mut times = vec![Vec::with_capacity(TURNS); names.len()];
         for _ in 0..TURNS {
@@ -59,7 +63,58 @@ fn compare(title: &str, names: &[&str], mut run: impl FnMut(usize, usize)) {
         let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
         print!("{batch:>6}");
         medians.iter().for_each(|ns| print!("{:>16}", format!("{ns:.0} ({:.2})", medians[0] / ns)));
-        println!("{:>16.0}", 1e9 / medians.iter().copied().fold(f64::MAX, f64::min));
+        let best = medians.iter().copied().fold(f64::MAX, f64::min);
+        let of_limit = limit.map_or_else(|| "-".to_owned(), |limit| format!("{:.2}", limit / best));
+        println!("{:>16.0}{of_limit:>16}", 1e9 / best);
+    }
+}
+
+/// What the SHA instructions of this CPU allow: see [`ShaUnit::measure`].
+struct ShaUnit {
+    /// Nanoseconds from one `sha256rnds2` to the one that needs it.
+    latency: f64,
+    /// Nanoseconds between two that do not need each other.
+    interval: f64,
+}
+
+/// Compressions of a share of the work below, the cached one not counted: 3 whole ones, 15 known blocks, 26 known right halves.
+const COMPRESSIONS: f64 = 44.0;
+
+/// `sha256rnds2` of a compression.
+const ROUND_PAIRS: f64 = 32.0;
+
+impl ShaUnit {
+    /// Measured on known blocks, which are that instruction and little else: as many more of them as the coinbase grows by. One
+    /// share is a chain; three are enough to never wait for one.
+    fn measure(kernel: &Kernel) -> Self {
+        const BLOCKS: usize = 512;
+        let plan = |blocks: usize| {
+            let suffix = vec![0x55; 20 + 64 * blocks];
+            let (branches, prevhash) = (&[][..], &[0; 32]);
+            Plan::new(&PlanParts { prefix: &[], extranonce_len: 8, suffix: &suffix, branches, prevhash, nbits: 0 })
+        };
+        let plans = [plan(0), plan(BLOCKS)];
+        let [latency, interval] = [1, 3].map(|shares| {
+            let extranonces = [[0; MAX_EXTRANONCE]; 3];
+            let mut roots = [Digest::default(); 3];
+            let mut times = [const { Vec::new() }; 2];
+            for _ in 0..TURNS {
+                for (plan, times) in plans.iter().zip(&mut times) {
+                    let start = Instant::now();
+                    kernel.merkle_roots(plan, black_box(&extranonces[..shares]), &mut roots[..shares]);
+                    black_box(&roots);
+                    times.push(start.elapsed().as_nanos() as f64);
+                }
+            }
+            let [without, with] = times.map(|mut times| median(&mut times));
+            (with - without) / (BLOCKS * shares) as f64 / ROUND_PAIRS
+        });
+        Self { latency, interval }
+    }
+
+    /// The least that a share costs on this unit, in nanoseconds: alone, and among others.
+    fn share(&self) -> (f64, f64) {
+        (COMPRESSIONS * ROUND_PAIRS * self.latency, COMPRESSIONS * ROUND_PAIRS * self.interval)
     }
 }
 
@@ -97,8 +152,19 @@ fn main() {
     }
     let names: Vec<&str> = std::iter::once("naive").chain(kernels.iter().map(Kernel::name)).collect();
 
+    let limit = Kernel::by_name("shani-vl").or_else(|_| Kernel::by_name("shani")).ok().map(|kernel| {
+        let unit = ShaUnit::measure(&kernel);
+        let (alone, among_others) = unit.share();
+        println!(
+            "sha256rnds2: {:.2} ns until the next that needs it, {:.2} ns until any other",
+            unit.latency, unit.interval
+        );
+        println!("limit of that unit: {alone:.0} ns for a share alone, {among_others:.0} ns/share for several");
+        among_others
+    });
+
     let mut out = [Digest::default(); 64];
-    compare("whole share", &names, |kernel, batch| match kernel {
+    compare("whole share", &names, limit, |kernel, batch| match kernel {
         0 => shares[..batch].iter().for_each(|share| {
             black_box(naive(&work, black_box(share)));
         }),
@@ -110,13 +176,15 @@ fn main() {
 
     let roots = [Digest::default(); 64];
     let inputs = shares.map(|share| share.header);
-    compare("header after a known merkle root", &names, |kernel, batch| match kernel {
-        0 => inputs[..batch].iter().for_each(|input| {
-            black_box(naive_header(&work, black_box(&[0; 32]), black_box(input)));
-        }),
-        _ => {
-            kernels[kernel - 1].headers(&plan, &roots[..batch], black_box(&inputs[..batch]), &mut out[..batch]);
-            black_box(&out);
+    compare("header after a known merkle root", &names, limit.map(|ns| ns * 3.0 / COMPRESSIONS), |kernel, batch| {
+        match kernel {
+            0 => inputs[..batch].iter().for_each(|input| {
+                black_box(naive_header(&work, black_box(&[0; 32]), black_box(input)));
+            }),
+            _ => {
+                kernels[kernel - 1].headers(&plan, &roots[..batch], black_box(&inputs[..batch]), &mut out[..batch]);
+                black_box(&out);
+            }
         }
     });
 }

@@ -11,7 +11,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use hashgate::{
     downstream::Io,
     hash,
-    work::{JobWindow, LiveJob, WorkSeries},
+    work::{Extranonce, HashBatch, JobWindow, Judge, LiveJob, Submission, WorkSeries},
 };
 
 /// Shares of one round: what a miner of 18 a minute finds in half an hour.
@@ -74,6 +74,55 @@ fn judge(c: &mut Criterion) {
     group.finish();
 }
 
+/// Shares of different miners for one work, each miner with a window of its own: one by one, and hashed together. Each round is a
+/// share of every miner, found with another extranonce2 than the one before.
+fn across_miners(c: &mut Criterion) {
+    let series = rig::Works::new().series(&rig::job(POOL_NEVER));
+    for count in [1, 2, 4, 8, 16] {
+        let mut group = c.benchmark_group(format!("{count} miners"));
+        group.throughput(Throughput::Elements(count as u64));
+        let judges: Vec<Judge> = (0..count).map(|miner| rig::judge(miner as u64)).collect();
+        let mut windows: Vec<JobWindow> = (0..count).map(|_| window(&series)).collect();
+        let mut round = 0;
+        let mut submissions = || -> Vec<Submission> {
+            round += 1;
+            let extranonce2 = Extranonce::from_number(round, rig::LAYOUT.extranonce2_size.into());
+            (0..count).map(|_| Submission { extranonce2, ..rig::shares(&series, 1, 1)[0] }).collect()
+        };
+        group.bench_function("one by one", |b| {
+            b.iter_batched_ref(
+                &mut submissions,
+                |submissions| {
+                    for ((judge, window), submission) in judges.iter().zip(&mut windows).zip(submissions) {
+                        black_box(judge.judge(window, submission));
+                    }
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        let mut batch = HashBatch::default();
+        group.bench_function("together", |b| {
+            b.iter_batched_ref(
+                &mut submissions,
+                |submissions| {
+                    for ((judge, window), submission) in judges.iter().zip(&windows).zip(submissions.iter()) {
+                        let place = batch.add(judge, window, submission).expect("room for sixteen");
+                        assert!(place.is_some());
+                    }
+                    batch.hash(&windows[0]);
+                    for (place, submission) in submissions.iter().enumerate() {
+                        let hash = batch.take(place, &mut windows[place]);
+                        black_box(judges[place].judge_hashed(&mut windows[place], submission, Some(hash)));
+                    }
+                    batch.clear();
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        group.finish();
+    }
+}
+
 fn session(c: &mut Criterion) {
     let mut group = c.benchmark_group("session");
     group.throughput(Throughput::Elements(BATCH as u64));
@@ -103,5 +152,5 @@ fn session(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hashes, judge, session);
+criterion_group!(benches, hashes, judge, across_miners, session);
 criterion_main!(benches);

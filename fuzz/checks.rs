@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | [`miner_lines`] | what a miner sends | no panic; every line to it is a JSON object; answers and buffers are bounded |
 //! | [`pool_lines`] | what a pool sends | as above; its jobs can be handed to miners, and shares for them told to it |
+//! | [`submit_line`] | a line that may be a submit | read in one pass it means what it means as JSON |
+//! | [`kernels`] | a work and shares of it | every kernel of this CPU hashes as `sha2` does |
 //! | [`config`] | a config file | no panic; errors are named; a valid one can be put in words, without its secret |
 //!
 //! The first byte of a conversation says where it starts: `+` with a connection that has logged in, anything else with a
@@ -14,15 +16,16 @@
 mod rig;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
 use hashgate::{
     config::{self, Config},
     downstream::Io,
+    hash::{Digest, HeaderInput, Kernel, MAX_EXTRANONCE, Plan, PlanParts, ShareInput},
     router::Layout,
-    stratum::Lines,
+    stratum::{Frame, Lines, Request, Submit},
     upstream::{
         Event, Origin, Outgoing,
         rehearsal::{Rehearsal, Said},
@@ -188,6 +191,81 @@ fn share(job: &Arc<Job>, pool_extranonce2: usize) -> Option<PoolShare> {
         };
         judge.judge(&mut window, &submission).pool_share
     })
+}
+
+/// What a submit in its usual shape means, and that it has it; `false`: it is left to the JSON way.
+///
+/// Whole and line by line: a session never sees a line end, the function may.
+pub fn submit_line(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b'\n').for_each(|line| {
+        means_what_json_says(line);
+    });
+    means_what_json_says(bytes)
+}
+
+fn means_what_json_says(line: &[u8]) -> bool {
+    let Some(usual) = Submit::usual(line) else { return false };
+    let said = line.escape_ascii();
+    let frame = Frame::parse(line).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let (id, request) = Request::parse(&frame);
+    assert_eq!((usual.0, Ok(Request::Submit(usual.1))), (id, request), "{said}");
+    true
+}
+
+/// The kernels of this CPU; each is measured when it is made.
+static KERNELS: LazyLock<Vec<Kernel>> =
+    LazyLock::new(|| Kernel::available().map(|name| Kernel::by_name(name).expect("it is available")).collect());
+
+/// Branches of a block; none has more than 24.
+const MAX_BRANCHES: usize = 24;
+
+/// Shares in a batch: two of the widest passes, and a rest.
+const MAX_SHARES: usize = 35;
+
+/// The first bytes are the sizes of a work; the rest, over and over, is what it is made of, and its shares.
+pub fn kernels(bytes: &[u8]) {
+    let Some((sizes, rest)) = bytes.split_first_chunk::<6>() else { return };
+    let mut endless = rest.iter().chain(&[0x5a]).copied().cycle().enumerate().map(|(at, byte)| byte ^ (at >> 6) as u8);
+    let mut take = |count: usize| -> Vec<u8> { endless.by_ref().take(count).collect() };
+    let [prefix, extranonce_len, suffix, suffixes, branches, shares] = sizes.map(usize::from);
+    let (prefix, suffix) = (take(prefix), take(suffix * (1 + suffixes % 8)));
+    let extranonce_len = extranonce_len % (MAX_EXTRANONCE + 1);
+    let branches: Vec<[u8; 32]> =
+        (0..branches % (MAX_BRANCHES + 1)).map(|_| take(32).try_into().expect("as many as asked for")).collect();
+    let prevhash: [u8; 32] = take(32).try_into().expect("as many as asked for");
+    let mut word = || u32::from_le_bytes(take(4).try_into().expect("as many as asked for"));
+    let nbits = word();
+    let shares: Vec<ShareInput> = (0..=shares % MAX_SHARES)
+        .map(|_| {
+            let header = HeaderInput { version: word(), ntime: word(), nonce: word() };
+            let words = [word(), word(), word(), word()].map(u32::to_le_bytes);
+            ShareInput { extranonce: words.as_flattened().try_into().expect("16 bytes"), header }
+        })
+        .collect();
+    let parts =
+        PlanParts { prefix: &prefix, extranonce_len, suffix: &suffix, branches: &branches, prevhash: &prevhash, nbits };
+    let wanted: Vec<[u8; 32]> = shares.iter().map(|share| by_sha2(&parts, share)).collect();
+    let plan = Plan::new(&parts);
+    for kernel in KERNELS.iter() {
+        let mut hashes = vec![Digest::default(); shares.len()];
+        kernel.hash_shares(&plan, &shares, &mut hashes);
+        let hashes: Vec<[u8; 32]> = hashes.into_iter().map(Digest::to_bytes).collect();
+        assert_eq!(hashes, wanted, "{}", kernel.name());
+    }
+}
+
+/// A share's block hash as the protocol defines it.
+fn by_sha2(parts: &PlanParts<'_>, share: &ShareInput) -> [u8; 32] {
+    use sha2::{Digest as _, Sha256};
+    let double = |bytes: &[u8]| -> [u8; 32] { Sha256::digest(Sha256::digest(bytes)).into() };
+    let coinbase = [parts.prefix, &share.extranonce[..parts.extranonce_len], parts.suffix].concat();
+    let root = parts.branches.iter().fold(double(&coinbase), |node, branch| double(&[node, *branch].concat()));
+    let HeaderInput { version, ntime, nonce } = share.header;
+    let mut header = version.to_le_bytes().to_vec();
+    header.extend(parts.prevhash);
+    header.extend(root);
+    header.extend([ntime, parts.nbits, nonce].map(u32::to_le_bytes).as_flattened());
+    double(&header)
 }
 
 /// A config file has these bytes.

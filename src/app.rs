@@ -2,7 +2,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | one thread and runtime per worker | listening sockets (`SO_REUSEPORT`), miners |
+//! | one thread per worker | listening sockets (`SO_REUSEPORT`), miners |
 //! | the runtime that [`Proxy::start`] is called on | router, pool connections; signals and the decision, admin API, metrics |
 //!
 //! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners and pools close, then signals,
@@ -20,7 +20,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
-    task::LocalSet,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -28,7 +27,7 @@ use tracing::{error, info};
 use crate::{
     api::Api,
     config::{Config, Listener, PoolUrl, SimulatedPool},
-    downstream::{Gate, ListenerSettings, Worker, vardiff::VardiffSettings},
+    downstream::{Gate, ListenerSettings, Worker, mailbox, vardiff::VardiffSettings},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
     metrics::{Books, Exporter, ProfitMetrics, Totals},
     profit::{
@@ -118,14 +117,14 @@ impl Proxy {
         let mut to_workers = Vec::new();
         let mut threads = Vec::new();
         for (index, sockets) in listeners.into_iter().enumerate() {
-            let (to_worker, from_router) = mpsc::channel(WORKER_QUEUE);
-            to_workers.push(to_worker);
+            let (postbox, mailbox) = mailbox(WORKER_QUEUE).map_err(system("a worker's poll"))?;
+            to_workers.push(postbox);
             let worker = Worker {
                 index: index as u16,
                 accepts_per_second: f64::from(config.limits.accepts_per_second) / workers as f64,
                 listeners: sockets.into_iter().zip(settings.iter().cloned()).collect(),
                 to_router: to_router.clone(),
-                from_router,
+                mailbox,
                 gate: gate.clone(),
                 book: books.worker(index),
             };
@@ -306,11 +305,10 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> 
     Ok(socket.into())
 }
 
-/// A thread with a runtime of its own.
+/// A thread of its own.
 fn spawn_worker(index: usize, worker: Worker) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if let Err(error) = LocalSet::new().block_on(&runtime, worker.run()) {
+        if let Err(error) = worker.run() {
             error!("worker {index} ended: {error}");
         }
     })

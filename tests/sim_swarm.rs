@@ -7,6 +7,7 @@
 use hashgate::sim::load::{LoadError, LoadSettings, run};
 use hashgate::sim::miner::profile::{BITAXE, CGMINER, CPUMINER};
 use hashgate::sim::miner::{MIX, MinerHandle, MinerSettings, Pace, Swarm, SwarmSettings};
+use hashgate::sim::pool::{PoolSettings, SimPool};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -33,6 +34,8 @@ struct Book {
     hashes: HashSet<[u8; 32]>,
     faults: Vec<String>,
     submits: u64,
+    /// Submits with more behind them before they were answered.
+    pipelined: u64,
 }
 
 struct Server {
@@ -128,6 +131,9 @@ impl Client {
                             return;
                         }
                         continue;
+                    }
+                    if method == "mining.submit" && !lines.get_ref().buffer().is_empty() {
+                        self.book.lock().expect("no panic").pipelined += 1;
                     }
                     let result = self.answer(method, &request["params"]);
                     say(&mut write, &json!({"id": request["id"], "result": result, "error": null})).await;
@@ -303,7 +309,7 @@ fn load(address: SocketAddr, miners: usize, shares_per_second: f64) -> LoadSetti
     LoadSettings {
         connect: address.to_string(),
         miners,
-        shares_per_second,
+        shares_per_second: Some(shares_per_second),
         duration: Duration::from_millis(1500),
         user: "farm".into(),
         password: "x".into(),
@@ -340,6 +346,41 @@ async fn the_load_tool_counts_what_the_server_counts() {
     assert!(report.totals.violations.is_empty(), "{report}");
     let json = serde_json::to_value(&report).expect("a report is JSON");
     assert_eq!(json["totals"]["accepted"], report.totals.accepted);
+}
+
+#[tokio::test]
+async fn in_a_closed_loop_each_share_follows_the_answer_to_the_last() {
+    let server = Server::start(Manner::Judges).await;
+    let settings = LoadSettings {
+        shares_per_second: None,
+        duration: Duration::from_millis(500),
+        mix: vec![(&CGMINER, 1)],
+        ..load(server.address, 3, 1.0)
+    };
+    let report = run(settings).await.expect("a report");
+    server.book(|book| {
+        assert_eq!(book.faults, [""; 0]);
+        assert_eq!(report.totals.accepted, book.hashes.len() as u64);
+        assert_eq!(book.pipelined, 0, "a share came before the last was answered");
+    });
+    assert!(report.totals.sent > 30, "{report}");
+    assert_eq!((report.asked_per_second, report.totals.skipped), (None, 0));
+}
+
+#[tokio::test]
+async fn the_way_of_a_job_is_measured_from_a_simulated_pool_to_the_last_miner() {
+    let pool =
+        SimPool::start(PoolSettings { difficulty: DIFFICULTY, ..PoolSettings::default() }).await.expect("a pool");
+    let settings = LoadSettings { duration: Duration::from_millis(300), ..load(pool.addr(), 20, 100.0) };
+    let new_block = async {
+        until("shares come", || pool.stats().accepted > 0).await;
+        pool.new_block();
+    };
+    let (report, ()) = tokio::join!(run(settings), new_block);
+    let fan_out = report.expect("a report").fan_out;
+    assert_eq!((fan_out.spread.count, fan_out.from_pool.count, fan_out.fewest_miners), (1, 1, 20));
+    assert!(fan_out.from_pool.max_us >= fan_out.spread.max_us && fan_out.from_pool.max_us < 10_000_000, "{fan_out:?}");
+    pool.shutdown().await;
 }
 
 #[tokio::test]

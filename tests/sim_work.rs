@@ -72,6 +72,7 @@ fn real_shares_hash_to_their_known_headers() {
     };
     for real in [slush, bitaxe, p2pool] {
         let template = Template::parse(&real.notify.to_string()).expect("a real notify");
+        assert_eq!(template.made, None, "only a simulated pool stamps its jobs");
         let extranonce1 = hex::decode(real.extranonce1).expect("hex");
         let [extranonce2, ntime, nonce, version] = real.submit;
         let word = |hex| u32::from_str_radix(hex, 16).expect("a word");

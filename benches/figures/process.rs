@@ -1,24 +1,23 @@
-//! A process of the binary under test: its log, and what the kernel says of its time and memory.
+//! A process and its children: its log, and what the kernel says of their time and memory.
 
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{self, Child, ChildStderr, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
-/// The binary, built with the profile of the benches, which is the release profile.
-const BINARY: &str = env!("CARGO_BIN_EXE_hashgate");
+use rustix::process::{Pid, Signal, kill_process};
 
-/// Clock ticks in a second of `/proc/PID/stat`: `USER_HZ`, 100 on every Linux.
+/// The proxy, built with the profile of the benches, which is the release profile.
+pub const HASHGATE: &str = env!("CARGO_BIN_EXE_hashgate");
+
+/// Clock ticks in a second of `/proc/stat`: `USER_HZ`, 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Until a process has said where it listens.
-const START: Duration = Duration::from_secs(10);
-
-/// A running process; dropping it kills it.
+/// A running process; dropping it kills it and its children.
 pub struct Process {
     what: &'static str,
     child: Child,
@@ -26,22 +25,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the binary. What it writes to standard error can be waited for, standard output is kept for [`Process::output`].
-    pub fn start(what: &'static str, args: &[&str]) -> io::Result<Self> {
-        let mut child = Command::new(BINARY)
-            .args(args)
+    /// Starts a program. What it writes to standard error can be waited for, standard output is kept for [`Process::output`].
+    pub fn start(what: &'static str, command: &mut Command) -> io::Result<Self> {
+        let mut child = command
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()?;
+            .spawn()
+            .map_err(|error| io::Error::other(format!("{what} does not start: {error}")))?;
         let stderr = child.stderr.take().expect("it is piped");
         Ok(Self { what, child, log: follow(stderr) })
     }
 
-    /// What stands behind `mark` in the first line of the log that has it, up to the next space.
-    pub fn logged(&self, mark: &str) -> io::Result<String> {
-        let deadline = Instant::now() + START;
+    /// What stands behind `mark` in the first line of the log that has it within `patience`, up to the next space.
+    pub fn logged(&self, mark: &str, patience: Duration) -> io::Result<String> {
+        let deadline = Instant::now() + patience;
         let mut said = Vec::new();
         loop {
             match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -70,37 +69,94 @@ impl Process {
         Err(io::Error::other(format!("{} ended with {status}:\n{}", self.what, log.join("\n"))))
     }
 
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> io::Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
-    }
-
-    /// Processor time it has used: in its own code and in the kernel, all threads together.
+    /// Processor time that it and its children have used, in their own code and in the kernel, all threads together. The first field
+    /// of `schedstat` is the scheduler's own sum in nanoseconds; `stat` has the same in ticks of 10 ms.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The second field is the name in parentheses and may hold anything; utime and stime are the 14th and 15th.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-        Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        cpu_of(&family(self.child.id()))
     }
 
-    /// Resident memory, bytes.
+    /// Memory of its own that it and its children have resident, bytes: heaps and stacks, without the program's file.
     pub fn resident(&self) -> io::Result<u64> {
-        let status = self.proc("status")?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
-        kib.map(|kib: u64| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS"))
+        let mut bytes = 0;
+        for pid in family(self.child.id()) {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let kib =
+                status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse().ok());
+            bytes += kib.map(|kib: u64| kib * 1024).ok_or_else(|| io::Error::other("no RssAnon"))?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Processor time of the machine and of what this program has started, to tell whether something else was busy.
+pub struct Machine {
+    busy: Duration,
+    ours: Duration,
+}
+
+impl Machine {
+    /// As of now.
+    pub fn now() -> io::Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        // user, nice, system, idle, iowait, irq, softirq, steal: all but the fourth and fifth are work.
+        let fields = stat.lines().next().unwrap_or("").split_whitespace().skip(1).take(8);
+        let ticks = fields.enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
+        let ticks: f64 = ticks.filter_map(|(_, ticks)| ticks.parse::<f64>().ok()).sum();
+        Ok(Self { busy: Duration::from_secs_f64(ticks / TICKS_PER_SECOND), ours: cpu_of(&family(process::id()))? })
     }
 
-    fn proc(&self, file: &str) -> io::Result<String> {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
+    /// Processor time that went elsewhere since an earlier moment; processes of ours must not have ended meanwhile.
+    pub fn others_since(&self, earlier: &Self) -> Duration {
+        self.busy.saturating_sub(earlier.busy).saturating_sub(self.ours.saturating_sub(earlier.ours))
     }
+}
+
+fn cpu_of(pids: &[u32]) -> io::Result<Duration> {
+    let mut nanos = 0;
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end while it is looked at.
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// A process, its children, and theirs.
+fn family(head: u32) -> Vec<u32> {
+    let parents = parents();
+    let mut pids = vec![head];
+    let mut at = 0;
+    while let Some(parent) = pids.get(at).copied() {
+        pids.extend(parents.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    pids
+}
+
+/// Every process and its parent. The second field of `stat` is the name in parentheses and may hold anything; the parent is the fourth.
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect()
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        let pids = family(self.child.id());
+        // It may have ended already, and its children with it. The parent goes first: it might start new ones.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for pid in pids.into_iter().skip(1).filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 

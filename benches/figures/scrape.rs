@@ -31,17 +31,7 @@ impl Scrape {
     /// What a histogram took between an earlier scrape and this one.
     pub fn histogram_since(&self, earlier: &Self, name: &str) -> Histogram {
         let grown = |name: &str| self.sum(name) - earlier.sum(name);
-        let buckets = format!("{name}_bucket");
-        let below = |labels: &str| earlier.series(&buckets).find(|(l, _)| *l == labels).map_or(0.0, |(_, count)| count);
-        let bound = |labels: &str| labels.split_once("le=\"")?.1.split('"').next()?.parse::<f64>().ok();
-        Histogram {
-            count: grown(&format!("{name}_count")),
-            sum_s: grown(&format!("{name}_sum")),
-            cumulative: self
-                .series(&buckets)
-                .filter_map(|(labels, count)| Some((bound(labels)?, count - below(labels))))
-                .collect(),
-        }
+        Histogram { count: grown(&format!("{name}_count")), sum_s: grown(&format!("{name}_sum")) }
     }
 
     /// Labels and value of every series of a name.
@@ -61,19 +51,11 @@ pub struct Histogram {
     pub count: f64,
     /// Their sum, seconds.
     pub sum_s: f64,
-    /// Upper bounds in seconds, ascending, and how many events lie below.
-    cumulative: Vec<(f64, f64)>,
 }
 
 impl Histogram {
     /// Mean in milliseconds.
     pub fn mean_ms(&self) -> f64 {
         self.sum_s / self.count * 1e3
-    }
-
-    /// The bound of the bucket in which the quantile lies, milliseconds.
-    pub fn quantile_bound_ms(&self, quantile: f64) -> f64 {
-        let rank = self.count * quantile;
-        self.cumulative.iter().find(|(_, below)| *below >= rank).map_or(f64::INFINITY, |(bound, _)| bound * 1e3)
     }
 }

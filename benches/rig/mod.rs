@@ -35,6 +35,9 @@ pub const DIFFICULTY: f64 = 1e-9;
 
 const NTIME: u32 = 0x6a00_0000;
 
+/// The version bits of [`shares`].
+pub const ROLLED: u32 = 0x0040_0000;
+
 /// A config's surroundings: no variables, no files.
 pub struct NoEnv;
 
@@ -128,8 +131,7 @@ pub fn shares(series: &WorkSeries, miner: u64, count: usize) -> Vec<Submission> 
     let (work, lease) = (series.first(), lease_id(miner));
     let target = difficulty().target();
     let extranonce2 = Extranonce::from_number(1, LAYOUT.extranonce2_size.into());
-    let bits = 0x0040_0000;
-    let found = |nonce: &u32| target.is_met_by(&work.hash(&lease, &extranonce2, NTIME, *nonce, work.version | bits));
+    let found = |nonce: &u32| target.is_met_by(&work.hash(&lease, &extranonce2, NTIME, *nonce, work.version | ROLLED));
     (0..)
         .filter(found)
         .take(count)
@@ -138,7 +140,7 @@ pub fn shares(series: &WorkSeries, miner: u64, count: usize) -> Vec<Submission> 
             extranonce2,
             ntime: NTIME,
             nonce,
-            version: SubmittedVersion::Bits(bits),
+            version: SubmittedVersion::Bits(ROLLED),
         })
         .collect()
 }

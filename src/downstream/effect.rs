@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    downstream::Batch,
+    downstream::Round,
     router::SessionId,
     work::{PoolShare, Reject, ValidShare},
 };
@@ -15,8 +15,8 @@ pub struct Io {
     pub out: Vec<u8>,
     /// What else should happen, in order.
     pub effects: Vec<Effect>,
-    /// Submits that came together; empty between two inputs.
-    pub batch: Batch,
+    /// Shares that wait to be judged, of this miner and of others.
+    pub round: Round,
     /// Set when `out` carries a clean job: it may overtake what is still waiting to be sent.
     pub clean: bool,
 }

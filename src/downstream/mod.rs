@@ -3,19 +3,21 @@
 //! | file | what |
 //! |---|---|
 //! | `session.rs` | one miner's connection as a state machine: lines in, lines and effects out; `session/handshake.rs`, `session/shares.rs` |
+//! | `round.rs` | the shares that a worker has read in one turn, hashed together |
 //! | `effect.rs` | what a session wants done, and why it ends a connection |
 //! | `options.rs` | what a miner asks for in its password |
 //! | `vardiff.rs` | one miner's variable difficulty |
 //! | `quirks.rs` | what a firmware needs, as data |
 //! | `outbox.rs` | what a slow miner has not taken yet |
 //! | `gate.rs` | who may connect |
-//! | `task.rs` | one worker thread: its sockets and sessions; `task/accept.rs`, `task/sweep.rs`: taking connections, carrying a job to all |
+//! | `task.rs` | one worker thread: its sockets and sessions; `task/accept.rs`, `task/wire.rs`, `task/sweep.rs`, `task/mail.rs`: taking connections, their bytes, carrying a job to all, the router's way in |
 
 mod effect;
 mod gate;
 mod options;
 mod outbox;
 mod quirks;
+mod round;
 mod session;
 mod task;
 pub mod vardiff;
@@ -24,5 +26,6 @@ pub use effect::{CloseReason, Effect, Io};
 pub use gate::Gate;
 pub use options::PasswordOptions;
 pub use quirks::Quirks;
-pub use session::{Attached, Batch, Fate, Leased, ListenerSettings, Parked, Session};
-pub use task::Worker;
+pub use round::Round;
+pub use session::{Attached, Fate, Leased, ListenerSettings, Parked, Session, Taken};
+pub use task::{Mailbox, Postbox, Worker, mailbox};

@@ -31,7 +31,7 @@ use std::{
 use crate::{
     config,
     downstream::{
-        CloseReason, Effect, Io, PasswordOptions, Quirks,
+        CloseReason, Effect, Io, PasswordOptions, Quirks, Round,
         vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
     },
     router::{ExtranonceLease, LaneId, Layout, LeaseTerms, Offer, SessionId},
@@ -46,7 +46,6 @@ mod handshake;
 mod shares;
 
 use shares::Awaited;
-pub use shares::Batch;
 
 /// Work is sent at the latest so long after subscribe, authorized or not (Braiins Hashpower drops servers that wait longer than
 /// 2 s; the caller's clock may be late by a quarter of a second).
@@ -122,7 +121,7 @@ enum Held {
     /// The line is handled again when the offer is known.
     ForOffer(Box<[u8]>),
     /// A subscribe, its id verbatim.
-    ForLease(Box<str>),
+    ForLease(Box<[u8]>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +198,16 @@ pub struct Session {
     credited_any: bool,
 }
 
+/// Whether a session took a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Taken {
+    /// It did.
+    Yes,
+    /// Answers keep their order, and shares before it wait: judge the round, then give it the line again.
+    Not,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AskedRoute {
     No,
@@ -239,6 +248,11 @@ impl Session {
             last_work: now,
             credited_any: false,
         }
+    }
+
+    /// What shares are judged by, for [`Round::hash`].
+    pub fn window(&self) -> &JobWindow {
+        &self.window
     }
 
     /// Whether a reply is held: no line may be passed in until the router has answered.
@@ -311,35 +325,48 @@ impl Session {
         }
     }
 
-    /// A line came, and no other with it.
+    /// A line came, and no other with it: its shares are judged at once.
     pub fn handle_line(&mut self, now: Instant, line: &[u8], io: &mut Io) {
-        self.take_line(now, line, io);
-        self.judge_batch(now, io);
+        if self.take_line(now, line, io) == Taken::Not {
+            self.judge_round(now, io);
+            let taken = self.take_line(now, line, io);
+            debug_assert_eq!(taken, Taken::Yes, "no share waits");
+        }
+        self.judge_round(now, io);
     }
 
-    /// A line came; more may have come with it. When there are no more, [`judge_batch`](Self::judge_batch) ends it.
-    pub fn take_line(&mut self, now: Instant, line: &[u8], io: &mut Io) {
+    /// A line came. A share in it is put into the round, to be judged with those of other miners
+    /// ([`judge_from`](Self::judge_from)); whatever else it is, it is answered at once.
+    pub fn take_line(&mut self, now: Instant, line: &[u8], io: &mut Io) -> Taken {
         debug_assert!(!self.is_waiting(), "a held reply must go out first");
-        let frame = match Frame::parse(line) {
-            Ok(frame) => frame,
-            Err(_) => {
-                self.judge_batch(now, io);
-                return self.malformed_line(io);
-            }
+        if let Some((id, submit)) = Submit::usual(line) {
+            self.made_sense = true;
+            self.take_submit(id, &submit, io);
+            return Taken::Yes;
+        }
+        let frame = Frame::parse(line);
+        let parsed = frame.as_ref().map(Request::parse);
+        if let Ok((id, Ok(Request::Submit(submit)))) = &parsed {
+            self.made_sense = true;
+            self.take_submit(*id, submit, io);
+            return Taken::Yes;
+        }
+        if io.round.has_own() {
+            return Taken::Not;
+        }
+        let (Ok(frame), Ok((id, request))) = (&frame, parsed) else {
+            self.malformed_line(io);
+            return Taken::Yes;
         };
         self.made_sense = true;
-        let (id, request) = Request::parse(&frame);
-        let is_submit = frame.method.as_deref() == Some("mining.submit");
-        if !matches!(request, Ok(Request::Submit(_))) {
-            // Answers keep their order.
-            self.judge_batch(now, io);
-        }
         match request {
-            Ok(Request::Submit(submit)) => self.take_submit(now, id, &submit, io),
             Ok(request) => self.request(now, id, request, line, io),
-            Err(error) if is_submit => self.reject(id, Reject::Malformed(error.0), io),
+            Err(error) if frame.method.as_deref() == Some("mining.submit") => {
+                self.reject(id, Reject::Malformed(error.0), io);
+            }
             Err(error) => Response(&mut io.out).error(id, 20, error),
         }
+        Taken::Yes
     }
 
     fn malformed_line(&mut self, io: &mut Io) {
@@ -455,8 +482,8 @@ impl Session {
         }
         while self.awaited.front().is_some_and(|first| now >= first.since + self.answer_timeout()) {
             match self.awaited.pop_front() {
-                Some(Awaited { id, is_lost: true, .. }) => self.reject(RawId::from_text(&id), Reject::NoPool, io),
-                Some(Awaited { id, verdict, .. }) => self.credit(RawId::from_text(&id), verdict, io),
+                Some(Awaited { id, is_lost: true, .. }) => self.reject(RawId::from_bytes(&id), Reject::NoPool, io),
+                Some(Awaited { id, verdict, .. }) => self.credit(RawId::from_bytes(&id), verdict, io),
                 None => {}
             }
         }

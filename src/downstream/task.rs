@@ -1,36 +1,34 @@
 //! One worker thread: its listening sockets, its connections, and the sweep that carries a job to all of them.
 //!
-//! A connection lives and dies on one worker; nothing here is shared with other threads but the books and the gate. Sessions and
-//! sockets sit in one slab: a connection's task reads and writes its own, a message of the router sweeps over all.
+//! A connection lives and dies on one worker; nothing here is shared with other threads but the books and the gate. The thread
+//! is a plain loop: sleep until sockets or the router have something, do all of it, sleep again.
 //!
-//! Limits: [`READ_BUFFER`] for all connections together; a connection has a buffer of its own only while it has sent
-//! part of a line, or has not taken what it was sent (`limits.send_buffer_bytes`, then it is disconnected).
+//! ```text
+//! poll ─► the router's messages (a new job goes first) ─► sockets: read, judge, answer ─► timers ─► what ended is removed ─► poll
+//! ```
+//!
+//! Why no runtime here: a task, its wakers and its timer entry for each connection cost as much as checking the share
+//! (ARCHITECTURE.md has the figures), and a sweep over all sessions is a loop over one slab.
+//!
+//! Limits: [`READ_BUFFER`] for all connections together, [`EVENTS`] sockets in a turn; a connection has a buffer of its own only
+//! while it has sent part of a line, or has not taken what it was sent (`limits.send_buffer_bytes`, then it is disconnected).
 
 use std::{
-    cell::RefCell,
     collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use mio::{Events, Interest, Poll, Registry, Token, event::Event, net::TcpStream};
 use slab::Slab;
-use socket2::SockRef;
-use tokio::{
-    io::Interest,
-    net::{TcpListener, TcpStream},
-    sync::{Notify, mpsc},
-    task::spawn_local,
-    time::{MissedTickBehavior, interval, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::{
     downstream::{
-        Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Session,
+        Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Session, Taken,
         gate::{Admission, Gate},
         outbox::Outbox,
     },
@@ -42,9 +40,13 @@ use crate::{
 };
 
 mod accept;
+mod mail;
 mod sweep;
+mod wire;
 
-use accept::{Pace, accept_all, prepare};
+use accept::{Doors, prepare};
+pub use mail::{Mailbox, Postbox, mailbox};
+use wire::Lingering;
 
 /// Bytes read at once; one buffer per worker.
 const READ_BUFFER: usize = 64 * 1024;
@@ -52,15 +54,17 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Reads of one connection before the others get their turn.
 const READS_PER_TURN: usize = 4;
 
+/// Sockets that are looked at before the router is heard again.
+const EVENTS: usize = 1024;
+
 /// The coarse clock of all sessions: their timers are due up to so much late.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Ticks between two looks at what all miners hash.
 const TICKS_PER_SURVEY: u32 = 4;
 
-/// After the last line to a miner that we disconnect, what it still sends is read for so long, so that our close does not reset the
-/// connection before the line is read.
-const LINGER: Duration = Duration::from_secs(1);
+/// Ticks between two sortings of the miners by hashrate; who came since is last.
+const TICKS_PER_ORDER: u32 = 40;
 
 /// Miners asked to reconnect, per tick and worker, when their layout changes.
 const RELAYOUTS_PER_TICK: usize = 50;
@@ -76,7 +80,7 @@ pub struct Worker {
     /// The way to the router.
     pub to_router: mpsc::Sender<ToRouter>,
     /// The way back.
-    pub from_router: mpsc::Receiver<ToWorker>,
+    pub mailbox: Mailbox,
     /// Shared by all workers.
     pub gate: Arc<Gate>,
     /// This worker's.
@@ -84,132 +88,97 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Serves until the router says stop. Must run in a [`LocalSet`](tokio::task::LocalSet).
+    /// Serves on this thread until the router says stop.
     ///
     /// # Errors
-    /// A socket that the runtime can't take over.
-    pub async fn run(self) -> io::Result<()> {
-        let Self { index, accepts_per_second, listeners, to_router, mut from_router, gate, book } = self;
-        let settings = listeners.iter().map(|(_, settings)| settings.clone()).collect();
-        let stop_accepting = CancellationToken::new();
-        let hall = Rc::new(RefCell::new(Hall::new(index, settings, to_router, book)));
-        let pace = Rc::new(Pace::new(accepts_per_second));
-        for (socket, settings) in listeners {
-            let socket = TcpListener::from_std(socket)?;
-            let (hall, gate, pace, stop) = (hall.clone(), gate.clone(), pace.clone(), stop_accepting.clone());
-            spawn_local(async move {
-                let name = settings.listener.name.clone();
-                let take = |stream, peer| take(&hall, &gate, &settings, stream, peer);
-                tokio::select! {
-                    () = accept_all(&socket, &name, &pace, take) => {}
-                    () = stop.cancelled() => {}
-                }
-            });
-        }
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// The system's poll fails, or does not take a listening socket.
+    pub fn run(self) -> io::Result<()> {
+        let Self { index, accepts_per_second, listeners, to_router, mailbox, gate, book } = self;
+        let Mailbox { mut poll, mut queue } = mailbox;
+        let settings: Vec<_> = listeners.iter().map(|(_, settings)| settings.clone()).collect();
+        let mut doors = Doors::open(listeners, poll.registry(), accepts_per_second)?;
+        let mut hall = Hall::new(index, settings, to_router, book, poll.registry().try_clone()?);
+        let mut events = Events::with_capacity(EVENTS);
+        let mut next_tick = Instant::now() + TICK;
         loop {
-            tokio::select! {
-                message = from_router.recv() => match message {
-                    Some(ToWorker::StopAccepting) => {
-                        stop_accepting.cancel();
-                        hall.borrow_mut().stop_reading();
+            wait(&mut poll, &mut events, hall.patience(doors.retry_at().map_or(next_tick, |at| at.min(next_tick))))?;
+            hall.now = Instant::now();
+            loop {
+                match queue.try_recv() {
+                    Ok(ToWorker::StopAccepting) => {
+                        doors.close();
+                        hall.stopped = true;
                     }
-                    Some(ToWorker::Stop) | None => break,
-                    Some(message) => hall.borrow_mut().handle(message),
-                },
-                _ = tick.tick() => hall.borrow_mut().tick(Instant::now()),
-            }
-        }
-        stop_accepting.cancel();
-        hall.borrow_mut().close_all(CloseReason::Shutdown);
-        Ok(())
-    }
-}
-
-/// Takes a connection in, if there is room.
-fn take(
-    hall: &Rc<RefCell<Hall>>,
-    gate: &Arc<Gate>,
-    settings: &Arc<ListenerSettings>,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
-    let address = peer.ip().to_canonical();
-    let admission = match gate.admit(address) {
-        Ok(admission) => admission,
-        Err(refusal) => {
-            hall.borrow().book.refuse(refusal);
-            debug!(%peer, limit = refusal.label(), "connection refused: the limit is reached");
-            return;
-        }
-    };
-    if let Err(error) = prepare(&stream, settings.limits.unacked_timeout) {
-        debug!(%peer, %error, "connection went while it was accepted");
-        return;
-    }
-    let (key, slot_index) = hall.borrow_mut().add(stream, address, settings, admission);
-    spawn_local(serve(hall.clone(), key, slot_index));
-}
-
-/// Reads and writes one connection until it ends.
-async fn serve(hall: Rc<RefCell<Hall>>, key: u64, index: usize) {
-    let (stream, wake) = {
-        let hall = hall.borrow();
-        let slot = &hall.slots[index];
-        (slot.stream.clone(), slot.wake.clone())
-    };
-    loop {
-        let interest = match hall.borrow().interest(index) {
-            Turn::Closing => break,
-            Turn::Wait(interest) => interest,
-        };
-        let ready = async {
-            match interest {
-                Some(interest) => stream.ready(interest).await.map(Some),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = wake.notified() => {}
-            ready = ready => {
-                let mut hall = hall.borrow_mut();
-                match ready {
-                    Ok(Some(ready)) => {
-                        if ready.is_writable() {
-                            hall.write_waiting(index);
-                        }
-                        if ready.is_readable() || ready.is_read_closed() {
-                            hall.read(index);
-                        }
+                    Ok(ToWorker::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
+                        hall.close_all(CloseReason::Shutdown);
+                        return Ok(());
                     }
-                    _ => hall.slots[index].ends = Some(End::Left),
+                    Ok(message) => hall.handle(message),
+                    Err(mpsc::error::TryRecvError::Empty) => break,
                 }
             }
+            for event in &events {
+                match Place::of(event.token()) {
+                    // Its messages were read.
+                    Place::Mailbox => {}
+                    Place::Door(door) => doors.knock(door),
+                    Place::Miner(index) => hall.attend(index, event),
+                    Place::Lingering(index) => hall.lingering.read(index),
+                }
+            }
+            hall.read_on();
+            hall.judge_round();
+            let now = hall.now;
+            doors.admit(now, |settings, stream, peer| hall.take(&gate, settings, stream, peer));
+            if now >= next_tick {
+                hall.tick(now);
+                next_tick = now + TICK;
+            }
+            hall.remove_ended();
         }
-    }
-    let end = hall.borrow_mut().remove(key, index);
-    if matches!(end, Some(End::Closed(_))) {
-        let _ = timeout(LINGER, linger(&stream)).await;
     }
 }
 
-/// Sends our end of stream, then reads to the other's, so that the last line arrives.
-async fn linger(stream: &TcpStream) {
-    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
-    let mut sink = [0; 4096];
-    while stream.readable().await.is_ok() {
-        match stream.try_read(&mut sink) {
-            Ok(0) => break,
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
-            _ => {}
+/// Sleeps until something happens, for so long at the most.
+fn wait(poll: &mut Poll, events: &mut Events, patience: Duration) -> io::Result<()> {
+    match poll.poll(events, Some(patience)) {
+        // A signal, which is not for us; nothing happened.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
         }
+        result => result,
     }
 }
 
-enum Turn {
-    Closing,
-    Wait(Option<Interest>),
+/// Whom an event is for.
+#[derive(Clone, Copy)]
+enum Place {
+    Mailbox,
+    Door(usize),
+    Miner(usize),
+    Lingering(usize),
+}
+
+impl Place {
+    const fn token(self) -> Token {
+        Token(match self {
+            Self::Mailbox => 0,
+            Self::Door(index) => index << 2 | 1,
+            Self::Miner(index) => index << 2 | 2,
+            Self::Lingering(index) => index << 2 | 3,
+        })
+    }
+
+    const fn of(Token(token): Token) -> Self {
+        let index = token >> 2;
+        match token & 3 {
+            0 => Self::Mailbox,
+            1 => Self::Door(index),
+            2 => Self::Miner(index),
+            _ => Self::Lingering(index),
+        }
+    }
 }
 
 /// How a connection ended.
@@ -223,14 +192,18 @@ enum End {
 struct Slot {
     key: u64,
     session: Session,
-    stream: Rc<TcpStream>,
+    stream: TcpStream,
     peer: IpAddr,
     lines: Lines,
     /// What was read while a reply was held: less than one [`READ_BUFFER`].
     stalled: Vec<u8>,
     outbox: Outbox,
     berth: Option<Berth>,
-    wake: Rc<Notify>,
+    /// The kernel has said that there is something to read, and it was not all read.
+    is_readable: bool,
+    /// The miner has sent its last.
+    has_hung_up: bool,
+    /// Set once; the connection is removed at the end of the turn.
     ends: Option<End>,
     _admission: Admission,
 }
@@ -258,8 +231,16 @@ struct Hall {
     settings: Vec<Arc<ListenerSettings>>,
     to_router: mpsc::Sender<ToRouter>,
     book: Arc<WorkerBook>,
+    registry: Registry,
     slots: Slab<Slot>,
     generation: u32,
+    /// All connections (and some that have gone), in the order in which a job is carried to them.
+    order: Vec<(usize, u64)>,
+    /// Connections that ended in this turn.
+    ended: Vec<(usize, u64)>,
+    /// Connections with more to read than one turn takes.
+    unread: Vec<(usize, u64)>,
+    lingering: Lingering,
     offers: Vec<Option<Offer>>,
     upstreams: HashMap<UpstreamId, Upstream>,
     moves: Vec<Move>,
@@ -267,7 +248,10 @@ struct Hall {
     io: Io,
     effects: Vec<Effect>,
     buffer: Box<[u8]>,
+    /// When this turn began: the one clock of all that is done in it.
+    now: Instant,
     ticks: u32,
+    /// Nothing is read any more: the proxy shuts down.
     stopped: bool,
 }
 
@@ -277,6 +261,7 @@ impl Hall {
         settings: Vec<Arc<ListenerSettings>>,
         to_router: mpsc::Sender<ToRouter>,
         book: Arc<WorkerBook>,
+        registry: Registry,
     ) -> Self {
         Self {
             index,
@@ -284,52 +269,89 @@ impl Hall {
             settings,
             to_router,
             book,
+            lingering: Lingering::default(),
+            registry,
             slots: Slab::new(),
             generation: 0,
+            order: Vec::new(),
+            ended: Vec::new(),
+            unread: Vec::new(),
             upstreams: HashMap::new(),
             moves: Vec::new(),
             relayouts: VecDeque::new(),
             io: Io::default(),
             effects: Vec::new(),
             buffer: vec![0; READ_BUFFER].into(),
+            now: Instant::now(),
             ticks: 0,
             stopped: false,
         }
     }
 
-    fn add(
-        &mut self,
-        stream: TcpStream,
-        peer: IpAddr,
-        settings: &Arc<ListenerSettings>,
-        admission: Admission,
-    ) -> (u64, usize) {
+    /// How long it may sleep if it should wake by then.
+    fn patience(&self, until: Instant) -> Duration {
+        if self.unread.is_empty() { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO }
+    }
+
+    /// Takes a connection in, if there is room.
+    fn take(&mut self, gate: &Arc<Gate>, settings: &Arc<ListenerSettings>, mut stream: TcpStream, peer: SocketAddr) {
+        let address = peer.ip().to_canonical();
+        let admission = match gate.admit(address) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                self.book.refuse(refusal);
+                debug!(%peer, limit = refusal.label(), "connection refused: the limit is reached");
+                return;
+            }
+        };
         let entry = self.slots.vacant_entry();
         let index = entry.key();
+        let prepared = prepare(&stream, settings.limits.unacked_timeout);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let taken = prepared.and_then(|()| self.registry.register(&mut stream, Place::Miner(index).token(), interest));
+        if let Err(error) = taken {
+            debug!(%peer, %error, "connection went while it was accepted");
+            return;
+        }
         self.generation = self.generation.wrapping_add(1);
         let key = u64::from(self.generation) << 32 | index as u64;
+        self.order.push((index, key));
         entry.insert(Slot {
             key,
-            session: Session::new(settings.clone(), self.offers[settings.index], Instant::now()),
-            stream: Rc::new(stream),
-            peer,
+            session: Session::new(settings.clone(), self.offers[settings.index], self.now),
+            stream,
+            peer: address,
             lines: Lines::new(settings.limits.line_bytes),
             stalled: Vec::new(),
             outbox: Outbox::default(),
             berth: None,
-            wake: Rc::new(Notify::new()),
+            is_readable: false,
+            has_hung_up: false,
             ends: None,
             _admission: admission,
         });
         self.book.opened.add(1);
         self.book.connections.set(self.slots.len() as u64);
-        (key, index)
     }
 
-    fn remove(&mut self, key: u64, index: usize) -> Option<End> {
-        if self.slots.get(index)?.key != key {
-            return None;
+    /// This connection is over when the turn is. The first reason counts.
+    fn end(&mut self, index: usize, end: End) {
+        let slot = &mut self.slots[index];
+        if slot.ends.is_none() {
+            slot.ends = Some(end);
+            self.ended.push((index, slot.key));
         }
+    }
+
+    fn remove_ended(&mut self) {
+        while let Some((index, key)) = self.ended.pop() {
+            if self.slots.get(index).is_some_and(|slot| slot.key == key) {
+                self.remove(index);
+            }
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
         let slot = self.slots.remove(index);
         match slot.ends {
             Some(End::Closed(reason)) => {
@@ -340,9 +362,11 @@ impl Hall {
             Some(End::Left) | None => self.book.left.add(1),
         }
         self.remember(&slot.session);
-        slot.session.park(Instant::now());
+        slot.session.park(self.now);
         self.book.connections.set(self.slots.len() as u64);
-        slot.ends
+        if matches!(slot.ends, Some(End::Closed(_))) {
+            self.lingering.take(self.now, slot.stream, &self.registry);
+        }
     }
 
     /// The slot of a connection that may have gone since it was asked about.
@@ -351,74 +375,8 @@ impl Hall {
         self.slots.get(index).filter(|slot| slot.key == key && slot.ends.is_none()).map(|_| index)
     }
 
-    fn interest(&self, index: usize) -> Turn {
-        let slot = &self.slots[index];
-        if slot.ends.is_some() {
-            return Turn::Closing;
-        }
-        let reads = !self.stopped && !slot.session.is_waiting();
-        Turn::Wait(match (reads, !slot.outbox.is_empty()) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        })
-    }
-
-    /// Reads what is there, a few buffers at most.
-    fn read(&mut self, index: usize) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        for _ in 0..READS_PER_TURN {
-            let slot = &mut self.slots[index];
-            if slot.ends.is_some() || slot.session.is_waiting() {
-                break;
-            }
-            match slot.stream.try_read(&mut buffer) {
-                Ok(0) => slot.ends = Some(End::Left),
-                Ok(len) => {
-                    self.feed(index, &buffer[..len]);
-                    if len < buffer.len() {
-                        // The socket is empty. Said so, it is not read once more to find that out (tokio's own `poll_read` does
-                        // the same): one system call less for each share. What comes from now on makes it ready again.
-                        let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                        let _ = self.slots[index].stream.try_io(Interest::READABLE, empty);
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => slot.ends = Some(End::Left),
-            }
-        }
-        self.buffer = buffer;
-    }
-
-    /// Handles the lines in what was read.
-    fn feed(&mut self, index: usize, mut input: &[u8]) {
-        let now = Instant::now();
-        let slot = &mut self.slots[index];
-        loop {
-            if slot.session.is_waiting() {
-                slot.stalled.extend_from_slice(input);
-                break;
-            }
-            match slot.lines.next(&mut input) {
-                Ok(Some(line)) => slot.session.take_line(now, line, &mut self.io),
-                Ok(None) => break,
-                Err(error) => {
-                    Response(&mut self.io.out).error(RawId::from_text("null"), 20, error);
-                    self.io.effects.push(Effect::Close(CloseReason::LineTooLong));
-                }
-            }
-            if matches!(self.io.effects.last(), Some(Effect::Close(_))) {
-                break;
-            }
-        }
-        slot.session.judge_batch(now, &mut self.io);
-        self.settle(index, now);
-    }
-
     /// Does what a session wants done, then sends what it wants said.
-    fn settle(&mut self, index: usize, since: Instant) {
+    fn settle(&mut self, index: usize) {
         let mut effects = std::mem::replace(&mut self.io.effects, std::mem::take(&mut self.effects));
         let mut judged = 0;
         for effect in effects.drain(..) {
@@ -444,17 +402,13 @@ impl Hall {
                 }
                 Effect::WantRoute { user } => self.want_route(index, user),
                 Effect::Retargeted => self.remember(&self.slots[index].session),
-                Effect::Close(reason) => self.slots[index].ends = Some(End::Closed(reason)),
+                Effect::Close(reason) => self.end(index, End::Closed(reason)),
             }
         }
         self.effects = effects;
         self.flush(index);
         if judged > 0 {
-            self.book.reply.record(since.elapsed(), judged);
-        }
-        let slot = &self.slots[index];
-        if slot.ends.is_some() || !slot.outbox.is_empty() {
-            slot.wake.notify_one();
+            self.book.reply.record(self.now.elapsed(), judged);
         }
     }
 
@@ -478,7 +432,7 @@ impl Hall {
 
     fn ask(&mut self, index: usize, message: ToRouter) {
         if self.to_router.try_send(message).is_err() {
-            self.slots[index].ends = Some(End::Closed(CloseReason::Overload));
+            self.end(index, End::Closed(CloseReason::Overload));
         }
     }
 
@@ -508,73 +462,11 @@ impl Hall {
         }
     }
 
-    /// Sends what is in `io.out`.
-    fn flush(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        let clean = std::mem::take(&mut self.io.clean);
-        if self.io.out.is_empty() {
-            return;
-        }
-        let mut sent = 0;
-        if slot.outbox.is_empty() {
-            while sent < self.io.out.len() {
-                match slot.stream.try_write(&self.io.out[sent..]) {
-                    Ok(len) => sent += len,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => {
-                        slot.ends.get_or_insert(End::Left);
-                        sent = self.io.out.len();
-                    }
-                }
-            }
-        }
-        if sent < self.io.out.len() {
-            slot.outbox.push(&self.io.out, sent, clean);
-            if slot.outbox.len() > self.settings[slot.session.listener()].limits.send_buffer_bytes {
-                slot.ends.get_or_insert(End::Closed(CloseReason::SlowReader));
-            }
-        }
-        self.io.out.clear();
-    }
-
-    /// Sends what waited for the socket.
-    fn write_waiting(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        while !slot.outbox.is_empty() {
-            match slot.stream.try_write(slot.outbox.front()) {
-                Ok(len) => slot.outbox.consume(len),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    slot.ends.get_or_insert(End::Left);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// A held reply went out: the lines behind it have their turn.
-    fn resume_reading(&mut self, index: usize, now: Instant) {
-        self.settle(index, now);
-        let stalled = std::mem::take(&mut self.slots[index].stalled);
-        if !stalled.is_empty() && self.slots[index].ends.is_none() {
-            self.feed(index, &stalled);
-        }
-        self.slots[index].wake.notify_one();
-    }
-
-    /// Nothing more is read: what was answered is all there will be.
-    fn stop_reading(&mut self) {
-        self.stopped = true;
-        for (_, slot) in &self.slots {
-            slot.wake.notify_one();
-        }
-    }
-
     fn close_all(&mut self, reason: CloseReason) {
-        let all: Vec<(usize, u64)> = self.slots.iter().map(|(index, slot)| (index, slot.key)).collect();
-        for (index, key) in all {
-            self.slots[index].ends.get_or_insert(End::Closed(reason));
-            self.remove(key, index);
+        let all: Vec<usize> = self.slots.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.end(index, End::Closed(reason));
         }
+        self.remove_ended();
     }
 }

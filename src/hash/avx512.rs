@@ -3,12 +3,13 @@
 //! Only the vectors; the hash function is in `lanes.rs`. Eight lanes are for the batches that would leave half of sixteen empty:
 //! they take three quarters of the time, as a 256-bit instruction finds three ports where a 512-bit one finds two.
 
-use std::arch::x86_64::*;
+use std::arch::{asm, x86_64::*};
 
 use super::{
     lanes::{Lanes, Vector},
+    layout::ByWord,
     pass::{Entry, Pass},
-    plan::{Block, Digest, Plan},
+    plan::{Digest, Plan},
     share,
 };
 
@@ -31,16 +32,18 @@ impl Avx512 {
 
 /// A vector, and the entries over it.
 macro_rules! lanes {
-    ($vector:ident($register:ty), $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $logic:ident, $ror:ident, $shr:ident) => {
+    ($vector:ident($register:ty), $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $logic:ident, $ror:ident, $shr:ident, $class:ident) => {
         impl Entry<$lanes> for Avx512 {
+            type Blocks = ByWord<$lanes>;
+
             #[target_feature(enable = "avx512f,avx512vl")]
-            unsafe fn merkle_roots(plan: &Plan, blocks: &[[Block; $lanes]; 2], out: &mut [Digest; $lanes]) {
+            unsafe fn merkle_roots(plan: &Plan, blocks: &[ByWord<$lanes>; 2], out: &mut [Digest; $lanes]) {
                 // SAFETY: the vector's features are enabled here.
                 unsafe { share::merkle_roots::<Lanes<$vector>, $lanes>(plan, blocks, out) }
             }
 
             #[target_feature(enable = "avx512f,avx512vl")]
-            unsafe fn headers(blocks: &[[Block; $lanes]; 2], out: &mut [Digest; $lanes]) {
+            unsafe fn headers(blocks: &[ByWord<$lanes>; 2], out: &mut [Digest; $lanes]) {
                 // SAFETY: the vector's features are enabled here.
                 unsafe { share::headers::<Lanes<$vector>, $lanes>(blocks, out) }
             }
@@ -112,6 +115,22 @@ macro_rules! lanes {
                 // SAFETY: the trait's conditions.
                 unsafe { Self($shr::<10>(self.0)) }
             }
+
+            #[inline(always)]
+            unsafe fn keep(self) -> Self {
+                /// A function of its own, since the register needs the feature.
+                #[inline]
+                #[target_feature(enable = "avx512f,avx512vl")]
+                fn keep(mut register: $register) -> $register {
+                    // SAFETY: no instruction at all.
+                    unsafe {
+                        asm!("/* {0} */", inout($class) register, options(pure, nomem, nostack, preserves_flags));
+                    }
+                    register
+                }
+                // SAFETY: the trait's conditions.
+                unsafe { Self(keep(self.0)) }
+            }
         }
     };
 }
@@ -125,7 +144,8 @@ lanes!(
     _mm256_add_epi32,
     _mm256_ternarylogic_epi32,
     _mm256_ror_epi32,
-    _mm256_srli_epi32
+    _mm256_srli_epi32,
+    ymm_reg
 );
 lanes!(
     Sixteen(__m512i),
@@ -136,5 +156,6 @@ lanes!(
     _mm512_add_epi32,
     _mm512_ternarylogic_epi32,
     _mm512_ror_epi32,
-    _mm512_srli_epi32
+    _mm512_srli_epi32,
+    zmm_reg
 );

@@ -11,7 +11,8 @@
 use std::marker::PhantomData;
 
 use super::{
-    plan::{Block, Digest},
+    layout::ByWord,
+    plan::Digest,
     sha256::{IV, Known, ROUND_CONSTANTS, Right},
     share::Engine,
 };
@@ -32,6 +33,8 @@ pub(super) trait Vector<const N: usize>: Copy {
     unsafe fn rotate_right<const RIGHT: i32, const LEFT: i32>(self) -> Self;
     unsafe fn shift_right_3(self) -> Self;
     unsafe fn shift_right_10(self) -> Self;
+    /// The same value, of which the compiler then knows nothing: sums are added up in the order that is written.
+    unsafe fn keep(self) -> Self;
 }
 
 /// `N` shares in the lanes of `V`.
@@ -71,6 +74,7 @@ macro_rules! rounds_from {
 }
 
 impl<V: Vector<N>, const N: usize> Engine<N> for Lanes<V> {
+    type Blocks = ByWord<N>;
     type State = [V; 8];
     type Half = [V; 8];
 
@@ -81,13 +85,7 @@ impl<V: Vector<N>, const N: usize> Engine<N> for Lanes<V> {
     }
 
     #[inline(always)]
-    unsafe fn load(blocks: &[Block; N]) -> [[V; 8]; 2] {
-        let mut rows = [[0; N]; 16];
-        for lane in 0..N {
-            for word in 0..16 {
-                rows[word][lane] = blocks[lane][word];
-            }
-        }
+    unsafe fn load(ByWord(rows): &ByWord<N>) -> [[V; 8]; 2] {
         // SAFETY: the trait's conditions are those of the vector.
         unsafe {
             let mut halves = [[V::splat(0); 8]; 2];
@@ -188,6 +186,10 @@ unsafe fn k<V: Vector<N>, const N: usize>(round: usize) -> V {
 }
 
 /// One round. The state does not move: the names do, by the number of the round.
+///
+/// The order of the sums keeps the way from one `e` to the next at four instructions (rotate, xor, two sums): what is known early
+/// is added first. Left alone, LLVM makes it six, and rounds on known blocks are then bound by it (38.7 cycles per share instead of
+/// 34.3 in 16 lanes, 69 instead of 59 in 8).
 #[inline(always)]
 unsafe fn round<V: Vector<N>, const N: usize>(state: &mut [V; 8], number: usize, wk: V) {
     // `a` of the first round is `b` of the second, and so on.
@@ -198,11 +200,11 @@ unsafe fn round<V: Vector<N>, const N: usize>(state: &mut [V; 8], number: usize,
     unsafe {
         let sum1 =
             state[e].rotate_right::<6, 26>().xor3(state[e].rotate_right::<11, 21>(), state[e].rotate_right::<25, 7>());
-        let t1 = state[h].add(wk).add(state[e].choose(state[f], state[g])).add(sum1);
+        let t1 = state[h].add(wk).keep().add(state[e].choose(state[f], state[g])).keep().add(sum1).keep();
         let sum0 =
             state[a].rotate_right::<2, 30>().xor3(state[a].rotate_right::<13, 19>(), state[a].rotate_right::<22, 10>());
         state[d] = state[d].add(t1);
-        state[h] = t1.add(sum0).add(state[a].majority(state[b], state[c]));
+        state[h] = t1.add(sum0.add(state[a].majority(state[b], state[c])).keep());
     }
 }
 

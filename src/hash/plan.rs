@@ -13,7 +13,10 @@
 //! Knows nothing of kernels. Limits: an extranonce of [`MAX_EXTRANONCE`] bytes, so that it touches two blocks at most. Size: 256
 //! bytes per coinbase block after the extranonce and 128 per branch, some 3 KiB for a usual job.
 
-use super::sha256::{IV, Known, Right, compress};
+use super::{
+    layout::Layout,
+    sha256::{IV, Known, Right, compress},
+};
 
 /// Bytes of the longest extranonce, the part of the coinbase in which shares differ.
 pub const MAX_EXTRANONCE: usize = 16;
@@ -91,8 +94,8 @@ pub struct Plan {
     /// The blocks behind the extranonce.
     pub(super) known: Box<[Known]>,
     pub(super) branches: Box<[Right]>,
-    prevhash: [u32; 8],
-    nbits: u32,
+    /// The blocks of a header, with zeros in place of what differs.
+    header: [Block; 2],
 }
 
 impl Plan {
@@ -121,25 +124,45 @@ impl Plan {
             mask: u128::MAX.checked_shl(unused_bits).unwrap_or(0),
             known: blocks[last + 1..].iter().map(Known::new).collect(),
             branches: branches.iter().map(|branch| Right::new(&to_words(branch))).collect(),
-            prevhash: to_words(prevhash),
-            nbits,
+            header: header(prevhash, nbits),
         }
     }
 
-    /// The blocks of `N` shares that hold their extranonces, those beyond the batch's end all zero.
-    pub(super) fn variable_blocks_of<const N: usize>(&self, extranonces: &[[u8; MAX_EXTRANONCE]]) -> [[Block; N]; 2] {
-        let mut blocks = [[[0; 16]; N]; 2];
-        for (at, extranonce) in extranonces.iter().enumerate() {
-            [blocks[0][at], blocks[1][at]] = self.variable(extranonce);
+    /// The blocks of `N` shares that hold their extranonces.
+    #[inline(always)]
+    pub(super) fn variable_blocks_of<L: Layout<N>, const N: usize>(
+        &self,
+        extranonces: &[[u8; MAX_EXTRANONCE]],
+    ) -> [L; 2] {
+        let mut blocks = [L::splat(&self.variable[0]), L::splat(&self.variable[1])];
+        for (share, extranonce) in extranonces.iter().enumerate() {
+            for (at, word) in self.extranonce_words(extranonce).into_iter().enumerate() {
+                // `self.word` is below 16, so that the fifth is the twentieth at most.
+                let (block, place) = ((self.word + at) / 16 % 2, (self.word + at) % 16);
+                blocks[block].set(share, place, self.variable[block][place] | word);
+            }
         }
         blocks
     }
 
-    /// The blocks of `N` shares' headers, those beyond the batch's end all zero.
-    pub(super) fn header_blocks_of<const N: usize>(&self, roots: &[Digest], inputs: &[HeaderInput]) -> [[Block; N]; 2] {
-        let mut blocks = [[[0; 16]; N]; 2];
-        for (at, (root, input)) in roots.iter().zip(inputs).enumerate() {
-            [blocks[0][at], blocks[1][at]] = self.header(root, input);
+    /// The blocks of `N` shares' headers.
+    #[inline(always)]
+    pub(super) fn header_blocks_of<L: Layout<N>, const N: usize>(
+        &self,
+        roots: &[Digest],
+        inputs: &[HeaderInput],
+    ) -> [L; 2] {
+        let mut blocks = [L::splat(&self.header[0]), L::splat(&self.header[1])];
+        for (share, (root, input)) in roots.iter().zip(inputs).enumerate() {
+            let HeaderInput { version, ntime, nonce } = *input;
+            let [first, second] = &mut blocks;
+            first.set(share, 0, version.swap_bytes());
+            for word in 0..7 {
+                first.set(share, 9 + word, root.0[word]);
+            }
+            second.set(share, 0, root.0[7]);
+            second.set(share, 1, ntime.swap_bytes());
+            second.set(share, 3, nonce.swap_bytes());
         }
         blocks
     }
@@ -150,36 +173,26 @@ impl Plan {
         self.variable_blocks
     }
 
-    /// Those blocks with a share's extranonce in them.
+    /// An extranonce shifted to where it lies in the words of its blocks.
     #[inline(always)]
-    fn variable(&self, extranonce: &[u8; MAX_EXTRANONCE]) -> [Block; 2] {
+    fn extranonce_words(&self, extranonce: &[u8; MAX_EXTRANONCE]) -> [u32; 5] {
         let number = u128::from_be_bytes(*extranonce) & self.mask;
         // 16 bytes from any byte of a word on reach into five words.
         let head = number >> self.shift;
         let tail = ((u64::from(number as u32) << 32) >> self.shift) as u32;
-        let words = [(head >> 96) as u32, (head >> 64) as u32, (head >> 32) as u32, head as u32, tail];
-        let mut blocks = self.variable;
-        let flat = blocks.as_flattened_mut();
-        for (at, word) in words.into_iter().enumerate() {
-            // `word` is below 16, so that the fifth is the twentieth at most.
-            flat[(self.word + at) & 31] |= word;
-        }
-        blocks
+        [(head >> 96) as u32, (head >> 64) as u32, (head >> 32) as u32, head as u32, tail]
     }
+}
 
-    /// The two blocks of a share's header.
-    #[inline(always)]
-    fn header(&self, root: &Digest, input: &HeaderInput) -> [Block; 2] {
-        let [p0, p1, p2, p3, p4, p5, p6, p7] = self.prevhash;
-        let [r0, r1, r2, r3, r4, r5, r6, r7] = root.0;
-        let HeaderInput { version, ntime, nonce } = *input;
-        let (version, ntime, nonce) = (version.swap_bytes(), ntime.swap_bytes(), nonce.swap_bytes());
-        let bits = 8 * super::HEADER_LEN as u32;
-        [
-            [version, p0, p1, p2, p3, p4, p5, p6, p7, r0, r1, r2, r3, r4, r5, r6],
-            [r7, ntime, self.nbits.swap_bytes(), nonce, 0x8000_0000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bits],
-        ]
-    }
+/// The two blocks of a header, with zeros for what differs between shares: version, merkle root, ntime, nonce.
+fn header(prevhash: &[u8; 32], nbits: u32) -> [Block; 2] {
+    let mut blocks = [[0; 16]; 2];
+    let prevhash: [u32; 8] = to_words(prevhash);
+    blocks[0][1..9].copy_from_slice(&prevhash);
+    blocks[1][2] = nbits.swap_bytes();
+    blocks[1][4] = 0x8000_0000;
+    blocks[1][15] = 8 * super::HEADER_LEN as u32;
+    blocks
 }
 
 impl std::fmt::Debug for Plan {

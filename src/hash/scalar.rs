@@ -4,8 +4,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     HEADER_LEN,
+    layout::ByShare,
     pass::{Entry, Pass},
-    plan::{Block, Digest, Plan},
+    plan::{Digest, Plan},
     sha256::{self, IV, Known, Right},
     share::{self, Engine},
 };
@@ -22,18 +23,21 @@ impl Scalar {
 }
 
 impl Entry<1> for Scalar {
-    unsafe fn merkle_roots(plan: &Plan, blocks: &[[Block; 1]; 2], out: &mut [Digest; 1]) {
+    type Blocks = ByShare<1>;
+
+    unsafe fn merkle_roots(plan: &Plan, blocks: &[ByShare<1>; 2], out: &mut [Digest; 1]) {
         // SAFETY: this engine needs no CPU features.
         unsafe { share::merkle_roots::<Self, 1>(plan, blocks, out) }
     }
 
-    unsafe fn headers(blocks: &[[Block; 1]; 2], out: &mut [Digest; 1]) {
+    unsafe fn headers(blocks: &[ByShare<1>; 2], out: &mut [Digest; 1]) {
         // SAFETY: this engine needs no CPU features.
         unsafe { share::headers::<Self, 1>(blocks, out) }
     }
 }
 
 impl Engine<1> for Scalar {
+    type Blocks = ByShare<1>;
     type State = [u32; 8];
     type Half = [u32; 8];
 
@@ -41,7 +45,7 @@ impl Engine<1> for Scalar {
         *state
     }
 
-    unsafe fn load([block]: &[Block; 1]) -> [[u32; 8]; 2] {
+    unsafe fn load(ByShare([block]): &ByShare<1>) -> [[u32; 8]; 2] {
         let (halves, _) = block.as_chunks();
         [halves[0], halves[1]]
     }

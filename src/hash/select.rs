@@ -10,7 +10,7 @@
 //!
 //! The first of the table that the CPU has is taken: a kernel has the passes of those below it that could be of use, and **a
 //! measurement decides between passes** ([`MEASURED_RUNS`] runs of each, 1 to 3 ms, once). No rule by CPU model would do: on Zen 4
-//! the SHA unit takes an instruction per cycle and beats sixteen lanes, on Sapphire Rapids one in two, and sixteen lanes are
+//! the SHA unit takes an instruction per cycle and beats sixteen lanes, on Sapphire Rapids one in three, and sixteen lanes are
 //! twice as fast. The least time of many runs is robust against a busy machine, and a wrong guess costs speed only.
 //!
 //! `HASHGATE_KERNEL` forces one by name. A kernel that fails its self-test is never used.

@@ -1,7 +1,7 @@
 //! One to four shares at once over the SHA instructions of x86-64.
 //!
 //! `sha256rnds2` takes 4 cycles and each waits for the one before, but the unit takes a new one every cycle (AMD Zen 4) or every
-//! second (Intel since Ice Lake): shares are interleaved to keep it busy. Four are the most whose state fits the 16 registers
+//! third (Intel's Sapphire Rapids): shares are interleaved to keep it busy. Four are the most whose state fits the 16 registers
 //! that the instruction can name.
 //!
 //! One source, three builds: [`Shani`] in AVX encoding; [`ShaniVl`] with the 32 registers of AVX-512VL, in which four states and
@@ -9,8 +9,9 @@
 //! it competes with the rounds for their port (measured here: 6 % faster, and within 5 % of what the rounds alone would take).
 //!
 //! **No 256-bit register may be touched here.** The SHA instructions have no VEX encoding, and on Intel a switch between the
-//! encodings is very slow while the upper half of any register is in use: one vectorised copy at the entry made a share take
-//! 212 µs instead of 2.1. That is why blocks are laid out by code outside the entries, why digests are stored by halves, and why
+//! encodings saves or restores the upper halves while that of any of the first 16 registers is in use: 139 ns measured for a
+//! `sha256rnds2` and a `vpaddd` in turn, instead of 1.3. One vectorised copy at the entry made a share take 212 µs instead of 2.1. That
+//! is why blocks are laid out by code outside the entries, why digests are stored by halves, and why
 //! an entry begins with `vzeroupper`.
 
 #![allow(clippy::needless_range_loop, reason = "an iterator's closures would not be inlined with the CPU features")]
@@ -18,8 +19,9 @@
 use std::arch::x86_64::*;
 
 use super::{
+    layout::ByShare,
     pass::{Entry, Pass},
-    plan::{Block, Digest, Plan},
+    plan::{Digest, Plan},
     sha256::{IV, Known, ROUND_CONSTANTS, Right},
     share::{self, Engine},
 };
@@ -80,15 +82,17 @@ struct Mixed(ShaniVl);
 macro_rules! build {
     ($token:ident, $streams:ty, $features:literal) => {
         impl<const N: usize> Entry<N> for $token {
+            type Blocks = ByShare<N>;
+
             #[target_feature(enable = $features)]
-            unsafe fn merkle_roots(plan: &Plan, blocks: &[[Block; N]; 2], out: &mut [Digest; N]) {
+            unsafe fn merkle_roots(plan: &Plan, blocks: &[ByShare<N>; 2], out: &mut [Digest; N]) {
                 _mm256_zeroupper();
                 // SAFETY: the engine's features are enabled here.
                 unsafe { share::merkle_roots::<$streams, N>(plan, blocks, out) }
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn headers(blocks: &[[Block; N]; 2], out: &mut [Digest; N]) {
+            unsafe fn headers(blocks: &[ByShare<N>; 2], out: &mut [Digest; N]) {
                 _mm256_zeroupper();
                 // SAFETY: the engine's features are enabled here.
                 unsafe { share::headers::<$streams, N>(blocks, out) }
@@ -133,6 +137,7 @@ struct State<const N: usize> {
 }
 
 impl<const N: usize, const MIXED: bool> Engine<N> for Streams<MIXED> {
+    type Blocks = ByShare<N>;
     type State = State<N>;
     /// Words 0 to 3, words 4 to 7.
     type Half = [Row<N>; 2];
@@ -149,7 +154,7 @@ impl<const N: usize, const MIXED: bool> Engine<N> for Streams<MIXED> {
     }
 
     #[inline(always)]
-    unsafe fn load(blocks: &[Block; N]) -> [[Row<N>; 2]; 2] {
+    unsafe fn load(ByShare(blocks): &ByShare<N>) -> [[Row<N>; 2]; 2] {
         // SAFETY: the trait's conditions; the pointers are to four words each.
         unsafe {
             let mut rows = [[[_mm_setzero_si128(); N]; 2]; 2];

@@ -8,7 +8,7 @@
 //! inlined (a fifth slower). For the same reason there are no closures.
 
 use super::{
-    plan::{Block, Digest, Plan},
+    plan::{Digest, Plan},
     sha256::{IV, Known, PAIR_PADDING, Right, SECOND},
 };
 
@@ -17,6 +17,8 @@ use super::{
 /// # Safety
 /// Every function needs the CPU features that the implementing type names, and must be inlined where they are enabled.
 pub(super) trait Engine<const N: usize> {
+    /// `N` blocks in memory.
+    type Blocks;
     /// `N` states in the form that rounds work on.
     type State: Copy;
     /// `N` digests, or halves of a block, in the form that a message has.
@@ -25,7 +27,7 @@ pub(super) trait Engine<const N: usize> {
     /// The same state for all.
     unsafe fn splat(state: &[u32; 8]) -> Self::State;
     /// Blocks from memory.
-    unsafe fn load(blocks: &[Block; N]) -> [Self::Half; 2];
+    unsafe fn load(blocks: &Self::Blocks) -> [Self::Half; 2];
     /// Digests to memory.
     unsafe fn store(digests: Self::Half, out: &mut [Digest; N]);
     /// States as the left half of a block.
@@ -45,7 +47,7 @@ pub(super) trait Engine<const N: usize> {
 #[inline(always)]
 pub(super) unsafe fn merkle_roots<E: Engine<N>, const N: usize>(
     plan: &Plan,
-    blocks: &[[Block; N]; 2],
+    blocks: &[E::Blocks; 2],
     out: &mut [Digest; N],
 ) {
     // SAFETY: the caller keeps the engine's conditions.
@@ -73,7 +75,7 @@ pub(super) unsafe fn merkle_roots<E: Engine<N>, const N: usize>(
 /// # Safety
 /// Those of the engine.
 #[inline(always)]
-pub(super) unsafe fn headers<E: Engine<N>, const N: usize>(blocks: &[[Block; N]; 2], out: &mut [Digest; N]) {
+pub(super) unsafe fn headers<E: Engine<N>, const N: usize>(blocks: &[E::Blocks; 2], out: &mut [Digest; N]) {
     // SAFETY: the caller keeps the engine's conditions.
     unsafe {
         let mut state = E::splat(&IV);

@@ -22,7 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
-    downstream::{Leased, Parked},
+    downstream::{Leased, Parked, Postbox},
     metrics::Books,
     router::{
         Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, PoolTerms,
@@ -63,7 +63,7 @@ pub struct Shutdown {
 /// Owns leases, pool connections, and the decision who mines where.
 pub struct Router {
     config: Arc<Config>,
-    workers: Vec<mpsc::Sender<ToWorker>>,
+    workers: Vec<Postbox>,
     books: Arc<Books>,
     leases: LeaseBook<Parked>,
     back: mpsc::UnboundedSender<Released<Parked>>,
@@ -103,7 +103,7 @@ impl Router {
     /// Reads the state file; connects to nothing yet. `config` names real addresses only: simulated pools run already.
     pub fn new(
         config: Arc<Config>,
-        workers: Vec<mpsc::Sender<ToWorker>>,
+        workers: Vec<Postbox>,
         from_workers: mpsc::Receiver<ToRouter>,
         shutdown: mpsc::Receiver<Shutdown>,
         books: Arc<Books>,
@@ -239,9 +239,9 @@ impl Router {
 
     async fn deliver(&mut self) {
         for (worker, message) in self.outbox.drain(..) {
-            // A worker that has ended needs to hear nothing.
-            let _ = self.workers[usize::from(worker)].send(message).await;
+            self.workers[usize::from(worker)].send(message).await;
         }
+        self.workers.iter_mut().for_each(Postbox::ring);
     }
 
     // ---- what workers ask

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every share is found by hashing, so the difficulty must be cheap: `--difficulty` asks for it in the password
-//! (`d=…`), as renters of hashrate do. Where the server insists on more, the report says `hash_bound`: the figures
+//! (`d=…`), as renters of hashrate do. At 1e-10 any header is a share and none needs to be hashed here. Where the server insists on more, the report says `hash_bound`: the figures
 //! then measure this process, not the server. `skipped` counts shares that were due and could not be made.
 //!
 //! One process, one thread of the runtime, 10 000 connections: one task per machine, one timer for all
@@ -17,7 +17,7 @@ mod report;
 
 pub use report::{FanOut, JsonTarget, LoadReport};
 
-use super::miner::{MIX, MinerSettings, Pace, Profile, Swarm, SwarmSettings};
+use super::miner::{MIX, MinerSettings, Pace, Profile, Spread, Swarm, SwarmSettings};
 use progress::Progress;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -31,6 +31,9 @@ const SPARE_DESCRIPTORS: usize = 64;
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long replies are waited for in the end.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long a clean job that came at the very end is waited for.
+const STRAGGLERS: Duration = Duration::from_secs(1);
+
 /// Arguments of `hashgate sim miners`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadArgs {
@@ -43,6 +46,9 @@ pub struct LoadArgs {
     /// Shares per second of all miners together
     #[arg(long, default_value_t = 100.0, value_name = "RATE")]
     pub shares_per_second: f64,
+    /// Send each miner's next share as soon as its last is answered, instead of at a rate: finds the highest rate
+    #[arg(long, conflicts_with = "shares_per_second")]
+    pub closed_loop: bool,
     /// How long to measure, once all miners have a job
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
@@ -85,8 +91,8 @@ pub struct LoadSettings {
     pub connect: String,
     /// Connections, 1 to [`MAX_MINERS`].
     pub miners: usize,
-    /// Shares per second of all miners together.
-    pub shares_per_second: f64,
+    /// Shares per second of all miners together; `None` is a closed loop, each share after the answer to the last.
+    pub shares_per_second: Option<f64>,
     /// How long to measure.
     pub duration: Duration,
     /// User name before the dot.
@@ -199,10 +205,11 @@ impl TryFrom<LoadArgs> for LoadSettings {
                 return Err(LoadError::Profile { name: args.profile, known });
             }
         };
+        let shares_per_second = positive("shares-per-second", args.shares_per_second)?;
         Ok(Self {
             connect: args.connect,
             miners: args.miners,
-            shares_per_second: positive("shares-per-second", args.shares_per_second)?,
+            shares_per_second: (!args.closed_loop).then_some(shares_per_second),
             duration: args.duration,
             user: args.user,
             password: with_difficulty(&args.password, difficulty),
@@ -260,6 +267,7 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         let (patience, connected) = (settings.patience, totals.connects);
         return Err(LoadError::NoJob { server, patience, connected, violations });
     }
+    progress.began(ready);
     swarm.wake();
     let started = Instant::now();
     while started.elapsed() < settings.duration {
@@ -267,12 +275,14 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
         progress.measuring(&swarm, started.elapsed());
     }
     let seconds = started.elapsed().as_secs_f64();
+    let ended = Instant::now();
+    progress.ended(ended - started);
     let connected_at_end = swarm.mining();
     swarm.settle(SETTLE).await;
-    progress.finish();
+    let spreads = spreads(&swarm, started.into_std(), ended.into_std()).await;
     let (handshake, reply) = (swarm.board().handshake_times(), swarm.board().reply_latency());
     let own_lateness = swarm.lateness();
-    let fan_out = FanOut::of(&swarm.board().spreads());
+    let fan_out = FanOut::of(&spreads);
     let totals = swarm.stop(Duration::ZERO).await;
     let answered = totals.accepted + totals.rejected_total();
     Ok(LoadReport {
@@ -297,7 +307,8 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
 
 impl LoadSettings {
     fn swarm(&self, server: SocketAddr) -> SwarmSettings {
-        let pace = Pace::SharesPerSecond(self.shares_per_second / self.miners as f64);
+        let each = |rate: f64| Pace::SharesPerSecond(rate / self.miners as f64);
+        let pace = self.shares_per_second.map_or(Pace::AfterReply, each);
         let profile = self.mix.first().map_or(MIX[0].0, |(profile, _)| profile);
         let machine = MinerSettings {
             password: self.password.clone(),
@@ -358,6 +369,15 @@ async fn connect(swarm: &Swarm, settings: &LoadSettings, progress: &mut Progress
         }
         sleep(GLANCE).await;
     }
+}
+
+/// Of the clean jobs that began to arrive between two moments. One that came in the last moment is waited for, so that it reaches all.
+async fn spreads(swarm: &Swarm, from: std::time::Instant, to: std::time::Instant) -> Vec<Spread> {
+    let of_then = || swarm.board().spreads().into_iter().filter(|spread| (from..to).contains(&spread.began));
+    if of_then().any(|spread| to.duration_since(spread.began) < STRAGGLERS) {
+        sleep(STRAGGLERS).await;
+    }
+    of_then().collect()
 }
 
 #[cfg(test)]

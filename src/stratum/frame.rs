@@ -3,9 +3,9 @@
 //! Ids are kept as the very bytes that came and go back as them: miners send numbers, strings, null, and the same id again
 //! (cpuminer uses 4 for every submit).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// A line that is no JSON object, or not UTF-8.
@@ -19,7 +19,7 @@ pub struct Frame<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     /// What is asked or told; absent in a reply.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     pub method: Option<Cow<'a, str>>,
     /// Its parameters, not yet looked into.
     #[serde(borrow, default)]
@@ -51,28 +51,47 @@ impl<'a> Frame<'a> {
 
     /// The id, verbatim.
     pub fn id(&self) -> RawId<'a> {
-        RawId(self.id.map_or("null", RawValue::get))
+        RawId::from_text(self.id.map_or("null", RawValue::get))
     }
+}
+
+/// A text that lies in the line, unless it has escapes. (Of an `Option<Cow>`, serde always makes a copy.)
+fn borrowed<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    Ok(Option::<Text<'a>>::deserialize(deserializer)?.map(|text| text.0))
 }
 
 /// An id as it came: any JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawId<'a>(&'a str);
+pub struct RawId<'a>(&'a [u8]);
 
 impl<'a> RawId<'a> {
     /// An id that was kept as text.
     pub fn from_text(text: &'a str) -> Self {
+        Self(text.as_bytes())
+    }
+
+    /// An id that was kept as bytes.
+    pub fn from_bytes(text: &'a [u8]) -> Self {
         Self(text)
     }
 
     /// The JSON text.
-    pub fn as_str(&self) -> &'a str {
+    pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
     /// The number, where it is one: what our own requests to pools carry.
     pub fn as_u64(&self) -> Option<u64> {
-        self.0.trim_matches('"').parse().ok()
+        str::from_utf8(self.0).ok()?.trim_matches('"').parse().ok()
+    }
+}
+
+impl fmt::Display for RawId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.0))
     }
 }
 
@@ -84,9 +103,17 @@ mod tests {
     fn ids_are_kept_verbatim() {
         for id in ["1", "\"a\\u0041\"", "null", "1.50", "-7", "[1, 2]", "true"] {
             let line = format!(r#"{{"id": {id} ,"method":"m"}}"#);
-            assert_eq!(Frame::parse(line.as_bytes()).unwrap().id().as_str(), id);
+            assert_eq!(Frame::parse(line.as_bytes()).unwrap().id().to_string(), id);
         }
-        assert_eq!(Frame::parse(br#"{"method":"m"}"#).unwrap().id().as_str(), "null");
+        assert_eq!(Frame::parse(br#"{"method":"m"}"#).unwrap().id().to_string(), "null");
+    }
+
+    #[test]
+    fn a_method_without_escapes_is_not_copied() {
+        let method = |line: &'static str| Frame::parse(line.as_bytes()).unwrap().method;
+        assert!(matches!(method(r#"{"method":"mining.ping"}"#), Some(Cow::Borrowed("mining.ping"))));
+        assert_eq!(method(r#"{"method":"mining\u002eping"}"#).as_deref(), Some("mining.ping"));
+        assert_eq!(method(r#"{"method":null}"#), None);
     }
 
     #[test]

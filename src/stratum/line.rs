@@ -2,6 +2,8 @@
 //!
 //! A connection costs a buffer only while it has sent part of a line: whole lines are taken from the read buffer where they lie.
 
+use memchr::memchr;
+
 /// The peer sent more bytes without a line end than one line may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line of more than {limit} bytes")]
@@ -36,7 +38,7 @@ impl Lines {
             self.partial = Vec::new();
         }
         loop {
-            let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr(b'\n', input) else {
                 if self.partial.len() + input.len() > self.limit {
                     return Err(LineTooLong { limit: self.limit });
                 }

@@ -8,29 +8,30 @@
 //! | `line.rs` | framing: one JSON object per line, with a limit |
 //! | `frame.rs` | one line taken apart: id, method, params, result, error, ids kept verbatim |
 //! | `request.rs` | what miners ask of us, with every variant form |
+//! | `submit.rs` | `mining.submit` in its usual shape, in one pass |
+//! | `digits.rs` | short hex numbers |
 //! | `response.rs` | what we write to miners |
 //! | `notify.rs` | `mining.notify`, both ways |
 //! | `pool.rs` | what pools say to us: subscribe and configure answers, six forms of share replies, notifications |
 
+mod digits;
 mod frame;
 mod line;
 mod notify;
 mod pool;
 mod request;
 mod response;
+mod submit;
 
 pub use frame::{Frame, FrameError, RawId};
 pub use line::{LineTooLong, Lines};
 pub use notify::{Notify, NotifyError, VersionDialect};
 pub use pool::{ConfigureAnswer, PoolError, PoolMessage, SubscribeAnswer, share_reply};
-pub use request::{Configure, Extension, Request, RequestError, Submit};
+pub use request::{Configure, Extension, Request, RequestError};
 pub use response::Response;
+pub use submit::Submit;
 
-/// One to eight hex digits of any case. (`from_str_radix` alone would take a sign.)
-fn hex_u32(text: &str) -> Option<u32> {
-    let is_hex = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hex { u32::from_str_radix(text, 16).ok() } else { None }
-}
+pub(crate) use digits::{hex_bytes, hex_u32};
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -238,9 +238,9 @@ fn parse<'a>(method: Cow<'a, str>, params: &str) -> Result<PoolMessage<'a>, Noti
             extranonce1: text(0).and_then(|hex| hex::decode(hex).ok()).ok_or_else(|| shape("extranonce1 is no hex"))?,
             extranonce2_size: whole(1).and_then(|size| size.try_into().ok()).ok_or_else(|| shape("no size"))?,
         },
-        "mining.set_version_mask" => {
-            PoolMessage::SetVersionMask(text(0).and_then(|hex| hex_u32(&hex)).ok_or_else(|| shape("mask is no hex"))?)
-        }
+        "mining.set_version_mask" => PoolMessage::SetVersionMask(
+            text(0).and_then(|hex| hex_u32(hex.as_bytes())).ok_or_else(|| shape("mask is no hex"))?,
+        ),
         "client.reconnect" => PoolMessage::Reconnect {
             host: text(0).filter(|host| !host.is_empty()),
             port: whole(1).and_then(|port| port.try_into().ok()).filter(|port| *port != 0),

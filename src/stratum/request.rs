@@ -10,11 +10,15 @@
 //!
 //! Limits: texts that are kept are cut to [`MAX_TEXT`] bytes.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
+use serde::{
+    Deserialize,
+    de::{Deserializer, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
-use super::{Frame, RawId, hex_u32};
+use super::{Frame, RawId, Submit, hex_u32};
 
 /// Bytes of a user name, user agent or session id that are looked at. WhatsMiner's own buffer holds 127.
 pub const MAX_TEXT: usize = 255;
@@ -56,23 +60,6 @@ pub enum Extension<'a> {
 pub struct Configure<'a> {
     /// In the order asked.
     pub extensions: Vec<Extension<'a>>,
-}
-
-/// A `mining.submit`, numbers decoded, the rest as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submit<'a> {
-    /// Worker name.
-    pub user: Cow<'a, str>,
-    /// Job id.
-    pub job: Cow<'a, str>,
-    /// Hex of the miner's extranonce2.
-    pub extranonce2: Cow<'a, str>,
-    /// Header time.
-    pub ntime: u32,
-    /// Header nonce.
-    pub nonce: u32,
-    /// Sixth parameter: rolled bits or, from old firmware, the whole version.
-    pub version: Option<u32>,
 }
 
 /// What a miner sent.
@@ -128,11 +115,11 @@ fn parse<'a>(frame: &Frame<'a>) -> Result<Request<'a>, RequestError> {
     let Some(method) = &frame.method else {
         return Ok(Request::Answer);
     };
-    let params: Vec<&'a RawValue> = match frame.params {
-        None => Vec::new(),
+    let params: Params<'a> = match frame.params {
+        None => Params::default(),
         Some(raw) => serde_json::from_str(raw.get()).map_err(|_| RequestError("params"))?,
     };
-    let param = |at: usize| params.get(at).copied();
+    let param = |at: usize| params.first.get(at).copied().flatten();
     match &**method {
         "mining.submit" => submit(&params).map(Request::Submit),
         "mining.configure" => configure(param(0), param(1)).map(Request::Configure),
@@ -167,16 +154,50 @@ fn parse<'a>(frame: &Frame<'a>) -> Result<Request<'a>, RequestError> {
     }
 }
 
-fn submit<'a>(params: &[&'a RawValue]) -> Result<Submit<'a>, RequestError> {
-    let (user, job, extranonce2, ntime, nonce, version) = match *params {
-        [user, job, extranonce2, ntime, nonce] => (user, job, extranonce2, ntime, nonce, None),
-        [user, job, extranonce2, ntime, nonce, version] => (user, job, extranonce2, ntime, nonce, Some(version)),
-        _ => return Err(RequestError("params: 5 or 6 are wanted")),
+/// The parameters that any method has a use for, and how many there are.
+#[derive(Debug, Default)]
+struct Params<'a> {
+    first: [Option<&'a RawValue>; 6],
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Params<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Params<'de>, A::Error> {
+                let mut params = Params::default();
+                while let Some(element) = elements.next_element()? {
+                    if let Some(place) = params.first.get_mut(params.count) {
+                        *place = Some(element);
+                    }
+                    params.count += 1;
+                }
+                Ok(params)
+            }
+        }
+
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
+fn submit<'a>(params: &Params<'a>) -> Result<Submit<'a>, RequestError> {
+    let ([Some(user), Some(job), Some(extranonce2), Some(ntime), Some(nonce), version], 5 | 6) =
+        (params.first, params.count)
+    else {
+        return Err(RequestError("params: 5 or 6 are wanted"));
     };
     Ok(Submit {
-        user: text(user).map(cut).ok_or(RequestError("user"))?,
-        job: text(job).ok_or(RequestError("job id"))?,
-        extranonce2: text(extranonce2).ok_or(RequestError("extranonce2"))?,
+        user: text(user).map(cut).map(into_bytes).ok_or(RequestError("user"))?,
+        job: text(job).map(into_bytes).ok_or(RequestError("job id"))?,
+        extranonce2: text(extranonce2).map(into_bytes).ok_or(RequestError("extranonce2"))?,
         ntime: field(ntime).ok_or(RequestError("ntime"))?,
         nonce: field(nonce).ok_or(RequestError("nonce"))?,
         // bmminer sends an empty or null sixth parameter where it did not roll.
@@ -221,6 +242,13 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
 /// A JSON number, or one in a string.
 fn number(raw: &RawValue) -> Option<f64> {
     raw.get().trim_matches('"').parse().ok()
@@ -229,7 +257,7 @@ fn number(raw: &RawValue) -> Option<f64> {
 /// A header field: hex text of up to eight digits, or (tolerated) the number itself.
 fn field(raw: &RawValue) -> Option<u32> {
     match text(raw) {
-        Some(hex) => hex_u32(&hex),
+        Some(hex) => hex_u32(hex.as_bytes()),
         None => raw.get().parse().ok(),
     }
 }
@@ -292,9 +320,9 @@ mod tests {
     #[test]
     fn submit_tolerates_unpadded_and_numeric_fields() {
         let want = Submit {
-            user: "u".into(),
-            job: "0000000a".into(),
-            extranonce2: "00ff".into(),
+            user: b"u".into(),
+            job: b"0000000a".into(),
+            extranonce2: b"00ff".into(),
             ntime: 0x504e_86ed,
             nonce: 0x57c02,
             version: None,

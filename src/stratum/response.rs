@@ -24,12 +24,27 @@ impl Response<'_> {
 
     /// `result` is JSON.
     pub fn result(&mut self, id: RawId<'_>, result: impl Display) {
-        self.line(format_args!(r#"{{"id":{},"result":{result},"error":null}}"#, id.as_str()));
+        self.line(format_args!(r#"{{"id":{id},"result":{result},"error":null}}"#));
     }
 
     /// `true`: it was done, or the share counts.
     pub fn ok(&mut self, id: RawId<'_>) {
-        self.result(id, "true");
+        self.pieces([b"{\"id\":", id.as_bytes(), b",\"result\":true,\"error\":null}\n"]);
+    }
+
+    /// An error with a text of ours in two pieces, which need no escapes: as [`error`](Self::error), for shares.
+    pub fn refuse(&mut self, id: RawId<'_>, code: u32, what: &str, of_what: &str) {
+        let mut digits = itoa::Buffer::new();
+        let code = digits.format(code).as_bytes();
+        let (what, of_what) = (what.as_bytes(), of_what.as_bytes());
+        let before = b",\"result\":null,\"error\":[";
+        self.pieces([b"{\"id\":", id.as_bytes(), before, code, b",\"", what, of_what, b"\",null]}\n"]);
+    }
+
+    /// A line, put together from bytes: most of what is ever written is the answer to a share.
+    fn pieces<const N: usize>(&mut self, pieces: [&[u8]; N]) {
+        self.0.reserve(pieces.iter().map(|piece| piece.len()).sum());
+        pieces.iter().for_each(|piece| self.0.extend_from_slice(piece));
     }
 
     /// An error with a text of ours, which needs no escapes.
@@ -40,7 +55,7 @@ impl Response<'_> {
     /// An error in a pool's own words, which may hold anything.
     pub fn quoted_error(&mut self, id: RawId<'_>, code: u32, text: &str) {
         let text = serde_json::Value::from(text);
-        self.line(format_args!(r#"{{"id":{},"result":null,"error":[{code},{text},null]}}"#, id.as_str()));
+        self.line(format_args!(r#"{{"id":{id},"result":null,"error":[{code},{text},null]}}"#));
     }
 
     /// For every method that we don't know; never a reason to close.
@@ -49,7 +64,7 @@ impl Response<'_> {
     }
 
     fn error_triple(&mut self, id: RawId<'_>, code: i32, text: impl Display) {
-        self.line(format_args!(r#"{{"id":{},"result":null,"error":[{code},"{text}",null]}}"#, id.as_str()));
+        self.line(format_args!(r#"{{"id":{id},"result":null,"error":[{code},"{text}",null]}}"#));
     }
 
     /// The answer to `mining.subscribe`; `session` and `extranonce1` are hex.
@@ -116,6 +131,16 @@ mod tests {
         assert_eq!(
             written(|r| r.error(id, 21, "Stale")),
             "{\"id\":\"a-1\",\"result\":null,\"error\":[21,\"Stale\",null]}\n"
+        );
+    }
+
+    #[test]
+    fn answers_to_shares_are_written_as_all_others_are() {
+        let id = RawId::from_text("4711");
+        assert_eq!(written(|r| r.ok(id)), written(|r| r.result(id, true)));
+        assert_eq!(
+            written(|r| r.refuse(id, 20, "Malformed ", "nonce")),
+            written(|r| r.error(id, 20, "Malformed nonce"))
         );
     }
 

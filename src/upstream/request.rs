@@ -86,5 +86,5 @@ pub(super) fn submit(id: u64, user: &str, share: &PoolShare, mask: u32) -> Strin
 
 /// The answer to something that a pool asked.
 pub(super) fn answer(id: RawId<'_>, result: impl Display) -> String {
-    format!("{{\"id\":{},\"result\":\"{result}\",\"error\":null}}\n", id.as_str())
+    format!("{{\"id\":{id},\"result\":\"{result}\",\"error\":null}}\n")
 }

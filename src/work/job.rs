@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 use crate::{
     hash::{Digest, HeaderInput, Kernel, Plan, PlanParts},
-    stratum::{Notify, VersionDialect},
+    stratum::{Notify, VersionDialect, hex_bytes, hex_u32},
     work::{BlockHash, Difficulty, Target},
 };
 
@@ -57,9 +57,9 @@ pub struct JobId(u32);
 
 impl JobId {
     /// From the text of a submit. `None` for everything that we never sent.
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_ours = text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_ours { u32::from_str_radix(text, 16).ok().map(Self) } else { None }
+    pub fn parse(text: &(impl AsRef<[u8]> + ?Sized)) -> Option<Self> {
+        let text = text.as_ref();
+        if text.len() == 8 { hex_u32(text).map(Self) } else { None }
     }
 }
 
@@ -99,11 +99,9 @@ impl Extranonce {
     }
 
     /// From hex of any case. `None` if it is not hex, of odd length, or too long.
-    pub fn from_hex(text: &str) -> Option<Self> {
+    pub fn from_hex(text: &(impl AsRef<[u8]> + ?Sized)) -> Option<Self> {
         let mut extranonce = Self::default();
-        let len = text.len() / 2;
-        hex::decode_to_slice(text, extranonce.bytes.get_mut(..len)?).ok()?;
-        extranonce.len = len as u8;
+        extranonce.len = hex_bytes(text.as_ref(), &mut extranonce.bytes)? as u8;
         Some(extranonce)
     }
 
@@ -248,25 +246,26 @@ impl Work {
             .expect("salt, id and extranonce2 fill the pool's extranonce2, which is at most MAX_EXTRANONCE long")
     }
 
-    /// The merkle roots of coinbases with these extranonces, each a lease id and a miner's part; at most [`MAX_BATCH`].
-    pub(super) fn merkle_roots(&self, lease: &Extranonce, extranonces2: &[Extranonce], roots: &mut [Digest]) {
-        let mut extranonces = [[0; MAX_EXTRANONCE]; MAX_BATCH];
-        for (extranonce, extranonce2) in extranonces.iter_mut().zip(extranonces2) {
-            let (id, rest) = extranonce.split_at_mut(lease.len());
-            id.copy_from_slice(lease);
-            rest[..extranonce2.len()].copy_from_slice(extranonce2);
-        }
-        Kernel::get().merkle_roots(&self.plan, &extranonces[..extranonces2.len()], roots);
+    /// What differs between the coinbases of a work: a lease id and a miner's part, then zeros.
+    ///
+    /// # Panics
+    /// If the two are longer than a pool's extranonce2.
+    pub(super) fn extranonce(lease: &Extranonce, extranonce2: &Extranonce) -> [u8; MAX_EXTRANONCE] {
+        let mut extranonce = [0; MAX_EXTRANONCE];
+        let (id, rest) = extranonce.split_at_mut(lease.len());
+        id.copy_from_slice(lease);
+        rest[..extranonce2.len()].copy_from_slice(extranonce2);
+        extranonce
     }
 
-    /// The hashes of headers over these merkle roots; at most [`MAX_BATCH`].
-    pub(super) fn header_hashes(&self, roots: &[Digest], headers: &[HeaderInput], hashes: &mut [BlockHash]) {
-        let mut digests = [Digest::default(); MAX_BATCH];
-        let digests = &mut digests[..headers.len()];
-        Kernel::get().headers(&self.plan, roots, headers, digests);
-        for (hash, digest) in hashes.iter_mut().zip(digests) {
-            *hash = BlockHash(digest.to_bytes());
-        }
+    /// The merkle roots of coinbases with these [extranonces](Self::extranonce).
+    pub(super) fn merkle_roots(&self, extranonces: &[[u8; MAX_EXTRANONCE]], roots: &mut [Digest]) {
+        Kernel::get().merkle_roots(&self.plan, extranonces, roots);
+    }
+
+    /// The hashes of headers over these merkle roots.
+    pub(super) fn header_hashes(&self, roots: &[Digest], headers: &[HeaderInput], hashes: &mut [Digest]) {
+        Kernel::get().headers(&self.plan, roots, headers, hashes);
     }
 
     /// The hash of the header that a miner claims to have found.
@@ -279,10 +278,10 @@ impl Work {
         version: u32,
     ) -> BlockHash {
         let mut root = [Digest::default()];
-        let mut hash = [BlockHash([0; 32])];
-        self.merkle_roots(lease, &[*extranonce2], &mut root);
+        let mut hash = [Digest::default()];
+        self.merkle_roots(&[Self::extranonce(lease, extranonce2)], &mut root);
         self.header_hashes(&root, &[HeaderInput { version, ntime, nonce }], &mut hash);
-        hash[0]
+        BlockHash(hash[0].to_bytes())
     }
 }
 

@@ -17,12 +17,8 @@
 
 use std::sync::Arc;
 
-use crate::{
-    hash::{Digest, HeaderInput},
-    work::{
-        BlockHash, Difficulty, Extranonce, Job, JobId, JobWindow, LiveJob, MAX_BATCH, Target, UpstreamId,
-        window::KnownRoot,
-    },
+use crate::work::{
+    BlockHash, Difficulty, Extranonce, HashBatch, Job, JobId, JobWindow, LiveJob, MAX_BATCH, Target, UpstreamId,
 };
 
 /// Seconds that a share's ntime may be ahead of its job's (ckpool `stratifier.c`: 7000).
@@ -100,6 +96,14 @@ impl Reject {
         Self::ByPool,
     ];
 
+    /// What the miner hears, in two pieces: what is wrong, and for a malformed parameter, which.
+    pub const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed(field) => ("Malformed ", field),
+            other => (other.row().1, ""),
+        }
+    }
+
     /// Stratum error code, text for the miner, metric label.
     const fn row(self) -> (u32, &'static str, &'static str) {
         match self {
@@ -161,10 +165,9 @@ impl Reject {
 
 impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Malformed(field) => write!(f, "Malformed {field}"),
-            other => f.write_str(other.row().1),
-        }
+        let (what, field) = self.text();
+        f.write_str(what)?;
+        f.write_str(field)
     }
 }
 
@@ -282,47 +285,26 @@ impl Judge {
     /// If the slices differ in length.
     pub fn hash_all(&self, window: &mut JobWindow, submissions: &[Submission], hashes: &mut [Option<BlockHash>]) {
         assert_eq!(submissions.len(), hashes.len(), "a place for each hash");
+        let mut batch = HashBatch::default();
         let mut from = 0;
-        while let Some(first) = submissions.get(from) {
-            let of_job = submissions[from..].iter().take(MAX_BATCH).take_while(|next| next.job == first.job);
-            let to = from + of_job.count();
-            self.hash_batch(window, &submissions[from..to], &mut hashes[from..to]);
+        while from < submissions.len() {
+            let mut places = [None; MAX_BATCH];
+            let mut to = from;
+            for (place, submission) in places.iter_mut().zip(&submissions[from..]) {
+                let Ok(added) = batch.add(self, window, submission) else { break };
+                *place = added;
+                to += 1;
+            }
+            batch.hash(window);
+            for (hash, place) in hashes[from..to].iter_mut().zip(places) {
+                *hash = place.map(|place| batch.take(place, window));
+            }
+            batch.clear();
             from = to;
         }
     }
 
-    /// At most [`MAX_BATCH`] submissions for one job.
-    fn hash_batch(&self, window: &mut JobWindow, submissions: &[Submission], hashes: &mut [Option<BlockHash>]) {
-        let Some((live, known_root)) = submissions[0].job.and_then(|id| window.get_with_root(id)) else { return };
-        let mut places = [0; MAX_BATCH];
-        let mut extranonces = [Extranonce::default(); MAX_BATCH];
-        let mut headers = [HeaderInput::default(); MAX_BATCH];
-        let mut count = 0;
-        for (place, submission) in submissions.iter().enumerate() {
-            let Ok(version) = self.check_fields(live, submission) else { continue };
-            places[count] = place;
-            extranonces[count] = submission.extranonce2;
-            headers[count] = HeaderInput { version, ntime: submission.ntime, nonce: submission.nonce };
-            count += 1;
-        }
-        let (extranonces, headers) = (&extranonces[..count], &headers[..count]);
-        let mut roots = [Digest::default(); MAX_BATCH];
-        match (*known_root, extranonces) {
-            (_, []) => return,
-            // Firmware that rolls versions finds several shares with one extranonce.
-            (Some(known), [one]) if known.job == live.work.id && known.extranonce2 == *one => roots[0] = known.root,
-            _ => live.work.merkle_roots(&self.lease, extranonces, &mut roots[..count]),
-        }
-        let (extranonce2, root) = (extranonces[count - 1], roots[count - 1]);
-        *known_root = Some(KnownRoot { job: live.work.id, extranonce2, root });
-        let mut found = [BlockHash([0; 32]); MAX_BATCH];
-        live.work.header_hashes(&roots[..count], headers, &mut found[..count]);
-        for (place, hash) in places[..count].iter().zip(found) {
-            hashes[*place] = Some(hash);
-        }
-    }
-
-    /// As [`judge`](Self::judge), with what [`hash_all`](Self::hash_all) found.
+    /// As [`judge`](Self::judge), with what [`hash_all`](Self::hash_all) or a [`HashBatch`] found.
     pub fn judge_hashed(&self, window: &mut JobWindow, submission: &Submission, hash: Option<BlockHash>) -> Judged {
         let Some((id, job)) = submission.job.and_then(|id| Some((id, window.get(id)?))) else {
             return Reject::JobNotFound.into();
@@ -356,7 +338,7 @@ impl Judge {
     }
 
     /// Everything that can be said without a hash; yields the full version.
-    fn check_fields(&self, job: &LiveJob, submission: &Submission) -> Result<u32, Reject> {
+    pub(super) fn check_fields(&self, job: &LiveJob, submission: &Submission) -> Result<u32, Reject> {
         let work = &job.work;
         if submission.extranonce2.len() != usize::from(work.extranonce2_size) {
             return Err(Reject::Extranonce2Length);
@@ -387,7 +369,7 @@ impl Judge {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
@@ -398,42 +380,65 @@ mod tests {
         work::{JobIds, Split, WorkSeries},
     };
 
-    /// A miner with two jobs, of which every other hash is a share and one in four is one for the pool.
-    fn two_jobs() -> (Judge, JobWindow) {
+    /// Miners with the same two jobs, of whose hashes every other is a share and one in four is one for the pool.
+    pub(in crate::work) fn miners(count: u8) -> (Vec<Judge>, Vec<JobWindow>) {
         let difficulty = |shares: f64| Difficulty::new(1.0 / 4_294_967_296.0 * shares).unwrap();
         let ids = Arc::new(JobIds::starting_at(0));
-        let mut window = JobWindow::default();
-        for _ in 0..2 {
-            let dialect = VersionDialect::Bip310;
-            let job = Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], difficulty(4.0), 0xe000, dialect).unwrap();
-            let series = WorkSeries::new(Arc::new(job), ids.clone(), Split { salt: 1, lease: 1, extranonce2: 2 });
-            window.push(LiveJob::new(series.first().clone(), difficulty(2.0), difficulty(2.0).target()));
-        }
-        let (difficulty, target) = window.newest_terms().unwrap();
-        (Judge { lease: Extranonce::new(&[7]).unwrap(), version_mask: 0xe000, difficulty, target }, window)
+        let works: Vec<_> = (0..2)
+            .map(|_| {
+                let dialect = VersionDialect::Bip310;
+                let job =
+                    Job::new(UpstreamId(1), notify_bf(), &[8, 0, 0, 2], difficulty(4.0), 0xe000, dialect).unwrap();
+                let split = Split { salt: 1, lease: 1, extranonce2: 2 };
+                WorkSeries::new(Arc::new(job), ids.clone(), split).first().clone()
+            })
+            .collect();
+        let miner = |number| {
+            let mut window = JobWindow::default();
+            for work in &works {
+                window.push(LiveJob::new(work.clone(), difficulty(2.0), difficulty(2.0).target()));
+            }
+            let (difficulty, target) = window.newest_terms().unwrap();
+            let lease = Extranonce::new(&[number]).unwrap();
+            (Judge { lease, version_mask: 0xe000, difficulty, target }, window)
+        };
+        (7..7 + count).map(miner).unzip()
     }
 
-    fn submissions() -> impl Strategy<Value = Vec<Submission>> {
-        // Few values each: duplicates, repeated extranonces and wrong fields are to be frequent.
-        let submission =
-            (0u32..4, 0u8..3, 0u32..3, 0u32..8, 0u32..3).prop_map(|(job, extranonce, ntime, nonce, version)| {
-                Submission {
-                    job: JobId::parse(&format!("{job:08x}")),
-                    extranonce2: Extranonce::new(&[0, extranonce, 0][..2 + usize::from(nonce == 7)]).unwrap(),
-                    ntime: 0x504e_86b9 + ntime - u32::from(ntime == 2) * 3,
-                    nonce,
-                    version: [SubmittedVersion::Unrolled, SubmittedVersion::Bits(0x2000), SubmittedVersion::Bits(1)]
-                        [version as usize],
-                }
-            });
-        proptest::collection::vec(submission, 0..50)
+    fn a_miner() -> (Judge, JobWindow) {
+        let (judges, windows) = miners(1);
+        (judges[0], windows.into_iter().next().unwrap())
+    }
+
+    /// Well-formed, for one of those jobs.
+    pub(in crate::work) fn plain(job: u32, nonce: u32) -> Submission {
+        Submission {
+            job: JobId::parse(&format!("{job:08x}")),
+            extranonce2: Extranonce::new(&[0, 1]).unwrap(),
+            ntime: 0x504e_86b9,
+            nonce,
+            version: SubmittedVersion::Unrolled,
+        }
+    }
+
+    /// Few values each: duplicates, repeated extranonces and wrong fields are to be frequent.
+    pub(in crate::work) fn submission() -> impl Strategy<Value = Submission> {
+        (0u32..4, 0u8..3, 0u32..3, 0u32..8, 0u32..3).prop_map(|(job, extranonce, ntime, nonce, version)| Submission {
+            extranonce2: Extranonce::new(&[0, extranonce, 0][..2 + usize::from(nonce == 7)]).unwrap(),
+            ntime: 0x504e_86b9 + ntime - u32::from(ntime == 2) * 3,
+            version: [SubmittedVersion::Unrolled, SubmittedVersion::Bits(0x2000), SubmittedVersion::Bits(1)]
+                [version as usize],
+            ..plain(job, nonce)
+        })
     }
 
     proptest! {
         #[test]
-        fn a_batch_is_judged_as_one_share_after_the_other(submissions in submissions()) {
-            let (judge, mut alone) = two_jobs();
-            let (_, mut together) = two_jobs();
+        fn a_batch_is_judged_as_one_share_after_the_other(
+            submissions in proptest::collection::vec(submission(), 0..50),
+        ) {
+            let (judge, mut alone) = a_miner();
+            let (_, mut together) = a_miner();
             let mut hashes = vec![None; submissions.len()];
             judge.hash_all(&mut together, &submissions, &mut hashes);
             for (submission, hash) in submissions.iter().zip(hashes) {

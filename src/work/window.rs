@@ -86,10 +86,14 @@ impl JobWindow {
         self.jobs.iter().rev().find(|job| job.work.id == id)
     }
 
-    /// The job a miner submits for, and the place of the merkle root that was made last.
-    pub(super) fn get_with_root(&mut self, id: JobId) -> Option<(&LiveJob, &mut Option<KnownRoot>)> {
-        let job = self.jobs.iter().rev().find(|job| job.work.id == id)?;
-        Some((job, &mut self.root))
+    /// The merkle root that was made last.
+    pub(super) fn known_root(&self) -> Option<&KnownRoot> {
+        self.root.as_ref()
+    }
+
+    /// Keeps the merkle root that was made last.
+    pub(super) fn know_root(&mut self, root: KnownRoot) {
+        self.root = Some(root);
     }
 
     /// Difficulty and target of the newest job.

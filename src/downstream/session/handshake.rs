@@ -88,7 +88,7 @@ impl Session {
             );
             return io.effects.push(Effect::Close(CloseReason::Extranonce2Size));
         }
-        self.held = Held::ForLease(id.as_str().into());
+        self.held = Held::ForLease(id.as_bytes().into());
         io.effects.push(Effect::WantLease { resume: session.and_then(SessionId::parse) });
     }
 
@@ -176,7 +176,7 @@ impl Session {
             Response(&mut io.out).reconnect(1);
             return io.effects.push(Effect::Close(CloseReason::Relayout));
         };
-        let id = RawId::from_text(&id);
+        let id = RawId::from_bytes(&id);
         match lease {
             Ok(Leased { lease, resumed }) => {
                 self.lease = Some(lease);

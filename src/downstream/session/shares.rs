@@ -1,35 +1,17 @@
-//! What becomes of the shares of one miner: judged together where several came together, answered in their order.
+//! What becomes of the shares of one miner: taken into the round of its worker, judged when that is hashed, answered in their order.
 //!
-//! Lines that came at once are hashed at once: submits are kept until another line, a full batch or the end of what was read, and
-//! nothing is ever waited for. Limits: [`MAX_BATCH`] shares in a batch, [`MAX_AWAITED`] that wait for the pool's word.
+//! Limit: [`MAX_AWAITED`] that wait for the pool's word.
 
 use super::*;
-use crate::work::{BlockHash, MAX_BATCH};
+use crate::{downstream::round::Next, work::BlockHash};
 
 /// Shares of one miner that wait for the pool's word; beyond it ours is given.
 pub(super) const MAX_AWAITED: usize = 256;
 
-/// Submits that came together, of one miner. Its buffers serve all miners of a worker.
-#[derive(Debug, Default)]
-pub struct Batch {
-    shares: Vec<Share>,
-    submissions: Vec<Submission>,
-    hashes: Vec<Option<BlockHash>>,
-    /// The ids to answer to, one after the other.
-    ids: String,
-}
-
-#[derive(Debug)]
-struct Share {
-    /// Where its id ends in [`Batch::ids`].
-    id_ends: usize,
-    user: Arc<str>,
-}
-
 #[derive(Debug)]
 pub(super) struct Awaited {
     pub(super) ticket: u32,
-    pub(super) id: Box<str>,
+    pub(super) id: Box<[u8]>,
     pub(super) verdict: ValidShare,
     pub(super) since: Instant,
     pub(super) upstream: UpstreamId,
@@ -38,25 +20,20 @@ pub(super) struct Awaited {
 }
 
 impl Session {
-    /// Takes a submit into the batch, or refuses it for its shape.
-    pub(super) fn take_submit(&mut self, now: Instant, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
+    /// Takes a submit into the round, which may find that it has the wrong shape.
+    pub(super) fn take_submit(&mut self, id: RawId<'_>, submit: &Submit<'_>, io: &mut Io) {
         let taken = match Extranonce::from_hex(&submit.extranonce2) {
             None => Err(Reject::Malformed("extranonce2")),
-            Some(extranonce2) => self.submitter(&submit.user).map(|user| (user, extranonce2)),
+            Some(extranonce2) => self.submitter(&submit.user).map(|worker| (worker, extranonce2)),
         };
-        let (user, extranonce2) = match taken {
+        let (worker, extranonce2) = match taken {
             Ok(taken) => taken,
-            Err(reject) => {
-                self.judge_batch(now, io);
-                return self.reject(id, reject, io);
-            }
+            Err(reject) => return io.round.refuse(id, reject),
         };
         if matches!((self.rolling, submit.version), (Rolling::Unasked, Some(1..))) {
             self.set_rolling(Rolling::Unannounced, io);
         }
-        io.batch.ids.push_str(id.as_str());
-        io.batch.shares.push(Share { id_ends: io.batch.ids.len(), user });
-        io.batch.submissions.push(Submission {
+        let submission = Submission {
             job: JobId::parse(&submit.job),
             extranonce2,
             ntime: submit.ntime,
@@ -66,39 +43,37 @@ impl Session {
                 (Some(full), Rolling::WholeVersion) => SubmittedVersion::Full(full),
                 (Some(bits), _) => SubmittedVersion::Bits(bits),
             },
-        });
-        if io.batch.shares.len() == MAX_BATCH {
-            self.judge_batch(now, io);
-        }
+        };
+        io.round.add(self.judge().as_ref(), &self.window, id, worker, submission);
     }
 
-    /// Judges the shares that were taken and answers them. To be called when no more lines are there.
-    pub fn judge_batch(&mut self, now: Instant, io: &mut Io) {
-        if io.batch.shares.is_empty() {
-            return;
+    /// Judges and answers the shares that were taken; all must be of this one session.
+    pub fn judge_round(&mut self, now: Instant, io: &mut Io) {
+        let mut round = std::mem::take(&mut io.round);
+        round.hash(|_| &self.window);
+        while round.next_owner().is_some() {
+            self.judge_from(now, &mut round, io);
         }
-        let mut batch = std::mem::take(&mut io.batch);
-        batch.hashes.resize(batch.shares.len(), None);
-        if let Some(judge) = self.judge() {
-            judge.hash_all(&mut self.window, &batch.submissions, &mut batch.hashes);
+        round.clear();
+        io.round = round;
+    }
+
+    /// Judges and answers the next shares of a hashed round, up to the first of another miner.
+    pub fn judge_from(&mut self, now: Instant, round: &mut Round, io: &mut Io) {
+        let Some(owner) = round.next_owner() else { return };
+        while let Some(Next { id, worker, submission, hash }) = round.next_of(owner, &mut self.window) {
+            match submission {
+                Ok(submission) => self.judge_share(now, id, worker, &submission, hash, io),
+                Err(reject) => self.reject(id, reject, io),
+            }
         }
-        let mut id_begins = 0;
-        for ((share, submission), hash) in batch.shares.drain(..).zip(&batch.submissions).zip(&batch.hashes) {
-            let id = RawId::from_text(&batch.ids[id_begins..share.id_ends]);
-            id_begins = share.id_ends;
-            self.judge_share(now, id, share.user, submission, *hash, io);
-        }
-        batch.submissions.clear();
-        batch.hashes.clear();
-        batch.ids.clear();
-        io.batch = batch;
     }
 
     fn judge_share(
         &mut self,
         now: Instant,
         id: RawId<'_>,
-        user: Arc<str>,
+        worker: usize,
         submission: &Submission,
         hash: Option<BlockHash>,
         io: &mut Io,
@@ -124,7 +99,7 @@ impl Session {
                     self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
                     self.awaited.push_back(Awaited {
                         ticket,
-                        id: id.as_str().into(),
+                        id: id.as_bytes().into(),
                         verdict: valid,
                         since: now,
                         upstream: share.upstream(),
@@ -136,6 +111,7 @@ impl Session {
             }
         }
         if let Some(share) = pool_share {
+            let user = self.workers[worker].clone();
             io.effects.push(Effect::Submit { share, user, ticket });
         }
         self.credited_any |= verdict.is_ok();
@@ -149,13 +125,12 @@ impl Session {
         }
     }
 
-    /// The authorized worker of this name.
-    fn submitter(&self, user: &str) -> Result<Arc<str>, Reject> {
+    /// The authorized worker of this name: its place in the list.
+    fn submitter(&self, user: &[u8]) -> Result<usize, Reject> {
         if self.lease.is_none() {
             return Err(Reject::NotSubscribed);
         }
-        let at = self.workers.binary_search_by(|known| (**known).cmp(user)).map_err(|_| Reject::Unauthorized)?;
-        Ok(self.workers[at].clone())
+        self.workers.binary_search_by(|known| known.as_bytes().cmp(user)).map_err(|_| Reject::Unauthorized)
     }
 
     /// What this miner is judged by; `None` before its first work.
@@ -179,7 +154,8 @@ impl Session {
     }
 
     pub(super) fn reject(&self, id: RawId<'_>, reject: Reject, io: &mut Io) {
-        Response(&mut io.out).error(id, reject.code(), reject);
+        let (what, field) = reject.text();
+        Response(&mut io.out).refuse(id, reject.code(), what, field);
         io.effects.push(Effect::Judged(Err(reject)));
     }
 
@@ -193,7 +169,7 @@ impl Session {
     pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), PoolError>, io: &mut Io) {
         let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
         let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
-        let id = RawId::from_text(&id);
+        let id = RawId::from_bytes(&id);
         match word {
             Ok(()) => self.credit(id, verdict, io),
             Err(PoolError { code, message }) => {

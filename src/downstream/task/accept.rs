@@ -2,18 +2,20 @@
 //! already goes on meanwhile. What waits, waits in the kernel's queue.
 
 use std::{
-    cell::Cell,
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{
+use mio::{
+    Interest, Registry,
     net::{TcpListener, TcpStream},
-    time::sleep,
 };
+use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
+
+use super::{ListenerSettings, Place};
 
 /// Connections that may come at once after a pause: a fiftieth of a second's worth, at least one.
 const BURSTS_PER_SECOND: f64 = 50.0;
@@ -25,28 +27,29 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Pace {
     per_second: f64,
-    /// Connections that may be taken now, and since when that holds.
-    tokens: Cell<(f64, Instant)>,
+    /// Connections that may be taken now.
+    tokens: f64,
+    /// Since when that holds.
+    since: Instant,
 }
 
 impl Pace {
     /// A full bucket.
-    pub fn new(per_second: f64) -> Self {
-        Self { per_second, tokens: Cell::new((burst(per_second), Instant::now())) }
+    pub fn new(now: Instant, per_second: f64) -> Self {
+        Self { per_second, tokens: burst(per_second), since: now }
     }
 
-    /// Takes a token, or says how long to wait for one.
-    fn take(&self, now: Instant) -> Result<(), Duration> {
-        let (tokens, since) = self.tokens.get();
-        let earned = now.saturating_duration_since(since).as_secs_f64() * self.per_second;
-        let tokens = (tokens + earned).min(burst(self.per_second));
-        if tokens >= 1.0 {
-            self.tokens.set((tokens - 1.0, now));
-            Ok(())
-        } else {
-            self.tokens.set((tokens, now));
-            Err(Duration::from_secs_f64((1.0 - tokens) / self.per_second))
-        }
+    /// Whether a connection may be taken now, or how long to wait for it.
+    fn ask(&mut self, now: Instant) -> Result<(), Duration> {
+        let earned = now.saturating_duration_since(self.since).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + earned).min(burst(self.per_second));
+        self.since = now;
+        if self.tokens >= 1.0 { Ok(()) } else { Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second)) }
+    }
+
+    /// A connection was taken.
+    fn spend(&mut self) {
+        self.tokens -= 1.0;
     }
 }
 
@@ -54,20 +57,94 @@ fn burst(per_second: f64) -> f64 {
     (per_second / BURSTS_PER_SECOND).max(1.0)
 }
 
-/// Takes connections from one listening socket for as long as it is polled.
-pub async fn accept_all(socket: &TcpListener, name: &str, pace: &Pace, take: impl Fn(TcpStream, SocketAddr)) {
-    loop {
-        while let Err(wait) = pace.take(Instant::now()) {
-            sleep(wait).await;
+/// The listening sockets of one worker.
+pub struct Doors {
+    doors: Vec<Door>,
+    pace: Pace,
+    /// Who is looked at first, so that a crowd at one door does not lock the others.
+    first: usize,
+    /// Connections wait, and may be taken then.
+    retry_at: Option<Instant>,
+}
+
+struct Door {
+    socket: TcpListener,
+    settings: Arc<ListenerSettings>,
+    /// Connections may wait here.
+    somebody_waits: bool,
+}
+
+impl Doors {
+    /// Takes the sockets over.
+    ///
+    /// # Errors
+    /// The system's poll does not take one.
+    pub fn open(
+        sockets: Vec<(std::net::TcpListener, Arc<ListenerSettings>)>,
+        registry: &Registry,
+        per_second: f64,
+    ) -> io::Result<Self> {
+        let mut doors = Vec::new();
+        for (socket, settings) in sockets {
+            let mut socket = TcpListener::from_std(socket);
+            registry.register(&mut socket, Place::Door(doors.len()).token(), Interest::READABLE)?;
+            doors.push(Door { socket, settings, somebody_waits: true });
         }
-        match socket.accept().await {
-            Ok((stream, peer)) => take(stream, peer),
-            Err(error) => {
-                // What is there goes on, and room may come.
-                warn!("listener {name:?} can't accept a connection: {error}; trying again in 0.1 s");
-                sleep(OUT_OF_RESOURCES).await;
+        Ok(Self { doors, pace: Pace::new(Instant::now(), per_second), first: 0, retry_at: None })
+    }
+
+    /// When connections that wait may be taken; `None` if none waits, or all may be taken at once.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// The kernel says that somebody waits.
+    pub fn knock(&mut self, door: usize) {
+        if let Some(door) = self.doors.get_mut(door) {
+            door.somebody_waits = true;
+        }
+    }
+
+    /// Takes who waits, as many as are allowed by now.
+    pub fn admit(&mut self, now: Instant, mut take: impl FnMut(&Arc<ListenerSettings>, TcpStream, SocketAddr)) {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        let doors = self.doors.len().max(1);
+        self.first = (self.first + 1) % doors;
+        for at in self.first..self.first + self.doors.len() {
+            let door = &mut self.doors[at % doors];
+            while door.somebody_waits {
+                if let Err(wait) = self.pace.ask(now) {
+                    self.retry_at = Some(now + wait);
+                    return;
+                }
+                match door.socket.accept() {
+                    Ok((stream, peer)) => {
+                        self.pace.spend();
+                        take(&door.settings, stream, peer);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => door.somebody_waits = false,
+                    // It went while it waited; the next one may be there.
+                    Err(error)
+                        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                    Err(error) => {
+                        // What is there goes on, and room may come.
+                        let name = &door.settings.listener.name;
+                        warn!("listener {name:?} can't accept a connection: {error}; trying again in 0.1 s");
+                        self.retry_at = Some(now + OUT_OF_RESOURCES);
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// Takes nobody any more.
+    pub fn close(&mut self) {
+        self.doors.clear();
+        self.retry_at = None;
     }
 }
 
@@ -92,11 +169,12 @@ mod tests {
     #[test]
     fn no_second_sees_more_than_its_share_and_one_burst() {
         for per_second in [3.0, 100.0, 2000.0] {
-            let pace = Pace::new(per_second);
             let start = Instant::now();
+            let mut pace = Pace::new(start, per_second);
             let mut taken = 0.0;
             for ms in 0..2000 {
-                while pace.take(start + Duration::from_millis(ms)).is_ok() {
+                while pace.ask(start + Duration::from_millis(ms)).is_ok() {
+                    pace.spend();
                     taken += 1.0;
                 }
             }

@@ -4,7 +4,7 @@ use super::*;
 
 impl Hall {
     pub(super) fn handle(&mut self, message: ToWorker) {
-        let now = Instant::now();
+        let now = self.now;
         match message {
             ToWorker::Offer { listener, offer } => self.set_offer(now, listener, offer),
             ToWorker::Leased { key, lease } => {
@@ -17,7 +17,7 @@ impl Hall {
                         session.handle_lease(now, lease.map(|lease| *lease), fate, &mut self.io);
                     }
                 }
-                self.resume_reading(index, now);
+                self.resume_reading(index);
             }
             ToWorker::Attached { key, berth, remembered, upstream } => {
                 let Some(index) = self.find(key) else { return };
@@ -25,7 +25,7 @@ impl Hall {
                 let slot = &mut self.slots[index];
                 slot.berth = Some(berth);
                 slot.session.handle_attached(now, &Attached { remembered, work }, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
             ToWorker::Up { upstream, shares } => {
                 let fate = Fate { is_lost: false, cleaned: None };
@@ -54,14 +54,15 @@ impl Hall {
             ToWorker::PoolWord { key, ticket, word } => {
                 let Some(index) = self.find(key) else { return };
                 self.slots[index].session.handle_pool_word(ticket, word, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
             ToWorker::Relayout { berth, layout } => {
                 let all = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
                 self.relayouts.extend(all.map(|(index, slot)| (index, slot.key, layout)));
             }
             ToWorker::Merged { from, into } => self.merge(from, into),
-            ToWorker::StopAccepting | ToWorker::Stop => unreachable!("handled by the loop"),
+            // The loop handles them.
+            ToWorker::StopAccepting | ToWorker::Stop => {}
         }
     }
 
@@ -72,12 +73,13 @@ impl Hall {
             let slot = &mut self.slots[index];
             if slot.session.lease().is_none() {
                 slot.session.handle_offer(now, offer, &mut self.io);
-                self.resume_reading(index, now);
+                self.resume_reading(index);
             }
         }
     }
 
-    /// Carries a job to every miner that works for its pool connection.
+    /// Carries a job to every miner that works for its pool connection, those with the most hashrate first: until it hears of a
+    /// new block, a miner hashes for nothing.
     pub(super) fn fan_out(&mut self, now: Instant, series: &Arc<WorkSeries>, came: Instant) {
         let job = series.job();
         let Some(upstream) = self.upstreams.get_mut(&job.upstream) else { return };
@@ -85,14 +87,15 @@ impl Hall {
         if job.notify.clean {
             upstream.fate.cleaned = Some(came);
         }
-        for index in 0..self.slots.capacity() {
-            let Some(slot) = self.slots.get_mut(index) else { continue };
+        for at in 0..self.order.len() {
+            let (index, key) = self.order[at];
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.key == key) else { continue };
             if slot.ends.is_some() || !slot.session.works_for(job.upstream) {
                 continue;
             }
             slot.session.handle_job(now, series, came, &mut self.io);
             if !self.io.out.is_empty() {
-                self.settle(index, now);
+                self.settle(index);
                 if job.notify.clean {
                     self.book.fan_out.record(came.elapsed(), 1);
                 }
@@ -103,7 +106,7 @@ impl Hall {
     pub(super) fn bind(&mut self, now: Instant, berth: Berth, upstream: Option<UpstreamId>, pace: Option<f64>) {
         self.moves.retain(|pending| pending.berth != berth);
         let members = self.slots.iter().filter(|(_, slot)| slot.berth == Some(berth));
-        let mut members: Vec<(Hashrate, usize, u64)> =
+        let members: Vec<(Hashrate, usize, u64)> =
             members.map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key)).collect();
         let Some(upstream) = upstream else {
             for (_, index, _) in members {
@@ -111,8 +114,7 @@ impl Hall {
             }
             return;
         };
-        members.sort_by(|a, b| b.0.hs().total_cmp(&a.0.hs()));
-        let waiting = members.into_iter().map(|(_, index, key)| (index, key)).collect();
+        let waiting = fastest_first(members).into();
         let shares_per_second = pace.unwrap_or(f64::INFINITY);
         self.moves.push(Move { berth, upstream, shares_per_second, budget: 0.0, waiting });
         self.advance_moves(now, 1.0);
@@ -137,7 +139,7 @@ impl Hall {
                 pending.budget -= slot.session.hashrate(now).unwrap_or_default().hs() / hashes_per_share;
                 if slot.session.upstream() != Some(pending.upstream) {
                     slot.session.handle_bound(now, &series, came, &mut self.io);
-                    self.settle(index, now);
+                    self.settle(index);
                 }
             }
         }
@@ -155,6 +157,7 @@ impl Hall {
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
+        self.lingering.expire(now);
         if self.stopped {
             return;
         }
@@ -163,19 +166,24 @@ impl Hall {
             let Some((index, key, layout)) = self.relayouts.pop_front() else { break };
             if self.find(key).is_some() {
                 self.slots[index].session.handle_relayout(layout, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
         }
         for index in 0..self.slots.capacity() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             if slot.ends.is_none() && slot.session.next_timeout() <= now {
                 slot.session.handle_timeout(now, &mut self.io);
-                self.settle(index, now);
+                self.settle(index);
             }
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(TICKS_PER_SURVEY) {
             self.survey(now);
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_ORDER) {
+            let all = self.slots.iter();
+            let all = all.map(|(index, slot)| (slot.session.hashrate(now).unwrap_or_default(), index, slot.key));
+            self.order = fastest_first(all.collect());
         }
     }
 
@@ -194,5 +202,24 @@ impl Hall {
             self.book.miners[route].set(miners[route]);
             self.book.hashrate[route].set(hashrate[route].hs());
         }
+    }
+}
+
+/// Positions and keys of connections, by hashrate; where it is equal, in the order that they lie in.
+fn fastest_first(mut all: Vec<(Hashrate, usize, u64)>) -> Vec<(usize, u64)> {
+    all.sort_unstable_by(|a, b| b.0.hs().total_cmp(&a.0.hs()).then(a.1.cmp(&b.1)));
+    all.into_iter().map(|(_, index, key)| (index, key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_miner_with_the_most_hashrate_is_first() {
+        let hashrate = |hs: f64| Hashrate::from_hs(hs);
+        let all =
+            vec![(hashrate(1.0), 0, 10), (hashrate(5e14), 1, 11), (hashrate(1.0), 2, 12), (hashrate(2e14), 3, 13)];
+        assert_eq!(fastest_first(all), [(1, 11), (3, 13), (0, 10), (2, 12)]);
     }
 }

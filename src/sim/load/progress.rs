@@ -43,6 +43,21 @@ impl Progress {
         }
     }
 
+    /// Where others read along, they are told when the measured time begins and ends.
+    pub(super) fn began(&self, ready: usize) {
+        if let Self::Lines { .. } = self {
+            eprintln!("measuring: {ready} miners");
+        }
+    }
+
+    pub(super) fn ended(&self, elapsed: Duration) {
+        match self {
+            Self::Quiet => {}
+            Self::Bar { bar, .. } => bar.finish_and_clear(),
+            Self::Lines { .. } => eprintln!("measured: {:.3} s", elapsed.as_secs_f64()),
+        }
+    }
+
     pub(super) fn measuring(&mut self, swarm: &Swarm, elapsed: Duration) {
         let text = || {
             let (totals, reply) = (swarm.totals(), swarm.board().reply_latency());
@@ -77,12 +92,6 @@ impl Progress {
         if Instant::now() >= *next {
             *next += LINE_EVERY;
             eprintln!("{}", text());
-        }
-    }
-
-    pub(super) fn finish(&self) {
-        if let Self::Bar { bar, .. } = self {
-            bar.finish_and_clear();
         }
     }
 }

@@ -27,8 +27,8 @@ pub struct LoadReport {
     pub seconds: f64,
     /// From connect to the first job.
     pub handshake: Quantiles,
-    /// Shares per second that were asked for.
-    pub asked_per_second: f64,
+    /// Shares per second that were asked for; none in a closed loop.
+    pub asked_per_second: Option<f64>,
     /// Shares per second that were sent.
     pub sent_per_second: f64,
     /// Shares per second that were answered, with true or not.
@@ -54,6 +54,8 @@ pub struct LoadReport {
 pub struct FanOut {
     /// Spreads over the jobs.
     pub spread: Quantiles,
+    /// From the making of a job to the last miner; empty unless a simulated pool of this machine made it.
+    pub from_pool: Quantiles,
     /// Fewest miners that a job reached.
     pub fewest_miners: u64,
 }
@@ -69,13 +71,17 @@ pub enum JsonTarget {
 
 impl FanOut {
     pub(super) fn of(spreads: &[Spread]) -> Self {
-        let mut histogram =
-            Histogram::<u64>::new_with_bounds(1, MAX_SPREAD_US, 3).expect("bounds are constants in range");
-        for spread in spreads {
-            histogram.saturating_record(spread.micros);
+        let quantiles = |micros: &dyn Fn(&Spread) -> Option<u64>| {
+            let mut histogram =
+                Histogram::<u64>::new_with_bounds(1, MAX_SPREAD_US, 3).expect("bounds are constants in range");
+            spreads.iter().filter_map(micros).for_each(|micros| histogram.saturating_record(micros));
+            Quantiles::from(&histogram)
+        };
+        Self {
+            spread: quantiles(&|spread| Some(spread.micros)),
+            from_pool: quantiles(&|spread| spread.from_pool_micros),
+            fewest_miners: spreads.iter().map(|spread| spread.miners).min().unwrap_or(0),
         }
-        let fewest_miners = spreads.iter().map(|spread| spread.miners).min().unwrap_or(0);
-        Self { spread: Quantiles::from(&histogram), fewest_miners }
     }
 }
 
@@ -111,8 +117,12 @@ impl fmt::Display for LoadReport {
         )?;
         writeln!(
             f,
-            "shares     {} sent in {:.1} s: {:.0}/s of {:.0}/s asked for",
-            totals.sent, self.seconds, self.sent_per_second, self.asked_per_second
+            "shares     {} sent in {:.1} s: {:.0}/s{}",
+            totals.sent,
+            self.seconds,
+            self.sent_per_second,
+            self.asked_per_second
+                .map_or(", each after the answer to the last".into(), |rate| format!(" of {rate:.0}/s asked for"))
         )?;
         writeln!(
             f,
@@ -139,6 +149,10 @@ impl fmt::Display for LoadReport {
             "fan-out    {} clean jobs, spread p50 {} µs, max {} µs, at least {} miners each",
             spread.count, spread.p50_us, spread.max_us, fan_out.fewest_miners
         )?;
+        if fan_out.from_pool.count > 0 {
+            let whole = &fan_out.from_pool;
+            writeln!(f, "           made to last miner p50 {} µs, max {} µs", whole.p50_us, whole.max_us)?;
+        }
         if self.hash_bound > 0.0 {
             writeln!(
                 f,

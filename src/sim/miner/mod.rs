@@ -10,8 +10,9 @@
 //!                              MinerHandle ◄── MinerStats          Board (shared: latencies, spreads, parsed jobs)
 //! ```
 //!
-//! Two paces: a hashrate, real down to every hash, for low difficulties where a CPU finds shares like an ASIC does;
-//! or a rate of shares, each found for real when it is due, for load.
+//! Three paces: a hashrate, real down to every hash, for low difficulties where a CPU finds shares like an ASIC does;
+//! a rate of shares, each found for real when it is due, for load; or one share after the other, as fast as the server
+//! answers.
 //!
 //! A simulated world usually runs at difficulties far below 1, which some firmware could not even store. Such
 //! minima are checked only where [`MinerSettings::scaled_world`] is off.
@@ -51,6 +52,8 @@ pub enum Pace {
     Hashrate(f64),
     /// Shares per second, each found when it is due. The difficulty must make that cheap.
     SharesPerSecond(f64),
+    /// The next share as soon as the last is answered (a closed loop).
+    AfterReply,
 }
 
 /// One simulated machine, as its owner set it up.

@@ -98,7 +98,7 @@ pub(super) struct Quantum {
 }
 
 impl Quantum {
-    /// `None` for a pace of nothing at all.
+    /// `None` for a pace that no clock drives.
     pub(super) fn of(pace: Pace) -> Option<Self> {
         match pace {
             Pace::Hashrate(rate) if rate > 0.0 => {
@@ -108,7 +108,7 @@ impl Quantum {
             Pace::SharesPerSecond(rate) if rate > 0.0 => {
                 Some(Self { every: Duration::try_from_secs_f64(1.0 / rate).ok()?, hashes: None })
             }
-            Pace::Hashrate(_) | Pace::SharesPerSecond(_) => None,
+            Pace::Hashrate(_) | Pace::SharesPerSecond(_) | Pace::AfterReply => None,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::mining::{Found, Mining};
 use super::profile::{BIP320_MASK, IdStyle, NonceForm, Profile, Rolling, Step};
 use super::stats::{Board, MinerStats};
 use super::violation::{ProtocolViolation, quoted};
-use super::wire::Line;
+use super::wire::{self, Line};
 use super::work::{HASHES_PER_DIFFICULTY, HeaderHash, Target, Template};
 use super::{HASH_BOUND_COST, MinerSettings};
 use std::collections::VecDeque;
@@ -66,7 +66,7 @@ enum Asked {
 
 #[derive(Debug)]
 struct Share {
-    hash: HeaderHash,
+    hash: Option<HeaderHash>,
     difficulty: f64,
     /// The parameters, where the firmware may send them again.
     params: Option<Box<str>>,
@@ -119,9 +119,13 @@ impl Session {
                 user
             })
             .collect();
+        let mut mining = Mining::new(profile.rolling, settings.seed);
+        if settings.recorded_hashes == 0 {
+            mining.spare_hashes();
+        }
         Self {
             ids: settings.ids.unwrap_or(profile.ids),
-            mining: Mining::new(profile.rolling, settings.seed),
+            mining,
             profile,
             settings,
             board,
@@ -161,6 +165,12 @@ impl Session {
     #[must_use]
     pub fn is_mining(&self) -> bool {
         self.phase == Phase::Ready && self.mining.work().is_some()
+    }
+
+    /// Whether a share's answer is owed.
+    #[must_use]
+    pub fn awaits_verdict(&self) -> bool {
+        self.pending.iter().any(|asked| matches!(asked.what, Asked::Share(_)))
     }
 
     /// A connection stands: starts the handshake.
@@ -222,6 +232,14 @@ impl Session {
             return;
         }
         self.heard = Some(now);
+        if self.ids != IdStyle::Text
+            && let Some(id) = wire::plain_true(line)
+            && self.pending.front().is_some_and(|asked| asked.id == id && matches!(asked.what, Asked::Share(_)))
+            && let Some(Pending { sent, what: Asked::Share(share), .. }) = self.pending.pop_front()
+        {
+            self.board.reply_took(now.duration_since(sent));
+            return self.accepted(&share, stats);
+        }
         let Ok(message) = serde_json::from_slice::<Line>(line) else {
             return self.fail(ProtocolViolation::Garbage(quoted(line)), stats);
         };
@@ -306,13 +324,17 @@ impl Session {
             let (code, text) = reply.refusal();
             return stats.reject(code, text);
         }
+        self.accepted(share, stats);
+    }
+
+    fn accepted(&self, share: &Share, stats: &mut MinerStats) {
         stats.accepted += 1;
         stats.accepted_difficulty += share.difficulty;
-        if self.settings.recorded_hashes > 0 {
+        if let Some(hash) = share.hash.filter(|_| self.settings.recorded_hashes > 0) {
             if stats.accepted_hashes.len() >= self.settings.recorded_hashes {
                 stats.accepted_hashes.pop_front();
             }
-            stats.accepted_hashes.push_back(share.hash);
+            stats.accepted_hashes.push_back(hash);
         }
     }
 

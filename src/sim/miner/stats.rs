@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Distinct (code, text) pairs of rejects kept; more are counted under [`OTHER_REJECTS`].
 const MAX_REJECT_KINDS: usize = 32;
@@ -170,6 +170,8 @@ struct Spreads {
 #[derive(Debug)]
 struct OpenSpread {
     key: [u8; 32],
+    /// From its making to its first arrival, where the pool told.
+    ahead: Option<Duration>,
     first: Instant,
     last: Instant,
     miners: u64,
@@ -178,8 +180,13 @@ struct OpenSpread {
 /// How long a clean job took to reach all its miners, first to last.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
+    /// First arrival.
+    #[serde(skip)]
+    pub began: Instant,
     /// First arrival to last.
     pub micros: u64,
+    /// From its making in the pool to the last arrival, where a simulated pool of this machine stamped it.
+    pub from_pool_micros: Option<u64>,
     /// Miners that got it.
     pub miners: u64,
 }
@@ -266,7 +273,7 @@ impl Board {
     }
 
     /// A miner that was mining got the clean job that `key` stands for.
-    pub(super) fn clean_job_arrived(&self, key: [u8; 32], now: Instant) {
+    pub(super) fn clean_job_arrived(&self, key: [u8; 32], made: Option<SystemTime>, now: Instant) {
         let mut spreads = lock(&self.spreads);
         if let Some(open) =
             spreads.open.iter_mut().rev().find(|open| open.key == key && now.duration_since(open.first) < SPREAD_WINDOW)
@@ -284,12 +291,24 @@ impl Board {
             }
             spreads.done.push_back(open.close());
         }
-        spreads.open.push_back(OpenSpread { key, first: now, last: now, miners: 1 });
+        spreads.open.push_back(OpenSpread {
+            key,
+            ahead: made.and_then(|made| made.elapsed().ok()),
+            first: now,
+            last: now,
+            miners: 1,
+        });
     }
 }
 
 impl OpenSpread {
     fn close(&self) -> Spread {
-        Spread { micros: micros(self.last.duration_since(self.first)), miners: self.miners }
+        let spread = self.last.duration_since(self.first);
+        Spread {
+            began: self.first,
+            micros: micros(spread),
+            from_pool_micros: self.ahead.map(|ahead| micros(ahead + spread)),
+            miners: self.miners,
+        }
     }
 }

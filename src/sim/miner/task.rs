@@ -245,10 +245,7 @@ impl Machine {
             self.session.tick(now(), &mut lock(&self.stats));
             self.control.set_mining(self.session.is_mining());
             let is_asleep = self.control.is_asleep();
-            more = match quantum {
-                Some(quantum) => self.work(quantum),
-                None => false,
-            };
+            more = self.work(quantum);
             self.control.set_resting(is_asleep);
         }
     }
@@ -268,18 +265,10 @@ impl Machine {
     /// Reads what there is and hands whole lines to the session.
     fn read(&mut self, stream: &TcpStream) -> io::Result<()> {
         BUFFER.with_borrow_mut(|buffer| {
-            loop {
-                let got = match stream.try_read(buffer) {
-                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(got) => got,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                    Err(error) => return Err(error),
-                };
+            while let Some(got) = read_once(stream, buffer)? {
                 self.take(&buffer[..got]);
-                if got < buffer.len() {
-                    return Ok(());
-                }
             }
+            Ok(())
         })
     }
 
@@ -305,7 +294,7 @@ impl Machine {
     }
 
     /// Does what is due; true if a slice was not enough for it.
-    fn work(&mut self, quantum: Quantum) -> bool {
+    fn work(&mut self, quantum: Option<Quantum>) -> bool {
         let due = self.control.take_due();
         let idle = self.control.is_asleep() || !self.session.is_mining() || self.session.output().len() > MAX_UNSENT;
         if idle {
@@ -316,9 +305,15 @@ impl Machine {
             (self.owed, self.hashes) = (0, 0.0);
             return false;
         }
-        match quantum.hashes {
-            Some(hashes) => self.hash(due, hashes, quantum.every),
-            None => self.share(due),
+        match quantum {
+            Some(Quantum { every, hashes: Some(hashes) }) => self.hash(due, hashes, every),
+            Some(Quantum { hashes: None, .. }) => self.share(due),
+            None if self.settings.pace == Pace::AfterReply => {
+                // One that is being searched for is owed already.
+                let next = self.owed == 0 && !self.session.awaits_verdict();
+                self.share(u32::from(next))
+            }
+            None => false,
         }
     }
 
@@ -364,6 +359,21 @@ impl Machine {
             }
         }
         self.hashes >= 1.0
+    }
+}
+
+/// One read; `None` when the socket is empty. A read that does not fill the buffer has emptied it, and the runtime is told so at once
+/// (as tokio's own `poll_read` does): the system call that would find it out is saved, which a load test feels.
+fn read_once(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    let mut got = 0;
+    let read = stream.try_io(Interest::READABLE, || {
+        got = rustix::io::read(stream, &mut *buffer)?;
+        if got == 0 || got == buffer.len() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    });
+    match read {
+        Ok(()) if got == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(Some(got).filter(|got| *got > 0)),
     }
 }
 

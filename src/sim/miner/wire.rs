@@ -82,6 +82,13 @@ pub(super) fn append(out: &mut Vec<u8>, value: &Value) {
     writeln!(out, "{value}").expect("writing to memory can't fail");
 }
 
+/// The id of an accepted share's answer in its usual form, with a number for an id; any other line is for [`Line`].
+pub(super) fn plain_true(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(br#"{"id":"#)?.strip_suffix(br#","result":true,"error":null}"#)?;
+    let is_plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
+}
+
 pub(super) fn configure_params(form: ConfigureForm) -> Value {
     let mut options = json!({"version-rolling.mask": format!("{:08x}", form.mask)});
     match form.min_bit_count {

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A header hash, internal byte order (as hashed; reverse it to display).
 pub type HeaderHash = [u8; 32];
@@ -26,6 +27,11 @@ pub const HASHES_PER_DIFFICULTY: f64 = 4_295_032_833.0;
 
 /// Distinct notifies kept at once: a proxy serialises a job once per upstream and salt.
 const CACHED_TEMPLATES: usize = 32;
+
+/// Where the script of a coinbase begins: after version, count, outpoint, and its length of one byte.
+const HEIGHT_PUSH: usize = 4 + 1 + 36 + 1;
+/// A stamp that is older is something else: pools put all sorts of things there.
+const STAMP_AGE: Duration = Duration::from_secs(3600);
 
 fn sha256d(bytes: &[u8]) -> HeaderHash {
     Sha256::digest(Sha256::digest(bytes)).into()
@@ -111,6 +117,8 @@ pub struct Template {
     pub content: [u8; 32],
     /// First field that strict firmware rejects for its length.
     pub odd_field: Option<&'static str>,
+    /// When a simulated pool made it, as its coinbase says.
+    pub made: Option<SystemTime>,
 }
 
 type NotifyParams<'a> = (
@@ -145,9 +153,11 @@ impl Template {
             ("ntime", ntime.len(), 8),
         ];
         let odd_field = lengths.iter().find(|(_, is, must)| is != must).map(|(field, ..)| *field);
+        let coinb1 = bytes("coinb1", &coinb1)?;
         Ok(Self {
             prevhash: header_prevhash(&prev)?,
-            coinb1: bytes("coinb1", &coinb1)?,
+            made: stamp(&coinb1),
+            coinb1,
             coinb2: bytes("coinb2", &coinb2)?,
             branches: branches
                 .iter()
@@ -169,6 +179,15 @@ impl Template {
     pub fn coinbase_len(&self, extranonce1: usize, extranonce2: usize) -> usize {
         self.coinb1.len() + extranonce1 + extranonce2 + self.coinb2.len()
     }
+}
+
+/// The microseconds since 1970 that a simulated pool pushes after the height, if they are of the last [`STAMP_AGE`].
+fn stamp(coinb1: &[u8]) -> Option<SystemTime> {
+    let (height_push, rest) = coinb1.get(HEIGHT_PUSH..)?.split_first()?;
+    let (push, stamp) = rest.get(usize::from(*height_push)..)?.split_first()?;
+    let micros = u64::from_le_bytes(*stamp.first_chunk().filter(|_| *push == 8)?);
+    let made = UNIX_EPOCH.checked_add(Duration::from_micros(micros))?;
+    made.elapsed().ok().filter(|age| *age < STAMP_AGE).map(|_| made)
 }
 
 fn bytes(field: &'static str, text: &str) -> Result<Vec<u8>, ProtocolViolation> {

@@ -5,14 +5,15 @@
 //!
 //! ```text
 //!  coinb1                                                       coinb2
-//!  version 1│input│script length│height│time│push│ extranonce1 extranonce2 │"/name/"│pad│sequence│outputs…│locktime
+//!  version 1│input│script length│height│stamp│push│ extranonce1 extranonce2 │"/name/"│pad│sequence│outputs…│locktime
 //! ```
 //! The outputs pay 3.125 BTC and fees, one of them is a BIP 141 commitment. Padding to the wanted length is by payouts of
-//! 31 bytes, the rest goes into the script.
+//! 31 bytes, the rest goes into the script. The stamp is the time of the making in microseconds since 1970, where ckpool's has seconds and
+//! nanoseconds: a load test reads from it how long a job took to a miner, whatever was in between.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::settings::PoolSettings;
 use super::target::Target;
@@ -93,9 +94,9 @@ impl Job {
         let mut block = Draw::new(settings.seed.rotate_left(32), epoch);
         let mut prevhash = block.bytes::<32>();
         prevhash[24..].fill(0); // a block's hash is small, and small means zeros at the end
-        let ntime = unix_seconds();
+        let made = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let height = FIRST_HEIGHT + u32::try_from(epoch % 150_000).unwrap_or(0);
-        let (coinb1, coinb2) = coinbase(settings, height, ntime, &mut draw);
+        let (coinb1, coinb2) = coinbase(settings, height, made, &mut draw);
         let parts = JobParts {
             id: format!("{number:x}"),
             prevhash,
@@ -104,7 +105,7 @@ impl Job {
             branches: (0..settings.branches).map(|_| draw.bytes()).collect(),
             version: settings.job_version,
             nbits: settings.nbits,
-            ntime,
+            ntime: u32::try_from(made.as_secs()).unwrap_or(u32::MAX),
         };
         Job::new(number, epoch, parts)
     }
@@ -161,10 +162,10 @@ pub fn swap_words(hash: &[u8; 32]) -> [u8; 32] {
     swapped
 }
 
-fn coinbase(settings: &PoolSettings, height: u32, ntime: u32, draw: &mut Draw) -> (Vec<u8>, Vec<u8>) {
+fn coinbase(settings: &PoolSettings, height: u32, made: Duration, draw: &mut Draw) -> (Vec<u8>, Vec<u8>) {
     let extranonce_len = settings.extranonce1_len + settings.extranonce2_size;
     let tag = format!("/{}/", settings.name);
-    let script_len = 4 + 5 + 1 + extranonce_len + tag.len();
+    let script_len = 4 + 9 + 1 + extranonce_len + tag.len();
     let commitment_len = 8 + 1 + 38;
     let fixed = 4 + 1 + 36 + 1 + script_len + 4 + 1 + PAYOUT_LEN + commitment_len + 4;
     let mut spare = settings.coinbase_len.saturating_sub(fixed);
@@ -181,8 +182,8 @@ fn coinbase(settings: &PoolSettings, height: u32, ntime: u32, draw: &mut Draw) -
     coinb1.push(u8::try_from(script_len + spare).expect("a coinbase script has at most 100 bytes"));
     coinb1.push(3);
     coinb1.extend_from_slice(&height.to_le_bytes()[..3]);
-    coinb1.push(4);
-    coinb1.extend_from_slice(&ntime.to_le_bytes());
+    coinb1.push(8);
+    coinb1.extend_from_slice(&u64::try_from(made.as_micros()).unwrap_or(u64::MAX).to_le_bytes());
     coinb1.push(u8::try_from(extranonce_len).expect("an extranonce has at most 32 bytes"));
 
     let mut coinb2 = tag.into_bytes();
@@ -209,11 +210,6 @@ fn coinbase(settings: &PoolSettings, height: u32, ntime: u32, draw: &mut Draw) -
     coinb2.extend_from_slice(&draw.bytes::<32>());
     coinb2.extend_from_slice(&[0; 4]);
     (coinb1, coinb2)
-}
-
-fn unix_seconds() -> u32 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// A stream of reproducible bytes: SplitMix64 (Steele, Lea, Flood 2014) keyed by two numbers.
@@ -266,11 +262,11 @@ mod tests {
 
     #[test]
     fn coinbases_have_the_wanted_length_and_parse() {
-        for coinbase_len in [0, 229, 250, 251, 500, 750, 2250, 6500, 8100, 8192] {
+        for coinbase_len in [0, 233, 250, 251, 500, 750, 2250, 6500, 8100, 8192] {
             for extranonce2_size in [2, 4, 8, 16] {
                 let settings = PoolSettings { coinbase_len, extranonce2_size, ..PoolSettings::default() };
                 let bytes = coinbase_of(&settings);
-                if coinbase_len >= 229 {
+                if coinbase_len >= 233 {
                     assert!(
                         (coinbase_len..coinbase_len + 3).contains(&bytes.len()),
                         "{coinbase_len} gave {}",

@@ -1,7 +1,7 @@
 //! What becomes of a share: every reason to refuse one, in order, and what the pool sees.
 
 use super::*;
-use crate::downstream::session::shares::MAX_AWAITED;
+use crate::{downstream::session::shares::MAX_AWAITED, work::HASHES_PER_DIFFICULTY};
 
 #[test]
 fn the_first_check_that_fails_is_what_the_miner_hears() {
@@ -234,6 +234,35 @@ fn nothing_is_true_while_the_pool_is_away() {
         * for A: share
         "#,
     );
+}
+
+/// Else an outage would look like a slow miner, which comes back with a difficulty that is far too low.
+#[test]
+fn shares_that_no_pool_takes_still_tell_how_fast_the_miner_is() {
+    let mut talk = Talk::mining();
+    talk.play("! A is lost");
+    assert!(talk.session.hashrate(talk.now).is_none(), "no share yet");
+    for _ in 0..40 {
+        talk.play(
+            r#"
+            @ 3s
+            > {"id":3,"method":"mining.submit","params":["farm.1",{share 1}]}
+            < {"id":3,"result":null,"error":[20,"No pool",null]}
+            "#,
+        );
+    }
+    assert!(talk.judged.iter().all(|verdict| *verdict == Err(Reject::NoPool)));
+    let found = talk.session.hashrate(talk.now).expect("shares came").hs();
+    let real = EASY * HASHES_PER_DIFFICULTY / 3.0;
+    assert!((found / real - 1.0).abs() < 0.05, "{found} H/s, of {real}");
+
+    talk.play(
+        r#"
+        > {"id":4,"method":"mining.submit","params":["farm.1",{low 1}]}
+        < {"id":4,"result":null,"error":[23,"Low difficulty",null]}
+        "#,
+    );
+    assert_eq!(talk.session.hashrate(talk.now).expect("as before").hs(), found, "what counts for nobody tells nothing");
 }
 
 #[test]

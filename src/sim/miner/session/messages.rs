@@ -64,7 +64,7 @@ impl Session {
         if let Some(before) = self.mining.work().filter(|_| template.clean) {
             let new_block = before.template.prevhash != template.prevhash;
             let key = if new_block { template.prevhash } else { template.content };
-            self.board.clean_job_arrived(key, now);
+            self.board.clean_job_arrived(key, template.made, now);
         }
         if let Some(since) = self.connected_at.take() {
             let took = now.duration_since(since);
