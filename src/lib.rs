@@ -7,24 +7,29 @@
 //! |---|---|
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
 //! | beside the proxy: the simulated world, which imports nothing of it | [`sim`] |
-//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`, `tls.rs`) and [`router`], `downstream/gate.rs`, [`metrics`], [`state`], [`limits`] |
-//! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`] |
+//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`), [`router`] and [`profit`], `downstream/gate.rs`, `source/` of [`profit`], [`api`], [`http`], `tls.rs`, [`metrics`], [`state`], [`limits`] |
+//! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`], [`profit`], [`power`] |
 //! | what the operator decided, as values | [`config`] |
-//! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`] |
+//! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`]; the units and formulas of [`profit`] |
 //!
 //! To run a proxy inside another program, see [`app::Proxy`] and `examples/`. Why it is laid out so: `ARCHITECTURE.md`.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod downstream;
 pub mod hash;
+pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod power;
+pub mod profit;
 pub mod router;
 pub mod sim;
 pub mod state;
 pub mod stratum;
+mod tls;
 pub mod upstream;
 pub mod work;

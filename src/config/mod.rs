@@ -11,14 +11,17 @@
 //!
 //! A new section is a field of [`Config`], a function that reads it, called from `validate.rs`, and a paragraph in `plan.rs`.
 
+mod admin;
 mod error;
 mod listeners;
 mod plan;
 mod pool_url;
 mod pools;
+mod profit;
 mod raw;
 mod routes;
 mod secret;
+mod signal;
 mod units;
 mod user;
 mod validate;
@@ -35,11 +38,19 @@ use std::{
 use ipnet::IpNet;
 
 pub use self::{
+    admin::Admin,
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
+    profit::{
+        AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,
+    },
     routes::UserPattern,
     secret::{Env, ProcessEnv, Secret},
+    signal::{
+        Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
+        SignalSource, SourceKind, Spread, Window, Windows,
+    },
     user::{MAX_USER_BYTES, UserTemplate},
 };
 pub use crate::stratum::VersionDialect;
@@ -57,6 +68,8 @@ pub struct Config {
     pub log: Log,
     /// `[metrics]`; `None` serves none.
     pub metrics: Option<Metrics>,
+    /// `[admin]`; `None` serves no API.
+    pub admin: Option<Admin>,
     /// `[limits]`: what miners may take of this machine.
     pub limits: Limits,
     /// `[[listener]]` in file order; never empty.
@@ -65,6 +78,10 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// `[[route]]` in match order; some route takes every miner of every listener.
     pub routes: Vec<Route>,
+    /// `[[signal]]` in file order.
+    pub signals: Vec<Signal>,
+    /// What mining earns and power costs, and the groups it matters to; `None` without `[[group]]`.
+    pub profit: Option<Profit>,
 }
 
 /// `[proxy]`: the process itself.

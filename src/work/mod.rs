@@ -8,12 +8,14 @@
 //! | a pool's job, and the work that miners get from it | `job.rs` |
 //! | the bounded window of jobs one miner may still submit for | `window.rs` |
 //! | shares hashed together, of one miner or of several | `batch.rs` |
+//! | what a job says of the block it is for: height, payment | `template.rs` |
 //! | the share check: `Submission` → `ValidShare`, `PoolShare` or `Reject` | `share.rs` |
 
 mod batch;
 mod difficulty;
 mod job;
 mod share;
+mod template;
 mod window;
 
 pub use batch::{HashBatch, NoRoom};
@@ -23,4 +25,5 @@ pub use job::{
     Work, WorkSeries,
 };
 pub use share::{Judge, Judged, NTIME_AHEAD, PoolShare, Reject, Submission, SubmittedVersion, ValidShare};
+pub use template::Template;
 pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN};
