@@ -7,8 +7,8 @@
 //! | difficulty, target, hashrate | `difficulty.rs` |
 //! | a pool's job, and the work that miners get from it | `job.rs` |
 //! | the bounded window of jobs one miner may still submit for | `window.rs` |
-//! | what a job says of the block it is for: height, payment | `template.rs` |
 //! | shares hashed together, of one miner or of several | `batch.rs` |
+//! | what a job says of the block it is for: height, payment | `template.rs` |
 //! | the share check: `Submission` → `ValidShare`, `PoolShare` or `Reject` | `share.rs` |
 
 mod batch;
