@@ -10,6 +10,7 @@
 //! | `units.rs` | money, power and their ratios as types; the site's currency |
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
 
+pub mod backtest;
 mod reading;
 mod units;
 
