@@ -16,6 +16,7 @@ mod listeners;
 mod plan;
 mod pool_url;
 mod pools;
+mod profit;
 mod raw;
 mod routes;
 mod secret;
@@ -38,6 +39,9 @@ pub use self::{
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
+    profit::{
+        AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,
+    },
     routes::UserPattern,
     secret::{Env, ProcessEnv, Secret},
     user::{MAX_USER_BYTES, UserTemplate},
@@ -65,6 +69,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// `[[route]]` in match order; some route takes every miner of every listener.
     pub routes: Vec<Route>,
+    /// What mining earns and power costs, and the groups it matters to; `None` without `[[group]]`.
+    pub profit: Option<Profit>,
 }
 
 /// `[proxy]`: the process itself.

@@ -68,6 +68,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         listeners: listeners.into_iter().collect::<Option<Vec<_>>>()?,
         pools,
         routes,
+        profit: None,
     })
 }
 

@@ -8,12 +8,18 @@
 //! | file | what |
 //! |---|---|
 //! | `units.rs` | money, power and their ratios as types; the site's currency |
+//! | `economics.rs` | the formulas: what a MWh earns and costs, at the site meter |
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
+//! | `inputs.rs` | what an evaluation looks at: the readings of the signals that the config names |
 
 pub mod backtest;
+mod economics;
+mod inputs;
 mod reading;
 mod units;
 
+pub use economics::{GpuTerms, SwitchTerms, ai_value, at_meter, hashprice, mining_value, round_trip, start_up};
+pub use inputs::{Action, AiInput, GroupInput, Inputs, is_profitable};
 pub use reading::Reading;
 pub use units::{
     BtcPerBlock, Currency, JoulesPerTerahash, LIMIT, Money, MoneyPerBtc, MoneyPerGpuHour, MoneyPerMwh, MoneyPerPhDay,

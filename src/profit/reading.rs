@@ -60,6 +60,48 @@ impl<T> Reading<T> {
         }
     }
 
+    /// Both readings in one that is no better than the worse of them (`Never`, `Stale`, `Split`, `Fresh`). It was observed
+    /// when the newer of them was; of two splits the least goes with the least.
+    pub fn join<U: Copy, V>(self, other: Reading<U>, mut with: impl FnMut(T, U) -> V) -> Reading<V>
+    where
+        T: Copy,
+    {
+        let (Some(ours), Some(theirs)) = (self.parts(), other.parts()) else { return Reading::Never };
+        let (low, high) = (with(ours.low, theirs.low), with(ours.high, theirs.high));
+        let observed_at = ours.observed_at.max(theirs.observed_at);
+        match (ours.is_stale || theirs.is_stale, ours.is_split || theirs.is_split) {
+            (true, _) => Reading::Stale { value: low, observed_at },
+            (false, true) => Reading::Split { low, high },
+            (false, false) => Reading::Fresh { value: low, observed_at },
+        }
+    }
+
+    /// A split with its ends exchanged, for what falls when this rises.
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Split { low, high } => Self::Split { low: high, high: low },
+            other => other,
+        }
+    }
+
+    fn parts(self) -> Option<Parts<T>>
+    where
+        T: Copy,
+    {
+        Some(match self {
+            Self::Never => return None,
+            Self::Fresh { value, observed_at } => {
+                Parts { low: value, high: value, observed_at, is_stale: false, is_split: false }
+            }
+            Self::Stale { value, observed_at } => {
+                Parts { low: value, high: value, observed_at, is_stale: true, is_split: false }
+            }
+            Self::Split { low, high } => {
+                Parts { low, high, observed_at: Timestamp::MIN, is_stale: false, is_split: true }
+            }
+        })
+    }
+
     /// The same reading in a type that not every value fits; one that does not fit counts as not received.
     pub fn try_map<U>(self, mut with: impl FnMut(T) -> Option<U>) -> Reading<U> {
         match self {
@@ -76,6 +118,14 @@ impl<T> Reading<T> {
             },
         }
     }
+}
+
+struct Parts<T> {
+    low: T,
+    high: T,
+    observed_at: Timestamp,
+    is_stale: bool,
+    is_split: bool,
 }
 
 #[cfg(test)]
@@ -99,5 +149,20 @@ mod tests {
         assert_eq!(Reading::Split { low: -1.0, high: 1.0 }.try_map(positive), Reading::Never);
         let split = Reading::Split { low: 1.0, high: 2.0 };
         assert_eq!(split.try_map(positive), split);
+    }
+
+    #[test]
+    fn two_readings_are_as_good_as_the_worse_one() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let fresh = |value, second| Reading::Fresh { value, observed_at: at(second) };
+        let sum = |a: i32, b: i32| a + b;
+        assert_eq!(fresh(1, 10).join(fresh(2, 5), sum), fresh(3, 10));
+        let stale = Reading::Stale { value: 2, observed_at: at(5) };
+        assert_eq!(fresh(1, 10).join(stale, sum), Reading::Stale { value: 3, observed_at: at(10) });
+        let split = Reading::Split { low: 2, high: 7 };
+        assert_eq!(split.join(fresh(1, 10), sum), Reading::Split { low: 3, high: 8 });
+        assert_eq!(split.reversed().join(fresh(1, 10), sum), Reading::Split { low: 8, high: 3 });
+        assert_eq!(split.join(stale, sum), Reading::Stale { value: 4, observed_at: at(5) });
+        assert_eq!(split.join(Reading::Never, sum), Reading::Never);
     }
 }

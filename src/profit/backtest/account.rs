@@ -17,6 +17,8 @@ pub struct Rates {
     pub ai: f64,
     /// The share of the group's power that AI takes while the group sleeps.
     pub ai_share: f64,
+    /// What the grid pays in an hour, if nothing of the group's power is drawn.
+    pub curtailed: f64,
 }
 
 impl Rates {
@@ -33,13 +35,19 @@ impl Rates {
     /// What sleeping leaves in an hour, with what AI pays for the power.
     pub fn asleep_margin(&self, physics: &Physics) -> f64 {
         self.ai_share * (self.ai - self.power) - physics.sleep_draw.get() * self.power
+            + self.undrawn(physics) * self.curtailed
+    }
+
+    /// The share of the group's power that nobody draws while it sleeps.
+    fn undrawn(&self, physics: &Physics) -> f64 {
+        (1.0 - self.ai_share - physics.sleep_draw.get()).max(0.0)
     }
 }
 
 /// Money and hours of a group, or of all, over some time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Account {
-    /// Earned by mining and by AI.
+    /// Earned by mining and by AI, or paid by the grid for not drawing.
     pub revenue: f64,
     /// Paid for power, and for wear.
     pub cost: f64,
@@ -61,12 +69,20 @@ impl Account {
         self.revenue - self.cost
     }
 
+    /// Books an order: sleeping wears the machines, waking is part of the same round trip.
+    pub fn book_order(&mut self, awake: bool, physics: &Physics) {
+        self.switches += 1.0;
+        if !awake {
+            self.cost += physics.wear;
+        }
+    }
+
     /// Books what was done at these rates.
     pub fn book(&mut self, spent: Spent, rates: &Rates, physics: &Physics) {
         const HOUR: f64 = 3600.0;
         let (mining, moving, asleep) = (spent.mining_s / HOUR, spent.moving_s / HOUR, spent.asleep_s / HOUR);
         let ai = asleep * rates.ai_share;
-        self.revenue += mining * rates.mining + ai * rates.ai;
+        self.revenue += mining * rates.mining + ai * rates.ai + asleep * rates.undrawn(physics) * rates.curtailed;
         self.cost += (mining + moving + ai + asleep * physics.sleep_draw.get()) * rates.power;
         self.mining_h += mining;
         self.lost_h += moving;
@@ -92,11 +108,11 @@ mod tests {
     use super::*;
     use crate::profit::Ratio;
 
-    const PHYSICS: Physics = Physics { sleep_s: 60.0, wake_s: 300.0, sleep_draw: Ratio::ONE };
+    const PHYSICS: Physics = Physics { sleep_s: 60.0, wake_s: 300.0, sleep_draw: Ratio::ONE, wear: 0.0 };
 
     #[test]
     fn the_book_agrees_with_the_margins() {
-        let rates = Rates { mining: 100.0, power: 40.0, ai: 300.0, ai_share: 0.25 };
+        let rates = Rates { mining: 100.0, power: 40.0, ai: 300.0, ai_share: 0.25, curtailed: 20.0 };
         for (spent, margin) in [
             (Spent { mining_s: 3600.0, ..Spent::default() }, rates.mining_margin()),
             (Spent { moving_s: 3600.0, ..Spent::default() }, rates.moving_margin()),

@@ -22,6 +22,8 @@ pub struct Physics {
     pub wake_s: f64,
     /// What it draws asleep, as a share of its power.
     pub sleep_draw: Ratio,
+    /// What a round trip to sleep and back wears off of the group; in the site's currency.
+    pub wear: f64,
 }
 
 /// Seconds of an interval by what was done in them.
@@ -85,7 +87,7 @@ impl Machine {
 mod tests {
     use super::*;
 
-    const PHYSICS: Physics = Physics { sleep_s: 60.0, wake_s: 300.0, sleep_draw: Ratio::ZERO };
+    const PHYSICS: Physics = Physics { sleep_s: 60.0, wake_s: 300.0, sleep_draw: Ratio::ZERO, wear: 0.0 };
 
     fn spent(mining_s: f64, moving_s: f64, asleep_s: f64) -> Spent {
         Spent { mining_s, moving_s, asleep_s }

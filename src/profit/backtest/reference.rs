@@ -105,7 +105,7 @@ impl Course<'_> {
                 self.settle(Machine::MINING, order, self.physics, accounts);
             }
             Player::ClairvoyantFree => {
-                let free = Physics { sleep_s: 0.0, wake_s: 0.0, ..*self.physics };
+                let free = Physics { sleep_s: 0.0, wake_s: 0.0, wear: 0.0, ..*self.physics };
                 let order = |interval: usize, awake| match self.actual[interval] {
                     None => awake,
                     Some(rates) => rates.mining_margin() >= rates.asleep_margin(self.physics),
@@ -129,8 +129,9 @@ impl Course<'_> {
     ) {
         for (interval, (rates, day)) in self.actual.iter().zip(self.day).enumerate() {
             let account = &mut accounts[*day];
-            if machine.order(order(interval, machine.is_told_to_mine()), physics) {
-                account.switches += 1.0;
+            let awake = order(interval, machine.is_told_to_mine());
+            if machine.order(awake, physics) {
+                account.book_order(awake, physics);
             }
             let spent = machine.advance(self.step_s);
             if let Some(rates) = rates {
@@ -151,7 +152,8 @@ impl Course<'_> {
             let rates = self.actual[interval].unwrap_or_default();
             let hours = self.step_s / 3600.0;
             let stay = rates.mining_margin() * hours + awake[interval + 1];
-            let go = self.edge_margin(interval, &sleep, false) + asleep[(interval + sleep.intervals).min(count)];
+            let go = self.edge_margin(interval, &sleep, false) - self.physics.wear
+                + asleep[(interval + sleep.intervals).min(count)];
             let rest = rates.asleep_margin(self.physics) * hours + asleep[interval + 1];
             let come = self.edge_margin(interval, &wake, true) + awake[(interval + wake.intervals).min(count)];
             switches[interval] = (go > stay, come > rest);
@@ -201,7 +203,8 @@ struct Edge {
 
 /// Whether the best use of a group is mining, with what is known.
 fn pays_to_mine(rates: &Rates) -> bool {
-    rates.mining_margin() >= (rates.ai_share * (rates.ai - rates.power)).max(0.0)
+    let asleep = rates.ai_share * (rates.ai - rates.power) + (1.0 - rates.ai_share) * rates.curtailed;
+    rates.mining_margin() >= asleep.max(0.0)
 }
 
 /// A block of AI compute at one moment.
@@ -249,7 +252,7 @@ mod tests {
     use crate::profit::Ratio;
 
     fn physics(sleep_s: f64, wake_s: f64) -> Physics {
-        Physics { sleep_s, wake_s, sleep_draw: Ratio::new(0.01).unwrap() }
+        Physics { sleep_s, wake_s, sleep_draw: Ratio::new(0.01).unwrap(), wear: 0.5 }
     }
 
     fn rates(mining: f64, power: &[f64]) -> Vec<Option<Rates>> {
@@ -289,7 +292,7 @@ mod tests {
         assert!((never + 0.25 * 0.01 * 1100.0).abs() < 1e-9 && switches == 0.0, "{never}");
         // Myopic misses the first dear interval and the first cheap one after.
         let (myopic, switches) = play(Player::Myopic, &actual, &physics);
-        let asleep = -500.0 / 60.0 - 5.0 * 14.0 / 60.0;
+        let asleep = -500.0 / 60.0 - 5.0 * 14.0 / 60.0 - 0.5;
         assert!((myopic - (12.5 - 100.0 + asleep - 0.125)).abs() < 1e-9, "{myopic}");
         assert_eq!(switches, 1.0);
         let (free, switches) = play(Player::ClairvoyantFree, &actual, &physics);
