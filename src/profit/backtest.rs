@@ -20,6 +20,7 @@ mod csv;
 mod field;
 mod html;
 mod machine;
+mod policy;
 mod reference;
 mod replay;
 mod report;
@@ -30,6 +31,7 @@ pub use self::{
     html::page,
     csv::{CsvError, CsvOptions, Mended, read_ai, read_btc, read_demand, read_power},
     field::{Field, FieldError, History, Window},
+    policy::replay,
     reference::Player,
     replay::{Doing, GroupReplay, Order, Replay, play},
     report::{BestDay, GroupReport, PlayerRow, Report, Span},

@@ -20,7 +20,7 @@ use super::{
     series::{BtcDay, BtcDays, PowerPrices, Steps, utc_day},
 };
 use crate::{
-    config::{AiPrice, Efficiency, Profit, Quote, Rule},
+    config::{Ai, AiPrice, Efficiency, Group, Profit, Quote, Rule},
     profit::{
         JoulesPerTerahash, MoneyPerGpuHour, MoneyPerMwh, MoneyPerPhDay, Ratio, Watts, ai_value, at_meter, hashprice,
         mining_value,
@@ -112,7 +112,8 @@ type Shares = Vec<Vec<(f64, f64)>>;
 
 /// A config's groups in a window of history.
 pub struct Field<'a> {
-    profit: &'a Profit,
+    /// The config.
+    pub profit: &'a Profit,
     history: &'a History,
     /// The first interval played, an index into the history of power.
     first: usize,
@@ -230,31 +231,52 @@ impl<'a> Field<'a> {
         Some(self.groups[group].rates(self.known_price(interval)?.get() + self.delivery, value, self.curtailed))
     }
 
-    /// What the AI blocks offered in an interval: what was, or what was known when it began.
+    /// What a MWh of an AI block earned in an interval, at the meter: what was, or what was known when it began. `None` where nobody knows.
+    pub fn ai_value(&self, block: usize, interval: usize, known: bool) -> Option<f64> {
+        let block = &self.profit.ai[block];
+        let it_value = match &block.price {
+            AiPrice::PerMwh(value) => fixed(value)?,
+            AiPrice::PerGpuHour { price, terms } => {
+                let history = self.step_at(self.history.ai.as_ref(), interval, known).and_then(MoneyPerGpuHour::new);
+                ai_value(history.or_else(|| fixed(price))?, terms)
+            }
+        };
+        Some(at_meter(it_value, block.pue).get())
+    }
+
+    /// MW that the site may draw beyond what its groups do: AI takes these first, and no group sleeps for them.
+    pub fn spare_megawatts(&self) -> f64 {
+        let all: f64 = self.groups.iter().map(|group| group.megawatts + group.floor_megawatts).sum();
+        let site = &self.profit.site;
+        site.cap.map_or(0.0, |cap| (cap.megawatts() - site.base_load.megawatts() - all).max(0.0))
+    }
+
+    /// What the AI blocks would take of the groups in an interval, best first: what was, or what was known when it began.
     pub fn ai_offers(&self, interval: usize, known: bool) -> Vec<AiOffer> {
         let price = if known { self.known_price(interval) } else { self.price(interval) };
         let Some(price) = price else {
             return Vec::new();
         };
-        let offer = |block: &crate::config::Ai| {
-            let it_value = match &block.price {
-                AiPrice::PerMwh(Quote::Fixed(value)) => *value,
-                AiPrice::PerMwh(Quote::Signal(_)) => return None,
-                AiPrice::PerGpuHour { price, terms } => {
-                    let history = self.step_at(self.history.ai.as_ref(), interval, known).and_then(MoneyPerGpuHour::new);
-                    ai_value(history.or_else(|| fixed(price))?, terms)
-                }
-            };
+        let offer = |index: usize, block: &Ai| {
             let demand = self.step_at(self.history.demand.as_ref(), interval, known).and_then(Ratio::new);
             let demand = demand.or_else(|| fixed(&block.demand))?;
-            let value = at_meter(it_value, block.pue).get();
+            let value = self.ai_value(index, interval, known)?;
             Some(AiOffer {
                 margin: value - price.get() - self.delivery,
                 value,
                 megawatts: block.power.megawatts() * block.pue.get() * demand.get().min(1.0),
             })
         };
-        self.profit.ai.iter().filter_map(offer).collect()
+        let blocks = self.profit.ai.iter().enumerate();
+        let mut offers: Vec<AiOffer> = blocks.filter_map(|(index, block)| offer(index, block)).collect();
+        offers.sort_by(|a, b| b.margin.total_cmp(&a.margin));
+        let mut spare = self.spare_megawatts();
+        for offer in &mut offers {
+            let taken = spare.min(offer.megawatts);
+            offer.megawatts -= taken;
+            spare -= taken;
+        }
+        offers
     }
 
     /// The shares of AI that the merit order gives each group, with what was or with what was known. Empty without AI.
@@ -311,7 +333,7 @@ impl<'a> Field<'a> {
 }
 
 impl GroupField {
-    fn new(group: &crate::config::Group, profit: &Profit, days: &[DayPrice]) -> Result<Self, FieldError> {
+    fn new(group: &Group, profit: &Profit, days: &[DayPrice]) -> Result<Self, FieldError> {
         let refused = |what, help| FieldError::Group { group: group.name.to_string(), what, help };
         let (efficiency, pool_fee) = match &group.rule {
             Rule::Economics { efficiency: Efficiency::Fixed(efficiency), pool_fee } => (*efficiency, *pool_fee),
@@ -347,6 +369,11 @@ impl GroupField {
             value: days.iter().map(|day| value(day.actual)).collect(),
             known_value: days.iter().map(|day| value(day.known)).collect(),
         })
+    }
+
+    /// MW that are free for others while it sleeps.
+    pub fn given_asleep(&self) -> f64 {
+        self.megawatts * self.physics.sleep_draw.rest().get()
     }
 
     fn rates(&self, price: f64, value: f64, curtailed: f64) -> Rates {

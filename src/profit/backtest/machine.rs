@@ -57,11 +57,6 @@ impl Machine {
         self.awake
     }
 
-    /// Whether it draws full power for nothing.
-    pub fn is_moving(&self) -> bool {
-        self.left_s > 0.0
-    }
-
     /// Gives an order; says whether it was a new one.
     pub fn order(&mut self, awake: bool, physics: &Physics) -> bool {
         let is_new = awake != self.awake;
@@ -103,7 +98,6 @@ mod tests {
         assert_eq!(machine.advance(900.0), spent(0.0, 0.0, 900.0));
         assert!(machine.order(true, &PHYSICS));
         assert_eq!(machine.advance(200.0), spent(0.0, 200.0, 0.0));
-        assert!(machine.is_moving());
         assert_eq!(machine.advance(700.0), spent(600.0, 100.0, 0.0));
     }
 

@@ -13,7 +13,7 @@
 //! The last is found by dynamic programming over two states, awake and asleep; a transition is an edge over as many intervals as it
 //! takes (what was begun is finished; only where that is longer than an interval could another mind pay). Orders are given at the
 //! beginning of an interval, as everybody's are. Where there is AI compute, all of them have the share of it
-//! that the merit order of *their* knowledge gives the group ([`ai_shares`]), without notice or minimum term. None knows of caps,
+//! that the merit order of *their* knowledge gives the group ([`ai_shares`]), without notice, minimum term or warm-up. None knows of caps,
 //! feeders, ramps, floors or budgets.
 
 use super::{
@@ -214,16 +214,15 @@ pub struct AiOffer {
     pub margin: f64,
     /// What it earns.
     pub value: f64,
-    /// What it can take, at the site meter.
+    /// What it can take of the groups, at the site meter.
     pub megawatts: f64,
 }
 
 /// What of each group's power goes to AI, and what an hour of the group's whole power then earns: the worst miners give first, to
-/// the best block. Groups are (megawatts, mining margin per MWh).
+/// the best block, which comes first in `offers`. Groups are (megawatts, mining margin per MWh).
 pub fn ai_shares(groups: &[(f64, f64)], offers: &mut [AiOffer], shares: &mut Vec<(f64, f64)>) {
     shares.clear();
     shares.resize(groups.len(), (0.0, 0.0));
-    offers.sort_by(|a, b| b.margin.total_cmp(&a.margin));
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by(|a, b| groups[*a].1.total_cmp(&groups[*b].1));
     for group in order {
@@ -322,7 +321,7 @@ mod tests {
     fn the_worst_miners_give_their_power_to_the_best_block() {
         let offer = |margin, megawatts| AiOffer { margin, value: margin + 40.0, megawatts };
         let mut shares = Vec::new();
-        ai_shares(&[(2.0, 30.0), (1.0, -5.0)], &mut [offer(20.0, 5.0), offer(200.0, 2.0)], &mut shares);
+        ai_shares(&[(2.0, 30.0), (1.0, -5.0)], &mut [offer(200.0, 2.0), offer(20.0, 5.0)], &mut shares);
         // One MW of the losing group, one of the other; what is left of demand pays less than mining there.
         assert_eq!(shares, [(0.5, 480.0), (1.0, 240.0)]);
         ai_shares(&[(2.0, 30.0)], &mut [offer(20.0, 5.0)], &mut shares);

@@ -40,7 +40,10 @@ pub fn page(report: &Report, replay: &Replay) -> String {
     );
     header(&mut page, report);
     put(&mut page, format_args!("<h2>Earnings against the references</h2>\n<div class=\"pair\">\n"));
-    page.push_str(&gains(replay));
+    page.push_str(&gains(replay, false));
+    if report.all.total(true).without_excluded {
+        page.push_str(&gains(replay, true));
+    }
     page.push_str(&margins(replay));
     page.push_str("</div>\n<h2>Price, mining value and what was done</h2>\n");
     page.push_str(&prices(replay));
@@ -96,21 +99,25 @@ fn header(page: &mut String, report: &Report) {
     page.push_str("</div>\n");
 }
 
-/// Cumulative gains over always mining.
-fn gains(replay: &Replay) -> String {
+/// Cumulative gains over always mining, with or without those of excluded days.
+fn gains(replay: &Replay, without_excluded: bool) -> String {
     let players = [Player::ClairvoyantFree, Player::ClairvoyantPaying, Player::Myopic, Player::Policy];
-    let always = cumulative(replay, Player::AlwaysMine);
+    let always = cumulative(replay, Player::AlwaysMine, without_excluded);
     let lines = players.map(|player| {
-        let margins = cumulative(replay, player);
+        let margins = cumulative(replay, player, without_excluded);
         (player, margins.iter().zip(&always).map(|(margin, always)| margin - always).collect::<Vec<f64>>())
     });
-    by_day(replay, &lines, "Gain over always mining, summed up. Shaded days are excluded from the second table.")
+    by_day(replay, &lines, if without_excluded {
+        "The same without the gains of excluded days (shaded)."
+    } else {
+        "Gain over always mining, summed up."
+    })
 }
 
 /// Cumulative margins.
 fn margins(replay: &Replay) -> String {
     let players = [Player::NeverMine, Player::AlwaysMine, Player::Policy];
-    let lines = players.map(|player| (player, cumulative(replay, player)));
+    let lines = players.map(|player| (player, cumulative(replay, player, false)));
     by_day(replay, &lines, "What is left after power is paid, summed up.")
 }
 
@@ -132,12 +139,14 @@ fn by_day(replay: &Replay, lines: &[(Player, Vec<f64>)], caption: &str) -> Strin
     plot.figure(caption)
 }
 
-/// Margins of all groups, summed up day by day.
-fn cumulative(replay: &Replay, player: Player) -> Vec<f64> {
+/// Margins of all groups, summed up day by day; excluded days may count as nothing.
+fn cumulative(replay: &Replay, player: Player, without_excluded: bool) -> Vec<f64> {
     let mut sum = 0.0;
     (0..replay.days.len())
         .map(|day| {
-            sum += replay.groups.iter().map(|group| group.accounts[player as usize][day].margin()).sum::<f64>();
+            if !(without_excluded && replay.is_excluded(replay.days[day])) {
+                sum += replay.groups.iter().map(|group| group.accounts[player as usize][day].margin()).sum::<f64>();
+            }
             sum
         })
         .collect()
