@@ -8,7 +8,7 @@
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
 //! | beside the proxy: the simulated world, which imports nothing of it | [`sim`] |
 //! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`, `tls.rs`) and [`router`], `downstream/gate.rs`, [`metrics`], [`state`], [`limits`] |
-//! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`], [`profit`] |
+//! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`], [`profit`], [`power`] |
 //! | what the operator decided, as values | [`config`] |
 //! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`]; the units and formulas of [`profit`] |
 //!
@@ -22,6 +22,7 @@ pub mod downstream;
 pub mod hash;
 pub mod limits;
 pub mod metrics;
+pub mod power;
 pub mod profit;
 pub mod router;
 pub mod sim;
