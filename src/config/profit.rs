@@ -241,3 +241,11 @@ pub enum AiPrice {
     /// For each MWh of IT: colocation.
     PerMwh(Quote<MoneyPerMwh>),
 }
+
+impl Ai {
+    /// The time within which power that it gets must pay for the switch: what it is sure to keep it, or where it is sure of
+    /// nothing, what is expected.
+    pub fn horizon(&self, expected_dwell: Duration) -> Duration {
+        if self.min_term.is_zero() { expected_dwell } else { self.min_term.saturating_add(self.notice) }
+    }
+}

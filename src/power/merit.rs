@@ -180,6 +180,11 @@ impl Merit {
 }
 
 impl Sink {
+    /// What cannot be taken from it in this step.
+    pub fn least_of_all(&self) -> Watts {
+        self.least().0
+    }
+
     /// What cannot be taken from it in this step, and why.
     fn least(&self) -> (Watts, Option<Bound>) {
         let mut least = (self.floor, Bound::Floor);

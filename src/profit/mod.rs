@@ -11,13 +11,18 @@
 //! | `economics.rs` | the formulas: what a MWh earns and costs, at the site meter |
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
 //! | `inputs.rs` | what an evaluation looks at: the readings of the signals that the config names |
+//! | `decision.rs` | the engine: from readings to what each group does, and why |
 
 pub mod backtest;
+mod decision;
 mod economics;
 mod inputs;
 mod reading;
 mod units;
 
+pub use decision::{
+    AiDecision, AiReason, AiWhy, Decision, Decisions, Engine, Fault, Margins, Reason, SiteMode, Unknown, What, Why,
+};
 pub use economics::{GpuTerms, SwitchTerms, ai_value, at_meter, hashprice, mining_value, round_trip, start_up};
 pub use inputs::{Action, AiInput, GroupInput, Inputs, is_profitable};
 pub use reading::Reading;

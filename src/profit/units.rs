@@ -114,6 +114,11 @@ unit!(
 impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0.0);
+
+    /// An amount per MW as a rate per MWh over so many hours; the limit for none.
+    pub fn per_hours(self, hours: f64) -> MoneyPerMwh {
+        MoneyPerMwh::clamped(self.0 / hours)
+    }
 }
 
 impl MoneyPerMwh {
@@ -134,6 +139,8 @@ impl MoneyPerMwh {
 impl Watts {
     /// Nothing.
     pub const ZERO: Self = Self(0.0);
+    /// What the costs of a switch are stated for.
+    pub const MEGAWATT: Self = Self(1e6);
 
     /// From kilowatts; `None` as [`Watts::new`].
     pub fn from_kilowatts(kilowatts: f64) -> Option<Self> {

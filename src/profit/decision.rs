@@ -1,0 +1,523 @@
+//! Decides for each power group whether it mines, sleeps and leaves its power to AI compute, or just sleeps; and says why.
+//!
+//! Pure: `now` and [`Inputs`] in, [`Decisions`] out. Knows prices, policy and what it decided before; moves nothing and asks nobody.
+//! The live task and the backtest run this same engine.
+//!
+//! ```text
+//! each group by itself ─────── group.rs: lockout > safety > grid > order > schedule > economics, with a band and patience
+//! under the caps ───────────── power/merit.rs: where not all that would mine fit, the best margins do
+//! against AI compute ───────── which k groups to drain for it: the k that earns most, what a switch costs included
+//! ```
+//!
+//! What a switch costs is spread over the time that power is expected to stay where it is moved (`horizon` of an AI block): a mining
+//! group counts as worth that much more, a sleeping one as that much less, AI that is not running as its start less. So a small
+//! difference moves nothing.
+//!
+//! | mode | when |
+//! |---|---|
+//! | `MINING` | every group mines |
+//! | `PARTIAL` | some do |
+//! | `AI` | none does, and AI compute has power of theirs |
+//! | `CURTAILED` | none does, and nobody has |
+//!
+//! The engine takes its decisions as carried out until [`Engine::observe`] tells it otherwise. Nothing is allocated per
+//! evaluation once the buffers have grown. Work grows with groups squared where there are AI blocks, else linearly.
+
+mod group;
+mod lease;
+mod reason;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+
+use self::{
+    group::{GroupState, Judgement, Site, hours},
+    lease::{Lease, Offer, Terms},
+};
+use super::{
+    economics::round_trip,
+    inputs::{Action, Inputs},
+    reading::Reading,
+    units::{Currency, LIMIT, MoneyPerMwh, Ratio, Watts},
+};
+use crate::{
+    config::{Profit, StaleGrid},
+    power::{Limits, Merit, Sink},
+};
+
+pub use self::reason::{AiReason, AiWhy, Fault, Reason, Unknown, What, Why};
+
+/// What a site does as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteMode {
+    /// Every group mines.
+    Mining,
+    /// Some groups mine.
+    Partial,
+    /// No group mines, and nobody has their power.
+    Curtailed,
+    /// No group mines, and AI compute has power of theirs.
+    Ai,
+}
+
+impl std::fmt::Display for SiteMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mining => "MINING",
+            Self::Partial => "PARTIAL",
+            Self::Curtailed => "CURTAILED",
+            Self::Ai => "AI",
+        })
+    }
+}
+
+/// What was decided at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decisions {
+    /// When.
+    pub at: Timestamp,
+    /// Of the site.
+    pub mode: SiteMode,
+    /// By the index of the group.
+    pub groups: Vec<Decision>,
+    /// By the index of the AI block.
+    pub ai: Vec<AiDecision>,
+}
+
+/// What one group is to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision {
+    /// What it is to do.
+    pub action: Action,
+    /// Whether it is to do something else than before.
+    pub is_new: bool,
+    /// Since when it mines or sleeps; `None` since before the first evaluation.
+    pub since: Option<Timestamp>,
+    /// The case and its numbers; its `Display` is the sentence.
+    pub reason: Reason,
+    /// What the decision rests on.
+    pub margins: Margins,
+}
+
+/// The money behind a decision, per MWh at the site meter; `None` where it is not known or not asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Margins {
+    /// Power's price and delivery.
+    pub cost: Option<MoneyPerMwh>,
+    /// What mining earns.
+    pub value: Option<MoneyPerMwh>,
+    /// What mining earns over the cost.
+    pub mining: Option<MoneyPerMwh>,
+    /// What the best AI block with demand earns over the cost.
+    pub ai: Option<MoneyPerMwh>,
+    /// What curtailing is paid.
+    pub curtail: Option<MoneyPerMwh>,
+}
+
+/// What one AI block is to have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AiDecision {
+    /// Power at the site meter, with what was asked back and is not returned.
+    pub watts: Watts,
+    /// Whether it is another amount than before.
+    pub is_new: bool,
+    /// The case and its numbers; its `Display` is the sentence.
+    pub reason: AiReason,
+}
+
+/// Decides, and remembers what it decided.
+#[derive(Debug)]
+pub struct Engine {
+    profit: Profit,
+    groups: Vec<GroupState>,
+    leases: Vec<Lease>,
+    /// What each group draws at the meter, mining and asleep.
+    draws: Vec<Draw>,
+    cap: Watts,
+    feeders: Vec<Watts>,
+    has_caps: bool,
+    /// What the grid allowed last.
+    allowed: Ratio,
+    decisions: Decisions,
+    scratch: Scratch,
+}
+
+/// What a group draws at the meter.
+#[derive(Debug, Clone, Copy)]
+struct Draw {
+    mining: Watts,
+    asleep: Watts,
+}
+
+/// Buffers of an evaluation.
+#[derive(Debug, Default)]
+struct Scratch {
+    judgements: Vec<Judgement>,
+    offers: Vec<Offer>,
+    sinks: Vec<Sink>,
+    ai_sinks: Vec<Sink>,
+    /// Groups that AI compute may outbid, the worst first.
+    outbid: Vec<usize>,
+    plan: Plan,
+    best: Plan,
+    feeders: Vec<Watts>,
+    merit: Merit,
+}
+
+/// One way to share the site's power out.
+#[derive(Debug, Default)]
+struct Plan {
+    /// What it earns an hour.
+    worth: f64,
+    /// Groups drained for AI compute, of `Scratch::outbid`.
+    drained: usize,
+    runs: Vec<bool>,
+    ai: Vec<Watts>,
+}
+
+impl Engine {
+    /// For a config. Every group counts as mining until told otherwise.
+    pub fn new(profit: &Profit) -> Self {
+        let at_meter = |watts: f64| Watts::clamped(watts * profit.site.overhead.get());
+        let draws = profit.groups.iter().map(|group| {
+            let (power, floor) = (group.power.unwrap_or(Watts::ZERO).get(), group.floor.get());
+            let asleep = floor + (power - floor).max(0.0) * group.sleep_draw.get();
+            Draw { mining: at_meter(power), asleep: at_meter(asleep.min(power)) }
+        });
+        let draws: Vec<Draw> = draws.collect();
+        let all: Watts = draws.iter().map(|draw| draw.mining).sum();
+        let mining: Vec<Decision> = profit.groups.iter().map(|_| undecided(profit.currency)).collect();
+        Self {
+            groups: profit.groups.iter().map(|_| GroupState::new()).collect(),
+            leases: profit.ai.iter().map(|_| Lease::none()).collect(),
+            draws,
+            cap: profit.site.cap.map_or(all, |cap| cap.saturating_sub(profit.site.base_load)),
+            feeders: profit.feeders.iter().map(|feeder| feeder.cap).collect(),
+            has_caps: profit.site.cap.is_some() || !profit.feeders.is_empty() || profit.site.grid.is_some(),
+            allowed: Ratio::ONE,
+            decisions: Decisions {
+                at: Timestamp::MIN,
+                mode: SiteMode::Mining,
+                groups: mining,
+                ai: profit.ai.iter().map(|_| nothing(profit.currency)).collect(),
+            },
+            scratch: Scratch::default(),
+            profit: profit.clone(),
+        }
+    }
+
+    /// What a group really does, as the power side found out.
+    pub fn observe(&mut self, group: usize, action: Action, now: Timestamp) {
+        if let Some(state) = self.groups.get_mut(group) {
+            state.becomes(action, now, &self.profit.policy);
+        }
+    }
+
+    /// What was decided last.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// Decides. `now` must not go back; `inputs` has as many groups and AI blocks as the config.
+    pub fn evaluate(&mut self, now: Timestamp, inputs: &Inputs) -> &Decisions {
+        let grid_gone = self.read_grid(&inputs.grid);
+        let cost = match self.profit.site.power_price {
+            Some(_) => inputs.power_price.map(|price| price + self.profit.site.delivery),
+            // Without a price, AI compute is weighed by what it earns.
+            None => Reading::Fresh { value: MoneyPerMwh::ZERO, observed_at: Timestamp::MIN },
+        };
+        let site = Site {
+            now,
+            policy: &self.profit.policy,
+            cost,
+            curtail_pays: inputs.curtail_pays,
+            hashprice: inputs.hashprice,
+            overhead: self.profit.site.overhead,
+            grid_gone,
+            schedule: inputs.schedule,
+        };
+        let scratch = &mut self.scratch;
+        scratch.judgements.clear();
+        let each = self.groups.iter_mut().zip(&self.profit.groups).zip(&inputs.groups);
+        scratch.judgements.extend(each.map(|((state, group), input)| state.judge(group, input, &site)));
+        let expected_dwell = self.profit.policy.expected_dwell;
+        let terms = Terms { now, cost, allowed: self.allowed, expected_dwell };
+        scratch.offers.clear();
+        let each = self.leases.iter_mut().zip(&self.profit.ai).zip(&inputs.ai).enumerate();
+        scratch.offers.extend(each.map(|(index, ((lease, ai), input))| lease.offer(index as u32, ai, input, &terms)));
+
+        self.share_out(inputs);
+        self.decide(now, cost.fresh(), inputs);
+        &self.decisions
+    }
+
+    /// Takes the grid's word; true if its signal is gone and that means to shed.
+    fn read_grid(&mut self, grid: &Reading<Ratio>) -> bool {
+        match grid {
+            Reading::Never => self.allowed = Ratio::ONE,
+            Reading::Fresh { value, .. } => self.allowed = *value,
+            Reading::Stale { .. } | Reading::Split { .. } => {
+                if self.profit.policy.stale_grid == StaleGrid::Curtail {
+                    self.allowed = Ratio::ZERO;
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Which groups run and what AI compute gets: into `scratch.best`.
+    fn share_out(&mut self, inputs: &Inputs) {
+        let cap = Watts::clamped(self.cap.get() * self.allowed.get().min(1.0));
+        let scratch = &mut self.scratch;
+        if !self.has_caps && scratch.offers.is_empty() {
+            scratch.best.runs.clear();
+            scratch.best.runs.extend(scratch.judgements.iter().map(|judgement| judgement.runs));
+            scratch.best.ai.clear();
+            scratch.best.drained = 0;
+            return;
+        }
+        let curtail_pays = inputs.curtail_pays.fresh().unwrap_or(MoneyPerMwh::ZERO);
+        self.weigh(curtail_pays);
+        let scratch = &mut self.scratch;
+        let candidates = if scratch.offers.is_empty() { 0 } else { scratch.outbid.len() };
+        scratch.best.worth = f64::NEG_INFINITY;
+        for drained in 0..=candidates {
+            scratch.try_draining(drained, &self.draws, cap, &self.feeders, curtail_pays);
+            if scratch.plan.worth > scratch.best.worth {
+                std::mem::swap(&mut scratch.plan, &mut scratch.best);
+            }
+        }
+    }
+
+    /// Makes sinks of the groups, and orders those that AI compute may outbid.
+    fn weigh(&mut self, curtail_pays: MoneyPerMwh) {
+        let scratch = &mut self.scratch;
+        let policy = &self.profit.policy;
+        let horizon = self.profit.ai.iter().map(|ai| ai.horizon(policy.expected_dwell)).min();
+        let horizon_h = hours(horizon.unwrap_or(policy.expected_dwell));
+        // The most that AI compute could give instead, where it wants power at all.
+        let wanted = scratch.offers.iter().filter(|offer| offer.sink.capacity > Watts::ZERO);
+        let best_ai = wanted.filter_map(|offer| offer.margin).reduce(MoneyPerMwh::max);
+        scratch.sinks.clear();
+        scratch.outbid.clear();
+        for (index, judgement) in scratch.judgements.iter().enumerate() {
+            let (state, group, draw) = (&self.groups[index], &self.profit.groups[index], self.draws[index]);
+            let switch = judgement.value.map(|value| round_trip(value, &group.switch));
+            let spread = switch.map_or(MoneyPerMwh::ZERO, |switch| switch.per_hours(horizon_h));
+            let margin = match judgement.margin {
+                Some(margin) if state.mines() => margin + spread,
+                Some(margin) => margin - spread,
+                // Not a matter of margins: before all others.
+                None => MoneyPerMwh::clamped(LIMIT),
+            };
+            let gain = best_ai.zip(judgement.margin).map(|(ai, mining)| ai - mining);
+            let gain = gain.map(|gain| gain.over(Watts::MEGAWATT, hours(policy.price_interval)));
+            let is_held_back =
+                judgement.reluctant.is_some() && gain.zip(switch).is_none_or(|(gain, cost)| gain <= cost);
+            if judgement.runs && !judgement.is_fixed && !is_held_back {
+                scratch.outbid.push(index);
+            }
+            scratch.sinks.push(Sink {
+                id: index as u32,
+                margin,
+                capacity: if judgement.runs { draw.mining } else { draw.asleep },
+                floor: draw.asleep,
+                now: if state.mines() { draw.mining } else { draw.asleep },
+                ramp_up: draw.mining,
+                ramp_down: draw.mining,
+                block: draw.mining.saturating_sub(draw.asleep),
+                hold: None,
+                feeder: group.feeder,
+            });
+        }
+        let sinks = &scratch.sinks;
+        scratch.outbid.sort_unstable_by(|a, b| {
+            let (a, b) = (&sinks[*a], &sinks[*b]);
+            a.margin.get().total_cmp(&b.margin.get()).then(b.id.cmp(&a.id))
+        });
+        scratch.ai_sinks.clear();
+        scratch.ai_sinks.extend(scratch.offers.iter().map(|offer| offer.sink));
+        // What is kept whatever it earns is no gain of any plan.
+        for sink in scratch.ai_sinks.iter_mut().filter(|sink| sink.floor > Watts::ZERO) {
+            sink.margin = sink.margin.max(curtail_pays);
+        }
+    }
+
+    fn decide(&mut self, now: Timestamp, cost: Option<MoneyPerMwh>, inputs: &Inputs) {
+        let Scratch { judgements, offers, best, outbid, .. } = &mut self.scratch;
+        let policy = &self.profit.policy;
+        let returns_in = self.leases.iter().filter_map(|lease| lease.returns_in(now)).max();
+        for (((lease, ai), offer), watts) in self.leases.iter_mut().zip(&self.profit.ai).zip(&*offers).zip(&best.ai) {
+            lease.becomes(*watts, ai, offer, now);
+        }
+        let served = offers.iter().zip(&self.leases).filter(|(_, lease)| lease.granted > Watts::ZERO);
+        let best_ai = served.filter_map(|(offer, _)| offer.margin).reduce(MoneyPerMwh::max);
+        let wanted = offers.iter().filter(|offer| offer.sink.capacity > Watts::ZERO);
+        let offered = wanted.filter_map(|offer| offer.margin).reduce(MoneyPerMwh::max);
+
+        // What AI compute has beyond what the site has to spare comes from groups that sleep: those drained for it first, then
+        // the others, in the order of the config.
+        let drained_for_ai = &outbid[..best.drained.min(outbid.len())];
+        let granted: Watts = self.leases.iter().map(|lease| lease.granted).sum();
+        let all: Watts = self.draws.iter().map(|draw| draw.mining).sum();
+        let mut owed = granted.saturating_sub(self.cap.saturating_sub(all));
+        for pass in [true, false] {
+            for index in 0..judgements.len() {
+                if drained_for_ai.contains(&index) != pass {
+                    continue;
+                }
+                let (judgement, draw) = (&judgements[index], self.draws[index]);
+                let action = if best.runs[index] {
+                    Action::Mine
+                } else if owed > Watts::ZERO {
+                    owed = owed.saturating_sub(draw.mining.saturating_sub(draw.asleep));
+                    Action::Ai
+                } else {
+                    Action::Curtail
+                };
+                let why = match (judgement.runs, best.runs[index]) {
+                    (true, false) => crowded_out(judgement, best_ai, returns_in, self.allowed, self.cap),
+                    _ => judgement.why,
+                };
+                let state = &mut self.groups[index];
+                let before = state.action;
+                state.becomes(action, now, policy);
+                self.decisions.groups[index] = Decision {
+                    action,
+                    is_new: action != before,
+                    since: state.since,
+                    reason: Reason { before, action, why, currency: self.profit.currency },
+                    margins: Margins {
+                        cost,
+                        value: judgement.value,
+                        mining: judgement.margin,
+                        ai: offered,
+                        curtail: inputs.curtail_pays.fresh(),
+                    },
+                };
+            }
+        }
+        for ((decision, lease), offer) in self.decisions.ai.iter_mut().zip(&self.leases).zip(&*offers) {
+            let why = lease_reason(lease, offer, now);
+            let is_new = decision.watts != lease.granted;
+            *decision =
+                AiDecision { watts: lease.granted, is_new, reason: AiReason { why, currency: self.profit.currency } };
+        }
+        self.decisions.at = now;
+        self.decisions.mode = mode(&self.decisions.groups);
+    }
+}
+
+impl Scratch {
+    /// The plan in which the worst `drained` groups of `outbid` sleep and AI compute gets what is left.
+    fn try_draining(
+        &mut self,
+        drained: usize,
+        draws: &[Draw],
+        cap: Watts,
+        feeders: &[Watts],
+        curtail_pays: MoneyPerMwh,
+    ) {
+        let sleeping = &self.outbid[..drained];
+        for index in sleeping {
+            self.sinks[*index].capacity = draws[*index].asleep;
+        }
+        // Leases that run on come before miners: their power is not there.
+        let kept: Watts = self.ai_sinks.iter().map(|sink| sink.least_of_all()).sum();
+        self.feeders.clear();
+        self.feeders.extend_from_slice(feeders);
+        for sink in &self.ai_sinks {
+            take(&mut self.feeders, sink, sink.least_of_all());
+        }
+        let all = MoneyPerMwh::clamped(-LIMIT);
+        let limits = Limits { cap: cap.saturating_sub(kept), feeders: &self.feeders, idle: all };
+        let shares = self.merit.dispatch(&self.sinks, &limits);
+        let mut worth = 0.0;
+        let mut mining = Watts::ZERO;
+        self.plan.runs.clear();
+        self.feeders.clear();
+        self.feeders.extend_from_slice(feeders);
+        for ((sink, share), draw) in self.sinks.iter().zip(shares).zip(draws) {
+            // A group without watts in the config takes none, and runs when it is let.
+            let is_full = share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
+            let runs = is_full && sink.capacity >= draw.mining;
+            self.plan.runs.push(runs);
+            mining = mining + share.watts;
+            take(&mut self.feeders, sink, share.watts);
+            if runs {
+                worth += (sink.margin - curtail_pays).get() * draw.mining.saturating_sub(draw.asleep).get();
+            }
+        }
+        let limits = Limits { cap: cap.saturating_sub(mining), feeders: &self.feeders, idle: curtail_pays };
+        let shares = self.merit.dispatch(&self.ai_sinks, &limits);
+        self.plan.ai.clear();
+        for (sink, share) in self.ai_sinks.iter().zip(shares) {
+            worth += (sink.margin - curtail_pays).get() * share.watts.get();
+            self.plan.ai.push(share.watts);
+        }
+        (self.plan.worth, self.plan.drained) = (worth, drained);
+        for index in sleeping {
+            self.sinks[*index].capacity = draws[*index].mining;
+        }
+    }
+}
+
+fn take(feeders: &mut [Watts], sink: &Sink, watts: Watts) {
+    if let Some(feeder) = sink.feeder.and_then(|feeder| feeders.get_mut(feeder)) {
+        *feeder = feeder.saturating_sub(watts);
+    }
+}
+
+/// Why a group that would run does not.
+fn crowded_out(
+    judgement: &Judgement,
+    ai: Option<MoneyPerMwh>,
+    returns_in: Option<SignedDuration>,
+    allowed: Ratio,
+    cap: Watts,
+) -> Why {
+    match (returns_in, ai, judgement.margin) {
+        _ if allowed < Ratio::ONE => Why::Grid { allowed },
+        (Some(left), ..) => Why::AwaitsReturn { left },
+        (None, Some(ai), Some(mining)) if ai > mining => Why::PowerToAi { ai, mining },
+        _ => Why::NoRoom { cap },
+    }
+}
+
+fn lease_reason(lease: &Lease, offer: &Offer, now: Timestamp) -> AiWhy {
+    if let Some(left) = lease.returns_in(now) {
+        return AiWhy::Returning { left };
+    }
+    let margin = offer.margin.unwrap_or(MoneyPerMwh::ZERO);
+    offer.why.unwrap_or(if lease.granted > Watts::ZERO { AiWhy::Earns { margin } } else { AiWhy::EarnsLess { margin } })
+}
+
+fn mode(groups: &[Decision]) -> SiteMode {
+    let count = |action| groups.iter().filter(|decision| decision.action == action).count();
+    match (count(Action::Mine), count(Action::Ai)) {
+        (mining, _) if mining == groups.len() => SiteMode::Mining,
+        (0, 0) => SiteMode::Curtailed,
+        (0, _) => SiteMode::Ai,
+        _ => SiteMode::Partial,
+    }
+}
+
+/// A group before the first evaluation.
+fn undecided(currency: Currency) -> Decision {
+    let unknown = Unknown { what: What::Signal, fault: Fault::Never };
+    let why = Why::Held { unknown, left: SignedDuration::ZERO };
+    Decision {
+        action: Action::Mine,
+        is_new: false,
+        since: None,
+        reason: Reason { before: Action::Mine, action: Action::Mine, why, currency },
+        margins: Margins { cost: None, value: None, mining: None, ai: None, curtail: None },
+    }
+}
+
+/// An AI block before the first evaluation.
+fn nothing(currency: Currency) -> AiDecision {
+    AiDecision { watts: Watts::ZERO, is_new: false, reason: AiReason { why: AiWhy::NoDemand, currency } }
+}

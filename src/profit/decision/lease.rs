@@ -1,0 +1,176 @@
+//! One AI block: what it has, what it could take, and how it gives back.
+//!
+//! Knows its terms, its readings and the clock it is told; knows no miner and no cap.
+//!
+//! | the block | has at least | may get |
+//! |---|---|---|
+//! | is not running | nothing | what there is demand for |
+//! | runs, within its `min_term` | what it has, as far as there is demand | more |
+//! | runs, after that | nothing | more |
+//! | was asked for power, `notice` is not over | what it has | nothing more |
+//! | its price, its demand or the power price is unknown | what it has | nothing more |
+//! | the grid sheds | nothing if `interruptible`, else what it has | nothing more |
+//!
+//! All watts here are at the site meter (IT × PUE). This is the engine's idea of leases; the power ledger has the last word.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    group::{hours, until},
+    reason::{AiWhy, What, seen},
+};
+use crate::{
+    config::Ai,
+    power::{Hold, Sink},
+    profit::{
+        economics::{at_meter, start_up},
+        inputs::AiInput,
+        reading::Reading,
+        units::{MoneyPerMwh, Ratio, Watts},
+    },
+};
+
+/// What is remembered of an AI block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    pub granted: Watts,
+    since: Option<Timestamp>,
+    /// Power that was asked back: when it is there, and what the block keeps.
+    returning: Option<(Timestamp, Watts)>,
+}
+
+/// An AI block at one evaluation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    pub sink: Sink,
+    /// At the meter, over the cost of power; `None` where that is not known.
+    pub margin: Option<MoneyPerMwh>,
+    /// Why it gets what it gets, unless the dispatch says otherwise.
+    pub why: Option<AiWhy>,
+}
+
+/// What the site says to all blocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub now: Timestamp,
+    /// Price and delivery.
+    pub cost: Reading<MoneyPerMwh>,
+    /// The share of the cap that the grid allows.
+    pub allowed: Ratio,
+    /// The policy's.
+    pub expected_dwell: Duration,
+}
+
+impl Lease {
+    /// A block that has nothing.
+    pub fn none() -> Self {
+        Self { granted: Watts::ZERO, since: None, returning: None }
+    }
+
+    /// What the block asks for. `id` is its own among the sinks.
+    pub fn offer(&mut self, id: u32, ai: &Ai, input: &AiInput, terms: &Terms) -> Offer {
+        if let Some((at, keeps)) = self.returning
+            && terms.now >= at
+        {
+            *self = Self { granted: keeps, since: self.since.filter(|_| keeps > Watts::ZERO), returning: None };
+        }
+        let unknown = (seen(What::PowerPrice, &terms.cost).err()).or(seen(What::AiPrice, &input.value).err()).or(seen(
+            What::AiDemand,
+            &input.demand,
+        )
+        .err());
+        let value = input.value.fresh().map(|value| at_meter(value, ai.pue));
+        let margin = value.zip(terms.cost.fresh()).map(|(value, cost)| value - cost);
+        let demanded = demanded(ai, input.demand.fresh().unwrap_or(Ratio::ZERO));
+        let mut offer = Offer {
+            sink: Sink {
+                id,
+                margin: margin.unwrap_or(MoneyPerMwh::ZERO),
+                capacity: demanded,
+                floor: Watts::ZERO,
+                now: self.granted,
+                ramp_up: demanded,
+                ramp_down: self.granted,
+                block: at_meter_watts(ai.block, ai.pue),
+                hold: None,
+                feeder: ai.feeder,
+            },
+            margin,
+            why: None,
+        };
+        if let Some((at, _)) = self.returning {
+            offer.keep(self.granted, AiWhy::Returning { left: at.duration_since(terms.now) });
+        } else if terms.allowed < Ratio::ONE {
+            let keeps = if ai.interruptible { Watts::ZERO } else { self.granted };
+            offer.keep(keeps, AiWhy::Grid { allowed: terms.allowed });
+        } else if let Some(unknown) = unknown {
+            offer.keep(self.granted, AiWhy::Held { unknown });
+        } else if demanded <= Watts::ZERO {
+            offer.why = Some(AiWhy::NoDemand);
+        } else {
+            let left = self.since.map_or(SignedDuration::ZERO, |since| until(since, ai.min_term, terms.now));
+            if left > SignedDuration::ZERO {
+                offer.sink.hold = Some(Hold::Lease);
+                offer.why = Some(AiWhy::Leased { left });
+            }
+            if self.granted <= Watts::ZERO {
+                // What is not running yet has its start to earn, within the time it is sure to run.
+                let cost = terms.cost.fresh().unwrap_or(MoneyPerMwh::ZERO);
+                let start = start_up(cost, ai.warm_up.as_secs_f64(), ai.wear_per_mw);
+                offer.sink.margin = offer.sink.margin - start.per_hours(hours(ai.horizon(terms.expected_dwell)));
+            }
+        }
+        offer
+    }
+
+    /// Takes what the dispatch gives. Less than before comes back after the block's notice.
+    pub fn becomes(&mut self, watts: Watts, ai: &Ai, offer: &Offer, now: Timestamp) {
+        if self.returning.is_some() {
+            return;
+        }
+        if watts >= self.granted {
+            if self.granted <= Watts::ZERO && watts > Watts::ZERO {
+                self.since = Some(now);
+            }
+            self.granted = watts;
+            return;
+        }
+        // What nobody computes on, or the grid takes, needs no notice.
+        let is_at_once = ai.notice.is_zero() || matches!(offer.why, Some(AiWhy::NoDemand | AiWhy::Grid { .. }));
+        let unused = self.granted.min(offer.sink.capacity);
+        if is_at_once || watts >= unused {
+            *self = Self { granted: watts, since: self.since.filter(|_| watts > Watts::ZERO), returning: None };
+        } else {
+            let at = now.saturating_add(SignedDuration::try_from(ai.notice).unwrap_or(SignedDuration::MAX));
+            self.returning = Some((at.unwrap_or(Timestamp::MAX), watts));
+        }
+    }
+
+    /// How long until power that was asked back is there.
+    pub fn returns_in(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.returning.map(|(at, _)| at.duration_since(now))
+    }
+}
+
+impl Offer {
+    /// It keeps `watts`, no less and no more.
+    fn keep(&mut self, watts: Watts, why: AiWhy) {
+        self.sink.capacity = watts;
+        self.sink.floor = watts;
+        self.why = Some(why);
+    }
+}
+
+/// What there is demand for, in whole blocks, at the meter.
+fn demanded(ai: &Ai, demand: Ratio) -> Watts {
+    let it = Watts::clamped(ai.power.get() * demand.get().min(1.0));
+    let whole =
+        if ai.block > Watts::ZERO { Watts::clamped((it.get() / ai.block.get()).floor() * ai.block.get()) } else { it };
+    at_meter_watts(whole, ai.pue)
+}
+
+fn at_meter_watts(watts: Watts, overhead: Ratio) -> Watts {
+    Watts::clamped(watts.get() * overhead.get())
+}
