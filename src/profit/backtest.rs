@@ -28,9 +28,9 @@ mod series;
 mod table;
 
 pub use self::{
-    html::page,
     csv::{CsvError, CsvOptions, Mended, read_ai, read_btc, read_demand, read_power},
     field::{Field, FieldError, History, Window},
+    html::page,
     policy::replay,
     reference::Player,
     replay::{Doing, GroupReplay, Order, Replay, play},

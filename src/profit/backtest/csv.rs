@@ -138,7 +138,11 @@ pub fn read_btc(text: &str, options: &CsvOptions) -> Result<Mended<BtcDays>, Csv
             return Err(CsvError::at(1, "there is a column fees_btc but none named blocks", "add the day's blocks"));
         }
         (None, Some(_)) => {
-            return Err(CsvError::at(1, "there is a column blocks but none named fees_btc", "add the day's fees in BTC"));
+            return Err(CsvError::at(
+                1,
+                "there is a column blocks but none named fees_btc",
+                "add the day's fees in BTC",
+            ));
         }
     };
     let mut rows: Vec<(Date, u64, BtcDay)> = Vec::new();
@@ -209,7 +213,8 @@ fn read_steps(text: &str, options: &CsvOptions, names: &[&str], most: f64) -> Re
 }
 
 /// What a column of times may be called.
-const TIME_COLUMNS: &[&str] = &["time_utc", "time", "timestamp", "interval_start_utc", "interval_start", "date_utc", "date"];
+const TIME_COLUMNS: &[&str] =
+    &["time_utc", "time", "timestamp", "interval_start_utc", "interval_start", "date_utc", "date"];
 
 /// Text with a header, row by row.
 struct Table<'t> {
@@ -221,8 +226,7 @@ struct Table<'t> {
 
 impl<'t> Table<'t> {
     fn open(text: &'t str) -> Result<Self, CsvError> {
-        let mut reader =
-            ReaderBuilder::new().trim(Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+        let mut reader = ReaderBuilder::new().trim(Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| broken(&error))?;
         let columns: Vec<String> = header.iter().map(str::to_lowercase).collect();
         if columns.iter().all(String::is_empty) {
@@ -306,7 +310,9 @@ fn broken(error: &csv::Error) -> CsvError {
             what: format!("has {len} fields, the first line has {expected_len}"),
             help: "each row needs a value, or an empty one, for each column".to_owned(),
         },
-        _ => CsvError { line, what: format!("is not a table: {error}"), help: "write comma-separated UTF-8".to_owned() },
+        _ => {
+            CsvError { line, what: format!("is not a table: {error}"), help: "write comma-separated UTF-8".to_owned() }
+        }
     }
 }
 

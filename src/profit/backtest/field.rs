@@ -71,6 +71,14 @@ pub enum FieldError {
         /// What to do.
         help: &'static str,
     },
+    /// The site lacks something.
+    #[error("{what}; {help}")]
+    Config {
+        /// What is in the way.
+        what: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
     /// History does not reach.
     #[error("{what}; {help}")]
     Window {
@@ -136,6 +144,12 @@ impl<'a> Field<'a> {
     /// # Errors
     /// [`FieldError`] for a group that these histories cannot decide about, and for a window that they do not reach over.
     pub fn new(profit: &'a Profit, history: &'a History, window: &Window) -> Result<Self, FieldError> {
+        if profit.site.power_price.is_none() {
+            return Err(FieldError::Config {
+                what: "site.power_price is not set, so the engine weighs no price",
+                help: "name the signal that brings it; in the replay the history stands for it",
+            });
+        }
         let (from, to) = reach(history, window)?;
         let power = &history.power;
         let first = power.at_or_after(midnight(from));
@@ -155,7 +169,8 @@ impl<'a> Field<'a> {
                 Some(DayPrice { actual: price(history.btc.day(*day)?), known: price(known) })
             })
             .collect();
-        let groups = profit.groups.iter().map(|group| GroupField::new(group, profit, &day_prices)).collect::<Result<_, _>>()?;
+        let groups =
+            profit.groups.iter().map(|group| GroupField::new(group, profit, &day_prices)).collect::<Result<_, _>>()?;
         let curtailed = match &profit.site.curtail_pays {
             Quote::Fixed(price) => price.get(),
             Quote::Signal(_) => 0.0,
@@ -327,7 +342,11 @@ impl<'a> Field<'a> {
     }
 
     fn step_at(&self, steps: Option<&Steps>, interval: usize, known: bool) -> Option<f64> {
-        let at = if known { self.history.power.begin((self.first + interval).checked_sub(1)?) } else { self.begin(interval) };
+        let at = if known {
+            self.history.power.begin((self.first + interval).checked_sub(1)?)
+        } else {
+            self.begin(interval)
+        };
         steps?.at(at).map(|(_, value)| value)
     }
 }
@@ -338,7 +357,10 @@ impl GroupField {
         let (efficiency, pool_fee) = match &group.rule {
             Rule::Economics { efficiency: Efficiency::Fixed(efficiency), pool_fee } => (*efficiency, *pool_fee),
             Rule::Economics { efficiency: Efficiency::Measured, .. } => {
-                return Err(refused("has a measured efficiency, of which there is no history", "write its J/TH for the replay"));
+                return Err(refused(
+                    "has a measured efficiency, of which there is no history",
+                    "write its J/TH for the replay",
+                ));
             }
             Rule::Threshold { .. } | Rule::Verdict { .. } => {
                 return Err(refused(
@@ -421,7 +443,8 @@ fn reach(history: &History, window: &Window) -> Result<(Date, Date), FieldError>
 /// What the config says that is not played.
 fn unplayed(profit: &Profit, history: &History) -> Vec<String> {
     let mut list = Vec::new();
-    let mut leave_out = |what: String, signal: &str| list.push(format!("{what}: there is no history of signal \"{signal}\""));
+    let mut leave_out =
+        |what: String, signal: &str| list.push(format!("{what}: there is no history of signal \"{signal}\""));
     if let Quote::Signal(name) = &profit.site.curtail_pays {
         leave_out("site.curtail_pays counts as nothing".to_owned(), name);
     }
@@ -457,3 +480,6 @@ fn fixed<T: Copy>(quote: &Quote<T>) -> Option<T> {
 fn midnight(day: Date) -> Timestamp {
     day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
+
+#[cfg(test)]
+pub(super) mod tests;

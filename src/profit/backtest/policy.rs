@@ -62,8 +62,7 @@ impl<'f, 'a> Player<'f, 'a> {
         let ai = given_to_ai(self.field, &mut self.blocks, interval, &decisions.ai);
         let is_ai = |action: Action| action == Action::Ai;
         let asleep = decisions.groups.iter().zip(&self.field.groups);
-        let offered: f64 =
-            asleep.filter(|(group, _)| is_ai(group.action)).map(|(_, field)| field.given_asleep()).sum();
+        let offered: f64 = asleep.filter(|(group, _)| is_ai(group.action)).map(|(_, field)| field.given_asleep()).sum();
         for ((order, decision), field) in orders.iter_mut().zip(&decisions.groups).zip(&self.field.groups) {
             order.awake = decision.action == Action::Mine;
             order.ai = (0.0, 0.0);

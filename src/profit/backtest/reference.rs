@@ -40,14 +40,8 @@ pub enum Player {
 
 impl Player {
     /// In the order of tables; the first is what is judged.
-    pub const ALL: [Self; 6] = [
-        Self::Policy,
-        Self::AlwaysMine,
-        Self::NeverMine,
-        Self::Myopic,
-        Self::ClairvoyantFree,
-        Self::ClairvoyantPaying,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Policy, Self::AlwaysMine, Self::NeverMine, Self::Myopic, Self::ClairvoyantFree, Self::ClairvoyantPaying];
 
     /// As in reports.
     pub fn name(self) -> &'static str {

@@ -194,3 +194,6 @@ fn empty(field: &Field<'_>, group: usize) -> GroupReplay {
         value: of.value.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -199,9 +199,8 @@ fn group_report(replay: &Replay, name: String, efficiency: Option<f64>, groups: 
 }
 
 fn span(replay: &Replay, groups: &[&GroupReplay], year: Option<i16>, without_excluded: bool) -> Span {
-    let is_in = |day: Date| {
-        year.is_none_or(|year| day.year() == year) && !(without_excluded && replay.is_excluded(day))
-    };
+    let is_in =
+        |day: Date| year.is_none_or(|year| day.year() == year) && !(without_excluded && replay.is_excluded(day));
     let days: Vec<usize> = (0..replay.days.len()).filter(|day| is_in(replay.days[*day])).collect();
     let sum = |player: Player| {
         let mut sum = Account::default();
@@ -256,8 +255,10 @@ fn best_days(replay: &Replay, groups: &[&GroupReplay]) -> Vec<BestDay> {
         groups.iter().map(|group| group.accounts[player as usize][day].margin()).sum()
     };
     let gain = |player: Player, day: usize| margin(player, day) - margin(Player::AlwaysMine, day);
-    let mut days: Vec<(usize, f64)> =
-        (0..replay.days.len()).map(|day| (day, gain(Player::Policy, day))).filter(|(_, gain)| *gain > NO_GAIN).collect();
+    let mut days: Vec<(usize, f64)> = (0..replay.days.len())
+        .map(|day| (day, gain(Player::Policy, day)))
+        .filter(|(_, gain)| *gain > NO_GAIN)
+        .collect();
     days.sort_by(|a, b| b.1.total_cmp(&a.1));
     days.truncate(BEST_DAYS);
     let not_mined = |account: &Account| account.ai_h + account.curtailed_h + account.lost_h;

@@ -26,7 +26,11 @@ impl Display for Tables<'_> {
         for (from, to) in &report.excluded {
             write!(f, "; excluded: {from} to {to}")?;
         }
-        writeln!(f, "\nmoney in {}, at the site meter; decided on prices one interval late and bitcoin a day late", report.currency)?;
+        writeln!(
+            f,
+            "\nmoney in {}, at the site meter; decided on prices one interval late and bitcoin a day late",
+            report.currency
+        )?;
         for repair in &report.repairs {
             writeln!(f, "mended: {repair}")?;
         }
@@ -175,7 +179,8 @@ mod tests {
 
     #[test]
     fn numbers_are_read_in_threes() {
-        for (number, text) in [(0.0, "0"), (-0.4, "0"), (999.4, "999"), (-1234.0, "-1 234"), (1_234_567.0, "1 234 567")] {
+        for (number, text) in [(0.0, "0"), (-0.4, "0"), (999.4, "999"), (-1234.0, "-1 234"), (1_234_567.0, "1 234 567")]
+        {
             assert_eq!(grouped(number), text);
         }
         assert_eq!((percent(Some(0.9544)), percent(None)), ("95.4 %".to_owned(), "–".to_owned()));

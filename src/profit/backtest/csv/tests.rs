@@ -34,7 +34,8 @@ fn a_file_in_order_is_read_without_repairs() {
 
 #[test]
 fn other_names_orders_and_spellings_of_columns_are_taken() {
-    let text = "# a comment\nNode, Price_per_MWh ,Interval_Start\nHUB, 1.5,2024-01-01T01:00+01:00\nHUB,2,2024-01-01T00:05Z\n";
+    let text =
+        "# a comment\nNode, Price_per_MWh ,Interval_Start\nHUB, 1.5,2024-01-01T01:00+01:00\nHUB,2,2024-01-01T00:05Z\n";
     let power = read_power(text, &options()).unwrap();
     assert_eq!((prices(&power).as_str(), power.series.step_seconds()), ("1.5 2", 300));
 }
@@ -151,7 +152,8 @@ fn missing_days_are_stood_in_for_by_the_day_before_and_said() {
 
 #[test]
 fn days_out_of_order_and_doubles_are_mended_or_refused() {
-    let days = btc("2024-01-02,45000,7e13,0,6.25,144\n2024-01-01,44000,7e13,0,6.25,144\n2024-01-01,44000,7e13,0,6.25,144\n");
+    let days =
+        btc("2024-01-02,45000,7e13,0,6.25,144\n2024-01-01,44000,7e13,0,6.25,144\n2024-01-01,44000,7e13,0,6.25,144\n");
     let days = days.unwrap();
     assert_eq!(days.series.first(), date(2024, 1, 1));
     assert_eq!(days.repairs.len(), 2, "{:?}", days.repairs);

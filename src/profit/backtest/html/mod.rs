@@ -107,11 +107,15 @@ fn gains(replay: &Replay, without_excluded: bool) -> String {
         let margins = cumulative(replay, player, without_excluded);
         (player, margins.iter().zip(&always).map(|(margin, always)| margin - always).collect::<Vec<f64>>())
     });
-    by_day(replay, &lines, if without_excluded {
-        "The same without the gains of excluded days (shaded)."
-    } else {
-        "Gain over always mining, summed up."
-    })
+    by_day(
+        replay,
+        &lines,
+        if without_excluded {
+            "The same without the gains of excluded days (shaded)."
+        } else {
+            "Gain over always mining, summed up."
+        },
+    )
 }
 
 /// Cumulative margins.
@@ -261,7 +265,13 @@ fn one_day(replay: &Replay, day: &BestDay) -> String {
         plot.canvas()
     );
     replay.groups.iter().take(MAX_STRIPS).for_each(|group| figure.push_str(&strip(group, begin..end)));
-    put(&mut figure, format_args!("<figcaption>perfect foresight: {}</figcaption></figure>\n", grouped(day.gain_of_clairvoyant_paying)));
+    put(
+        &mut figure,
+        format_args!(
+            "<figcaption>perfect foresight: {}</figcaption></figure>\n",
+            grouped(day.gain_of_clairvoyant_paying)
+        ),
+    );
     figure
 }
 
@@ -274,8 +284,24 @@ fn table(group: &GroupReport) -> String {
     };
     table.push_str("<div class=\"scroll\"><table>\n<tr>");
     for head in [
-        "", "unprofitable", "revenue", "cost", "margin", "always mine", "gain", "myopic gains", "foresight gains", "switching free",
-        "of myopic", "of foresight", "of free", "switches a year", "hours mining", "hours AI", "hours asleep", "minutes lost",
+        "",
+        "unprofitable",
+        "revenue",
+        "cost",
+        "margin",
+        "always mine",
+        "gain",
+        "myopic gains",
+        "foresight gains",
+        "switching free",
+        "of myopic",
+        "of foresight",
+        "of free",
+        "switches a year",
+        "hours mining",
+        "hours AI",
+        "hours asleep",
+        "minutes lost",
     ] {
         put(&mut table, format_args!("<th>{head}</th>"));
     }

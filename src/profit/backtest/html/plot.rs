@@ -93,8 +93,7 @@ pub struct Plot {
 impl Plot {
     /// An empty one, with its grid and the labels of its values.
     pub fn new(x: Axis, y: Axis, height_px: u32, label: impl Fn(f64) -> String) -> Self {
-        let mut plot =
-            Self { x, y, height_px, shapes: String::new(), labels: String::new(), legend: String::new() };
+        let mut plot = Self { x, y, height_px, shapes: String::new(), labels: String::new(), legend: String::new() };
         for value in y.ticks() {
             let top = BOX - plot.up(value);
             let class = if value == 0.0 { "grid zero" } else { "grid" };
@@ -193,7 +192,8 @@ impl Plot {
 
     /// The plot, with a caption that says what is to be seen.
     pub fn figure(self, caption: &str) -> String {
-        let legend = if self.legend.is_empty() { String::new() } else { format!("<div class=\"legend\">{}</div>", self.legend) };
+        let legend =
+            if self.legend.is_empty() { String::new() } else { format!("<div class=\"legend\">{}</div>", self.legend) };
         format!("<figure>{}{legend}<figcaption>{}</figcaption></figure>\n", self.canvas(), escape(caption))
     }
 
@@ -282,7 +282,10 @@ mod tests {
     fn ticks_are_round_and_apart() {
         assert_eq!(Axis::new(Scale::Linear, 0.0, 1100.0).ticks(), [0.0, 500.0, 1000.0]);
         let ticks = Axis::new(Scale::Symlog(30.0), -251.0, 9000.0).ticks();
-        assert!(ticks.contains(&0.0) && ticks.contains(&300.0) && ticks.iter().all(|tick| *tick >= -251.0), "{ticks:?}");
+        assert!(
+            ticks.contains(&0.0) && ticks.contains(&300.0) && ticks.iter().all(|tick| *tick >= -251.0),
+            "{ticks:?}"
+        );
     }
 
     #[test]
