@@ -7,7 +7,7 @@
 //! |---|---|
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
 //! | beside the proxy: the simulated world, which imports nothing of it | [`sim`] |
-//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`, `tls.rs`) and [`router`], `downstream/gate.rs`, [`metrics`], [`state`], [`limits`] |
+//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`) and [`router`], `downstream/gate.rs`, `source/` of [`profit`], [`http`], `tls.rs`, [`metrics`], [`state`], [`limits`] |
 //! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`], [`profit`], [`power`] |
 //! | what the operator decided, as values | [`config`] |
 //! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`]; the units and formulas of [`profit`] |
@@ -20,6 +20,7 @@ pub mod config;
 pub mod demo;
 pub mod downstream;
 pub mod hash;
+pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod power;
@@ -28,5 +29,6 @@ pub mod router;
 pub mod sim;
 pub mod state;
 pub mod stratum;
+mod tls;
 pub mod upstream;
 pub mod work;

@@ -11,6 +11,7 @@
 //!
 //! A new section is a field of [`Config`], a function that reads it, called from `validate.rs`, and a paragraph in `plan.rs`.
 
+mod admin;
 mod error;
 mod listeners;
 mod plan;
@@ -20,6 +21,7 @@ mod profit;
 mod raw;
 mod routes;
 mod secret;
+mod signal;
 mod units;
 mod user;
 mod validate;
@@ -36,6 +38,7 @@ use std::{
 use ipnet::IpNet;
 
 pub use self::{
+    admin::Admin,
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
@@ -44,6 +47,10 @@ pub use self::{
     },
     routes::UserPattern,
     secret::{Env, ProcessEnv, Secret},
+    signal::{
+        Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
+        SignalSource, SourceKind, Spread, Window, Windows,
+    },
     user::{MAX_USER_BYTES, UserTemplate},
 };
 pub use crate::stratum::VersionDialect;
@@ -61,6 +68,8 @@ pub struct Config {
     pub log: Log,
     /// `[metrics]`; `None` serves none.
     pub metrics: Option<Metrics>,
+    /// `[admin]`; `None` serves no API.
+    pub admin: Option<Admin>,
     /// `[limits]`: what miners may take of this machine.
     pub limits: Limits,
     /// `[[listener]]` in file order; never empty.
@@ -69,6 +78,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// `[[route]]` in match order; some route takes every miner of every listener.
     pub routes: Vec<Route>,
+    /// `[[signal]]` in file order.
+    pub signals: Vec<Signal>,
     /// What mining earns and power costs, and the groups it matters to; `None` without `[[group]]`.
     pub profit: Option<Profit>,
 }

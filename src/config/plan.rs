@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames};
+use super::{Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, signal};
+use crate::profit::Currency;
 
 /// The config in plain words, some lines for each part.
 pub fn describe(config: &Config) -> String {
@@ -28,12 +29,16 @@ impl Display for Plan<'_> {
         for one in &config.pools {
             pool(one, f)?;
         }
+        let pools: Vec<&str> = config.pools.iter().map(|pool| &*pool.name).collect();
+        for one in &config.signals {
+            signal::plan::signal(one, &pools, Currency::USD, f)?;
+        }
         Ok(())
     }
 }
 
 /// One line of a part: what it is about, then what holds.
-fn line(f: &mut Formatter<'_>, about: &str, says: impl Display) -> fmt::Result {
+pub(super) fn line(f: &mut Formatter<'_>, about: &str, says: impl Display) -> fmt::Result {
     writeln!(f, "  {about:<16} {says}")
 }
 
@@ -52,8 +57,12 @@ fn process(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
     };
     line(f, "log", format_args!("{format}, {}", config.log.filter))?;
     match &config.metrics {
-        Some(metrics) => line(f, "metrics", format_args!("http://{}/metrics", metrics.listen)),
-        None => line(f, "metrics", "none"),
+        Some(metrics) => line(f, "metrics", format_args!("http://{}/metrics", metrics.listen))?,
+        None => line(f, "metrics", "none")?,
+    }
+    match &config.admin {
+        Some(admin) => line(f, "admin API", format_args!("http://{}/api/v1, token {}", admin.listen, admin.token)),
+        None => line(f, "admin API", "none"),
     }
 }
 
@@ -236,6 +245,7 @@ mod tests {
           shutdown         waits up to 5s for pools' replies
           log              text, info
           metrics          http://127.0.0.1:9333/metrics
+          admin API        none
 
         limits
           connections      100000, from one address 100000, 2000 new ones a second
@@ -314,6 +324,7 @@ pools = ["eu", "us"]
           shutdown         waits up to 5s for pools' replies
           log              JSON, info
           metrics          none
+          admin API        none
 
         limits
           connections      100000, from one address 100000, 2000 new ones a second

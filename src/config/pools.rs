@@ -116,20 +116,11 @@ fn check_user(section: &Section<'_, '_>, user: &UserTemplate, workers: WorkerNam
 }
 
 fn password(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Secret> {
-    let given: Vec<&str> =
-        ["password", "password_env", "password_file"].into_iter().filter(|key| section.has(key)).collect();
-    if let [first, second, ..] = given[..] {
-        section.error(
-            second,
-            Wrong::new(format!("{first} is there too"), "keep one of password, password_env and password_file"),
-        );
-    }
-    let plain = section.optional("password", value::parsed("\"x\"", |text| Secret::new(text.to_owned())));
-    let variable =
-        section.optional("password_env", value::parsed("the variable's name", |name| secret::from_variable(name, env)));
-    let file = section.optional("password_file", value::parsed("the file's path", |path| secret::from_file(path, env)));
+    const KEYS: [&str; 3] = ["password", "password_env", "password_file"];
+    let is_given = KEYS.iter().any(|key| section.has(key));
+    let password = secret::read(section, KEYS, env);
     // "x" is what miners say to pools that ask for no password.
-    if given.is_empty() { Secret::new("x".to_owned()).ok() } else { plain.or(variable).or(file) }
+    if is_given { password } else { Secret::new("x".to_owned()).ok() }
 }
 
 fn redirect_hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {

@@ -134,7 +134,8 @@ impl<'r, 't> Section<'r, 't> {
         })
     }
 
-    /// Every `[[key]]`, in file order; named by their `name` where they have one, else by their number from 1.
+    /// Every `[[key]]` (or table of an inline list), in file order; named by their `name` where they have one, else by their
+    /// number from 1.
     pub fn tables(&mut self, key: &'static str) -> Vec<Section<'r, 't>> {
         let Some(value) = self.value(key) else {
             return Vec::new();
@@ -169,8 +170,8 @@ impl<'r, 't> Section<'r, 't> {
                 continue;
             };
             let path = match table.get("name").and_then(|name| name.get_ref().as_str()) {
-                Some(name) if !name.is_empty() => format!("{key} {}", shown(name)),
-                _ => format!("{key}[{}]", index + 1),
+                Some(name) if !name.is_empty() => format!("{} {}", self.key_path(key), shown(name)),
+                _ => format!("{}[{}]", self.key_path(key), index + 1),
             };
             sections.push(Section {
                 report: self.report,

@@ -9,11 +9,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::Wrong;
+use super::{
+    error::{Wrong, shown},
+    raw::Section,
+    value,
+};
 
 /// Bytes of a secret: pools take passwords of a few dozen, and the authorize line must stay under the
 /// 1 KiB at which ckpool drops lines.
 const MAX_SECRET_BYTES: usize = 256;
+
+/// Bytes of an HTTP header's value: signed tokens have a thousand or two; servers refuse headers over 8 KiB.
+const MAX_HEADER_BYTES: usize = 4096;
 
 /// A text that never prints.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,11 +29,12 @@ pub struct Secret(String);
 impl Secret {
     /// A secret fit for a Stratum line.
     pub(super) fn new(text: String) -> Result<Secret, Wrong> {
-        if text.len() > MAX_SECRET_BYTES {
-            return Err(Wrong::new(
-                format!("is {} bytes long", text.len()),
-                format!("use at most {MAX_SECRET_BYTES} bytes"),
-            ));
+        Secret::bounded(text, MAX_SECRET_BYTES)
+    }
+
+    fn bounded(text: String, max_bytes: usize) -> Result<Secret, Wrong> {
+        if text.len() > max_bytes {
+            return Err(Wrong::new(format!("is {} bytes long", text.len()), format!("use at most {max_bytes} bytes")));
         }
         if text.chars().any(char::is_control) {
             return Err(Wrong::new("has control characters or several lines", "use one line of plain text"));
@@ -34,7 +42,7 @@ impl Secret {
         Ok(Secret(text))
     }
 
-    /// The text itself, for the line to the pool and nothing else.
+    /// The text itself, for the peer that it is meant for and nothing else.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -82,10 +90,48 @@ impl Env for ProcessEnv {
     }
 }
 
+/// The secret under one of three keys: as text, as the name of a variable, as the path of a file. `None` if there is none, or if
+/// a problem was reported.
+pub(super) fn read(section: &mut Section<'_, '_>, keys: [&'static str; 3], env: &dyn Env) -> Option<Secret> {
+    let given: Vec<&str> = keys.into_iter().filter(|key| section.has(key)).collect();
+    if let [first, second, ..] = given[..] {
+        let help = format!("keep one of {}, {} and {}", keys[0], keys[1], keys[2]);
+        section.error(second, Wrong::new(format!("{first} is there too"), help));
+    }
+    let plain = section.optional(keys[0], value::parsed("\"x\"", |text| Secret::new(text.to_owned())));
+    let variable = section.optional(keys[1], value::parsed("the variable's name", |name| from_variable(name, env)));
+    let file = section.optional(keys[2], value::parsed("the file's path", |path| from_file(path, env)));
+    plain.or(variable).or(file)
+}
+
+/// A text in which `${NAME}` stands for an environment variable: a header's value.
+pub(super) fn expanded(text: &str, env: &dyn Env) -> Result<Secret, Wrong> {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${") {
+        let Some((name, after)) = behind.split_once('}') else {
+            return Err(Wrong::new("has ${ without }", "write \"Bearer ${VARIABLE}\""));
+        };
+        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_name {
+            return Err(Wrong::new("has no variable's name in ${}", "write \"Bearer ${VARIABLE}\""));
+        }
+        let Some(value) = env.var(name).filter(|value| !value.is_empty()) else {
+            let what = format!("the environment variable {} is not set, or empty", shown(name));
+            return Err(Wrong::new(what, "set it where hashgate is started"));
+        };
+        whole.push_str(before);
+        whole.push_str(&value);
+        rest = after;
+    }
+    whole.push_str(rest);
+    Secret::bounded(whole, MAX_HEADER_BYTES)
+}
+
 /// The secret in an environment variable. Names are not quoted in errors, here and below: operators write
 /// the password itself in their place.
 pub(super) fn from_variable(name: &str, env: &dyn Env) -> Result<Secret, Wrong> {
-    const HELP: &str = "write the variable's name, and set it to the password where hashgate is started";
+    const HELP: &str = "write the variable's name, and set it to the secret where hashgate is started";
     match env.var(name) {
         None => Err(Wrong::new("names an environment variable that is not set", HELP)),
         Some(text) if text.is_empty() => Err(Wrong::new("names an environment variable that is empty", HELP)),
@@ -95,7 +141,7 @@ pub(super) fn from_variable(name: &str, env: &dyn Env) -> Result<Secret, Wrong> 
 
 /// The secret in a file, without the newline at its end.
 pub(super) fn from_file(path: &str, env: &dyn Env) -> Result<Secret, Wrong> {
-    const HELP: &str = "write the path of a file with the password on its only line, readable to hashgate's user";
+    const HELP: &str = "write the path of a file with the secret on its only line, readable to hashgate's user";
     let text = env
         .read_file(Path::new(path))
         .map_err(|error| Wrong::new(format!("names a file that cannot be read: {error}"), HELP))?;
@@ -129,6 +175,26 @@ mod tests {
         let secret = Secret::new("hunter2".into()).unwrap();
         assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn variables_stand_inside_a_header() {
+        struct One;
+        impl Env for One {
+            fn var(&self, name: &str) -> Option<String> {
+                (name == "TOKEN").then(|| "hunter2".to_owned())
+            }
+            fn read_file(&self, _: &Path) -> io::Result<String> {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        }
+        let exposed = |text: &str| expanded(text, &One).map(|secret| secret.expose().to_owned());
+        assert_eq!(exposed("Bearer ${TOKEN}!").unwrap(), "Bearer hunter2!");
+        assert_eq!(exposed("text/plain").unwrap(), "text/plain");
+        assert!(exposed("${OTHER}").unwrap_err().what.contains("\"OTHER\" is not set"));
+        for wrong in ["${TOKEN", "${}", "${A B}", "a\nb"] {
+            assert!(exposed(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

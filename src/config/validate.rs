@@ -9,12 +9,13 @@ use std::{net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, th
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, Env, Limits, Log, LogFormat, Metrics, Proxy,
+    Config, Env, Limits, Log, LogFormat, Metrics, Proxy, admin,
     error::{Wrong, shown},
     listeners, pools,
     raw::Section,
-    routes, value,
+    routes, signal, value,
 };
+use crate::profit::Currency;
 
 /// Characters of a name: it is a metrics label and stands in every log line.
 const MAX_NAME_CHARS: usize = 64;
@@ -30,6 +31,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
     let proxy = proxy(root.table("proxy"));
     let log = log(root.table("log"));
     let metrics = root.optional_table("metrics").map(metrics);
+    let admin = root.optional_table("admin").map(|section| admin::read(section, env));
     let limits = limits(root.table("limits"));
 
     let mut listener_sections = root.tables("listener");
@@ -56,6 +58,15 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         pool_names: &pool_names,
     };
     let routes = routes::read(&mut route_sections, &route_names, &places);
+
+    let mut signal_sections = root.tables("signal");
+    let signal_names = names(&mut signal_sections, "signal");
+    let context = signal::Context { currency: Currency::USD, pool_names: &pool_names, env };
+    let signals: Vec<_> = signal_sections
+        .iter_mut()
+        .zip(&signal_names)
+        .map(|(section, name)| signal::read(section, name, &context))
+        .collect();
     root.refuse_unknown_keys();
 
     let pools = pools.into_iter().collect::<Option<Vec<_>>>()?;
@@ -64,10 +75,12 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         proxy,
         log,
         metrics: metrics.flatten(),
+        admin: admin.flatten(),
         limits,
         listeners: listeners.into_iter().collect::<Option<Vec<_>>>()?,
         pools,
         routes,
+        signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
         profit: None,
     })
 }
@@ -295,7 +308,7 @@ user = 7
                 "line 15: pool \"eu-1\".url: has no port; add the pool's port, as in stratum+tcp://host:3333",
                 "line 17: pool \"eu-1\".user: names no worker, but workers = \"forward\" gives each its own login; write \"acct.{worker}\", or workers = \"aggregate\"",
                 "line 19: pool \"eu-1\".password_env: password is there too; keep one of password, password_env and password_file",
-                "line 19: pool \"eu-1\".password_env: names an environment variable that is not set; write the variable's name, and set it to the password where hashgate is started",
+                "line 19: pool \"eu-1\".password_env: names an environment variable that is not set; write the variable's name, and set it to the secret where hashgate is started",
                 "line 20: pool[2].url: is missing; write url = \"stratum+tcp://host:3333\"",
                 "line 21: pool[2].user: is a whole number; write text in quotes, \"account\"",
             ]

@@ -118,6 +118,40 @@ pub(super) fn strings(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
         .collect()
 }
 
+/// `true` or `false`.
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value.as_bool().ok_or_else(|| wrong_type(value, "true or false"))
+}
+
+/// A list of numbers, each of them finite.
+pub(super) fn numbers(value: &DeValue<'_>) -> Result<Vec<f64>, Wrong> {
+    const EXAMPLE: &str = "a list of numbers, [1, 2.5]";
+    let DeValue::Array(array) = value else {
+        return Err(wrong_type(value, EXAMPLE));
+    };
+    if array.len() > MAX_LIST {
+        return Err(Wrong::new(format!("has {} entries", array.len()), format!("write at most {MAX_LIST}")));
+    }
+    let number = |entry: &DeValue<'_>| float(entry).map(|(number, _)| number).filter(|number| number.is_finite());
+    array.iter().map(|entry| number(entry.get_ref()).ok_or_else(|| wrong_type(entry.get_ref(), EXAMPLE))).collect()
+}
+
+/// A table of texts by name.
+pub(super) fn texts(value: &DeValue<'_>) -> Result<Vec<(String, String)>, Wrong> {
+    const EXAMPLE: &str = "a table of texts, { name = \"…\" }";
+    let DeValue::Table(table) = value else {
+        return Err(wrong_type(value, EXAMPLE));
+    };
+    if table.len() > MAX_LIST {
+        return Err(Wrong::new(format!("has {} entries", table.len()), format!("write at most {MAX_LIST}")));
+    }
+    let entry = |(name, value): (&toml::Spanned<std::borrow::Cow<'_, str>>, &toml::Spanned<DeValue<'_>>)| {
+        let text = value.get_ref().as_str().ok_or_else(|| wrong_type(value.get_ref(), EXAMPLE))?;
+        Ok((name.get_ref().to_string(), text.to_owned()))
+    };
+    table.iter().map(entry).collect()
+}
+
 fn text<'v>(value: &'v DeValue<'_>, example: &str) -> Result<&'v str, Wrong> {
     value.as_str().ok_or_else(|| wrong_type(value, &format!("text in quotes, {example}")))
 }

@@ -159,6 +159,8 @@ struct Scratch {
     ai_sinks: Vec<Sink>,
     /// Groups that AI compute may outbid, the worst first.
     outbid: Vec<usize>,
+    /// When each group is asked for the power that AI compute has.
+    turns: Vec<u8>,
     plan: Plan,
     best: Plan,
     feeders: Vec<Watts>,
@@ -243,13 +245,34 @@ impl Engine {
         scratch.judgements.extend(each.map(|((state, group), input)| state.judge(group, input, &site)));
         let expected_dwell = self.profit.policy.expected_dwell;
         let terms = Terms { now, cost, allowed: self.allowed, expected_dwell };
-        scratch.offers.clear();
-        let each = self.leases.iter_mut().zip(&self.profit.ai).zip(&inputs.ai).enumerate();
-        scratch.offers.extend(each.map(|(index, ((lease, ai), input))| lease.offer(index as u32, ai, input, &terms)));
-
-        self.share_out(inputs);
+        // A block that is asked for power keeps it for its notice, so what was shared out with that power is shared out anew.
+        // Each round asks at least one block more.
+        for _ in 0..=self.leases.len() {
+            self.hear_offers(inputs, &terms);
+            self.share_out(inputs);
+            if !self.grant(now) {
+                break;
+            }
+        }
         self.decide(now, cost.fresh(), inputs);
         &self.decisions
+    }
+
+    fn hear_offers(&mut self, inputs: &Inputs, terms: &Terms) {
+        let offers = &mut self.scratch.offers;
+        offers.clear();
+        let each = self.leases.iter_mut().zip(&self.profit.ai).zip(&inputs.ai).enumerate();
+        offers.extend(each.map(|(index, ((lease, ai), input))| lease.offer(index as u32, ai, input, terms)));
+    }
+
+    /// Grants what was shared out to AI blocks; true if one of them was asked for power and has notice.
+    fn grant(&mut self, now: Timestamp) -> bool {
+        let Scratch { offers, best, .. } = &self.scratch;
+        let mut is_asked = false;
+        for (((lease, ai), offer), watts) in self.leases.iter_mut().zip(&self.profit.ai).zip(offers).zip(&best.ai) {
+            is_asked |= lease.becomes(*watts, ai, offer, now);
+        }
+        is_asked
     }
 
     /// Takes the grid's word; true if its signal is gone and that means to shed.
@@ -346,26 +369,28 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Timestamp, cost: Option<MoneyPerMwh>, inputs: &Inputs) {
-        let Scratch { judgements, offers, best, outbid, .. } = &mut self.scratch;
+        let Scratch { judgements, offers, best, outbid, turns, .. } = &mut self.scratch;
         let policy = &self.profit.policy;
         let returns_in = self.leases.iter().filter_map(|lease| lease.returns_in(now)).max();
-        for (((lease, ai), offer), watts) in self.leases.iter_mut().zip(&self.profit.ai).zip(&*offers).zip(&best.ai) {
-            lease.becomes(*watts, ai, offer, now);
-        }
         let served = offers.iter().zip(&self.leases).filter(|(_, lease)| lease.granted > Watts::ZERO);
         let best_ai = served.filter_map(|(offer, _)| offer.margin).reduce(MoneyPerMwh::max);
         let wanted = offers.iter().filter(|offer| offer.sink.capacity > Watts::ZERO);
         let offered = wanted.filter_map(|offer| offer.margin).reduce(MoneyPerMwh::max);
 
         // What AI compute has beyond what the site has to spare comes from groups that sleep: those drained for it first, then
-        // the others, in the order of the config.
+        // those whose power it had before, then the others, in the order of the config.
         let drained_for_ai = &outbid[..best.drained.min(outbid.len())];
         let granted: Watts = self.leases.iter().map(|lease| lease.granted).sum();
         let all: Watts = self.draws.iter().map(|draw| draw.mining).sum();
         let mut owed = granted.saturating_sub(self.cap.saturating_sub(all));
-        for pass in [true, false] {
+        turns.clear();
+        turns.extend(self.groups.iter().map(|state| if state.action == Action::Ai { 1 } else { 2 }));
+        for index in drained_for_ai {
+            turns[*index] = 0;
+        }
+        for turn in 0..3 {
             for index in 0..judgements.len() {
-                if drained_for_ai.contains(&index) != pass {
+                if turns[index] != turn {
                     continue;
                 }
                 let (judgement, draw) = (&judgements[index], self.draws[index]);

@@ -9,7 +9,7 @@ use crate::{
     router::{LaneId, Layout, Offer, SessionId},
     stratum::PoolError,
     upstream::Outgoing,
-    work::{Difficulty, UpstreamId, WorkSeries},
+    work::{Difficulty, Job, UpstreamId, WorkSeries},
 };
 
 /// Messages that may wait for a worker. A sweep over ten thousand sockets takes well under a second, in which the router
@@ -18,6 +18,18 @@ pub const WORKER_QUEUE: usize = 4096;
 
 /// Messages that may wait for the router: two for each of a storm's connections.
 pub const ROUTER_QUEUE: usize = 65_536;
+
+/// A job of a pool, for whoever wants to know what blocks are worth. Nothing waits for them: what does not fit into their queue
+/// is not told.
+#[derive(Debug, Clone)]
+pub struct TappedJob {
+    /// Position in the config.
+    pub pool: usize,
+    /// The job.
+    pub job: Arc<Job>,
+    /// Bytes that the pool leaves to us in the coinbase.
+    pub extranonce2_size: usize,
+}
 
 /// One connection of one worker. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

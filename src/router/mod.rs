@@ -28,7 +28,7 @@ pub use layout::{Layout, MIN_POOL_EXTRANONCE2, Offer};
 pub use lease::{
     Exhausted, ExtranonceLease, Grant, LaneId, LeaseBook, LeaseTerms, MAX_LANES, MAX_PARKED, PARK, Released, SessionId,
 };
-pub use message::{Berth, ConnectionId, ROUTER_QUEUE, ToRouter, ToWorker, WORKER_QUEUE};
+pub use message::{Berth, ConnectionId, ROUTER_QUEUE, TappedJob, ToRouter, ToWorker, WORKER_QUEUE};
 pub use offers::PoolTerms;
 pub use switchboard::{Bind, Switchboard};
 pub use task::{Router, Shutdown};

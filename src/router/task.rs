@@ -26,7 +26,7 @@ use crate::{
     metrics::Books,
     router::{
         Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, PoolTerms,
-        Released, SessionId, Switchboard, ToRouter, ToWorker,
+        Released, SessionId, Switchboard, TappedJob, ToRouter, ToWorker,
         connection::{Complaints, Connection, settled_difficulty},
         offers::{Known, Wish, offer},
         switchboard::{Line, RoutePlan, Switch},
@@ -85,6 +85,8 @@ pub struct Router {
     last_saved: Instant,
     started: Instant,
     complaints: Vec<Complaints>,
+    /// Who wants to see jobs.
+    tap: Option<mpsc::Sender<TappedJob>>,
     /// What is to be told to workers, in order; sent when the present input is handled.
     outbox: Vec<(u16, ToWorker)>,
 }
@@ -152,10 +154,16 @@ impl Router {
             last_saved: now,
             started: now,
             complaints: config.pools.iter().map(|_| Complaints::default()).collect(),
+            tap: None,
             outbox: Vec::new(),
             config,
         };
         (router, Inbox { from_workers, released, events: events_in, shutdown })
+    }
+
+    /// Lets somebody see every job of every pool.
+    pub fn tap_jobs(&mut self, tap: mpsc::Sender<TappedJob>) {
+        self.tap = Some(tap);
     }
 
     /// Runs until it is told to shut down.
@@ -354,6 +362,10 @@ impl Router {
         }
         self.books.router().pools[pool].difficulty = Some(job.pool_difficulty);
         let rolling_changed = self.board.set_maskless(pool, job.version_mask == 0);
+        if let (Some(tap), Some(facts)) = (&self.tap, &connection.facts) {
+            // Full: whoever looks at jobs there will see the next one.
+            let _ = tap.try_send(TappedJob { pool, job: job.clone(), extranonce2_size: facts.extranonce2_size });
+        }
         connection.job = Some((job, now));
         self.make_work(key);
         if rolling_changed {

@@ -13,8 +13,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::tls::{self, TlsError, Trust};
-use crate::config::{Pool, PoolUrl};
+use crate::{
+    config::{Pool, PoolUrl},
+    tls::{self, TlsError, Trust},
+};
 
 /// Addresses of one name that are tried; more are the pool's load balancing, not its redundancy.
 const MAX_ADDRESSES: usize = 4;

@@ -6,7 +6,7 @@
 //! ```text
 //!            Event: Ready, Resumed, Job, Lost, Settled                 lines
 //! router  ◄─────────────────────────────────────── task ◄──────────────────────────► pool
-//! workers ───────────────────────────────────────►  │  connect.rs, tls.rs
+//! workers ───────────────────────────────────────►  │  connect.rs
 //!            Outgoing (shares)                      └─ session.rs (pure) + carried.rs (what outlives a connection)
 //! ```
 //!
@@ -19,7 +19,7 @@
 //! | `workers.rs` | worker names authorized on a connection, where they are forwarded |
 //! | `redirect.rs` | which `client.reconnect` is followed |
 //! | `backoff.rs`, `failover.rs` | when to try again; which pool of several |
-//! | `connect.rs`, `tls.rs` | addresses, TCP, TLS with roots or a pin |
+//! | `connect.rs` | addresses, TCP, TLS with roots or a pin (`src/tls.rs`) |
 //! | `task.rs` | the loop around them |
 //! | `rehearsal.rs` | a connection without a socket, for fuzz targets |
 
@@ -36,7 +36,6 @@ mod session;
 mod task;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod workers;
 
 use std::{

@@ -7,11 +7,13 @@
 //! | difficulty, target, hashrate | `difficulty.rs` |
 //! | a pool's job, and the work that miners get from it | `job.rs` |
 //! | the bounded window of jobs one miner may still submit for | `window.rs` |
+//! | what a job says of the block it is for: height, payment | `template.rs` |
 //! | the share check: `Submission` → `ValidShare`, `PoolShare` or `Reject` | `share.rs` |
 
 mod difficulty;
 mod job;
 mod share;
+mod template;
 mod window;
 
 pub use difficulty::{BlockHash, Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Target};
@@ -20,4 +22,5 @@ pub use job::{
     Work, WorkSeries,
 };
 pub use share::{Judge, Judged, NTIME_AHEAD, PoolShare, Reject, Submission, SubmittedVersion, ValidShare};
+pub use template::Template;
 pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN};

@@ -100,11 +100,13 @@ impl Lease {
             margin,
             why: None,
         };
-        if let Some((at, _)) = self.returning {
+        let is_shed = terms.allowed < Ratio::ONE;
+        if is_shed && ai.interruptible {
+            offer.keep(Watts::ZERO, AiWhy::Grid { allowed: terms.allowed });
+        } else if let Some((at, _)) = self.returning {
             offer.keep(self.granted, AiWhy::Returning { left: at.duration_since(terms.now) });
-        } else if terms.allowed < Ratio::ONE {
-            let keeps = if ai.interruptible { Watts::ZERO } else { self.granted };
-            offer.keep(keeps, AiWhy::Grid { allowed: terms.allowed });
+        } else if is_shed {
+            offer.keep(self.granted, AiWhy::Grid { allowed: terms.allowed });
         } else if let Some(unknown) = unknown {
             offer.keep(self.granted, AiWhy::Held { unknown });
         } else if demanded <= Watts::ZERO {
@@ -125,20 +127,21 @@ impl Lease {
         offer
     }
 
-    /// Takes what the dispatch gives. Less than before comes back after the block's notice.
-    pub fn becomes(&mut self, watts: Watts, ai: &Ai, offer: &Offer, now: Timestamp) {
-        if self.returning.is_some() {
-            return;
+    /// Takes what the dispatch gives. Less than before comes back after the block's notice: true if that began just now.
+    pub fn becomes(&mut self, watts: Watts, ai: &Ai, offer: &Offer, now: Timestamp) -> bool {
+        let is_shed = matches!(offer.why, Some(AiWhy::Grid { .. }));
+        if self.returning.is_some() && !is_shed {
+            return false;
         }
         if watts >= self.granted {
             if self.granted <= Watts::ZERO && watts > Watts::ZERO {
                 self.since = Some(now);
             }
             self.granted = watts;
-            return;
+            return false;
         }
         // What nobody computes on, or the grid takes, needs no notice.
-        let is_at_once = ai.notice.is_zero() || matches!(offer.why, Some(AiWhy::NoDemand | AiWhy::Grid { .. }));
+        let is_at_once = ai.notice.is_zero() || is_shed || offer.why == Some(AiWhy::NoDemand);
         let unused = self.granted.min(offer.sink.capacity);
         if is_at_once || watts >= unused {
             *self = Self { granted: watts, since: self.since.filter(|_| watts > Watts::ZERO), returning: None };
@@ -146,6 +149,7 @@ impl Lease {
             let at = now.saturating_add(SignedDuration::try_from(ai.notice).unwrap_or(SignedDuration::MAX));
             self.returning = Some((at.unwrap_or(Timestamp::MAX), watts));
         }
+        !is_at_once && self.returning.is_some()
     }
 
     /// How long until power that was asked back is there.

@@ -1,4 +1,4 @@
-//! TLS to a pool: whom we trust, and what the operator reads when we don't.
+//! TLS to a server (a pool, a web server, a broker): whom we trust, and what the operator reads when we don't.
 //!
 //! | configured | trusted |
 //! |---|---|
@@ -26,7 +26,7 @@ use tokio_rustls::{
 
 /// Why there is no TLS at all.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsError {
+pub(crate) enum TlsError {
     #[error("this system has no root certificates: {0}; install them (ca-certificates), or set tls_fingerprint")]
     NoRoots(String),
     #[error("TLS: {0}")]
@@ -34,7 +34,7 @@ pub(super) enum TlsError {
 }
 
 /// Whom to trust.
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// The certificate with this SHA-256.
     Pinned([u8; 32]),
     /// Whom one of these vouches for.
@@ -42,7 +42,7 @@ pub(super) enum Trust {
 }
 
 impl Trust {
-    /// What a pool's address says. Reads the system's roots from disk, where they are asked for.
+    /// What the config says. Reads the system's roots from disk, where they are asked for.
     pub fn configured(pin: Option<[u8; 32]>) -> Result<Self, TlsError> {
         if let Some(pin) = pin {
             return Ok(Self::Pinned(pin));
@@ -58,8 +58,13 @@ impl Trust {
     }
 }
 
-/// Makes TLS of connections to pools that are trusted.
-pub(super) fn connector(trust: Trust) -> Result<TlsConnector, TlsError> {
+/// Makes TLS of connections to servers that are trusted.
+pub(crate) fn connector(trust: Trust) -> Result<TlsConnector, TlsError> {
+    client_config(trust).map(|config| TlsConnector::from(Arc::new(config)))
+}
+
+/// The same for clients that open the connection themselves.
+pub(crate) fn client_config(trust: Trust) -> Result<ClientConfig, TlsError> {
     let setup = |error: &dyn fmt::Display| TlsError::Setup(error.to_string());
     let provider = Arc::new(ring::default_provider());
     let trust = match trust {
@@ -69,17 +74,16 @@ pub(super) fn connector(trust: Trust) -> Result<TlsConnector, TlsError> {
             Check::WebPki(verifier.build().map_err(|error| setup(&error))?)
         }
     };
-    let config = ClientConfig::builder_with_provider(provider.clone())
+    Ok(ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| setup(&error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier { check: trust, provider }))
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+        .with_no_client_auth())
 }
 
 /// What the operator reads of a failed handshake.
-pub(super) fn explain(error: &std::io::Error) -> String {
+pub(crate) fn explain(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::General(ours)) => ours.clone(),
         Some(theirs) => theirs.to_string(),
@@ -113,7 +117,7 @@ impl ServerCertVerifier for Verifier {
         match &self.check {
             Check::Pin(pin) if *pin == presented => Ok(ServerCertVerified::assertion()),
             Check::Pin(pin) => Err(Error::General(format!(
-                "its certificate has the fingerprint sha256:{shown}, but tls_fingerprint is sha256:{}; set the new one if the pool has \
+                "its certificate has the fingerprint sha256:{shown}, but tls_fingerprint is sha256:{}; set the new one if the server has \
                  announced it, else someone is in between",
                 hex::encode(pin)
             ))),
@@ -121,7 +125,7 @@ impl ServerCertVerifier for Verifier {
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map_err(|error| {
                     Error::General(format!(
-                        "{error}; if the pool itself says that its certificate is sha256:{shown}, set tls_fingerprint to it"
+                        "{error}; if the server itself says that its certificate is sha256:{shown}, set tls_fingerprint to it"
                     ))
                 }),
         }
