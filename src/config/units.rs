@@ -131,7 +131,7 @@ pub(super) fn fingerprint(text: &str) -> Result<[u8; 32], Wrong> {
 
 /// The number and the unit behind it, spaces between and around them dropped. The exponent of `1e-6` is
 /// part of the number; an `E` that a digit or sign does not follow is exa.
-fn split_unit(text: &str) -> (&str, &str) {
+pub(super) fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let bytes = text.as_bytes();
     let exponent = |at: usize| {

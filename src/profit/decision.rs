@@ -159,8 +159,8 @@ struct Scratch {
     ai_sinks: Vec<Sink>,
     /// Groups that AI compute may outbid, the worst first.
     outbid: Vec<usize>,
-    /// When each group is asked for the power that AI compute has.
-    turns: Vec<u8>,
+    /// In which order groups are asked for the power that AI compute has.
+    order: Vec<usize>,
     plan: Plan,
     best: Plan,
     feeders: Vec<Watts>,
@@ -369,60 +369,65 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Timestamp, cost: Option<MoneyPerMwh>, inputs: &Inputs) {
-        let Scratch { judgements, offers, best, outbid, turns, .. } = &mut self.scratch;
+        let Scratch { judgements, offers, best, outbid, order, .. } = &mut self.scratch;
         let policy = &self.profit.policy;
-        let returns_in = self.leases.iter().filter_map(|lease| lease.returns_in(now)).max();
         let served = offers.iter().zip(&self.leases).filter(|(_, lease)| lease.granted > Watts::ZERO);
         let best_ai = served.filter_map(|(offer, _)| offer.margin).reduce(MoneyPerMwh::max);
+        let returns_in = self.leases.iter().filter_map(|lease| lease.returns_in(now)).max();
+        let leased_for = offers.iter().filter_map(|offer| match offer.why {
+            Some(AiWhy::Leased { left }) => Some(left),
+            _ => None,
+        });
+        let crowd =
+            Crowd { allowed: self.allowed, cap: self.cap, returns_in, leased_for: leased_for.max(), ai: best_ai };
         let wanted = offers.iter().filter(|offer| offer.sink.capacity > Watts::ZERO);
         let offered = wanted.filter_map(|offer| offer.margin).reduce(MoneyPerMwh::max);
 
         // What AI compute has beyond what the site has to spare comes from groups that sleep: those drained for it first, then
-        // those whose power it had before, then the others, in the order of the config.
+        // those whose power it had before, then the others, the worst first.
         let drained_for_ai = &outbid[..best.drained.min(outbid.len())];
         let granted: Watts = self.leases.iter().map(|lease| lease.granted).sum();
         let all: Watts = self.draws.iter().map(|draw| draw.mining).sum();
         let mut owed = granted.saturating_sub(self.cap.saturating_sub(all));
-        turns.clear();
-        turns.extend(self.groups.iter().map(|state| if state.action == Action::Ai { 1 } else { 2 }));
-        for index in drained_for_ai {
-            turns[*index] = 0;
-        }
-        for turn in 0..3 {
-            for index in 0..judgements.len() {
-                if turns[index] != turn {
-                    continue;
-                }
-                let (judgement, draw) = (&judgements[index], self.draws[index]);
-                let action = if best.runs[index] {
-                    Action::Mine
-                } else if owed > Watts::ZERO {
-                    owed = owed.saturating_sub(draw.mining.saturating_sub(draw.asleep));
-                    Action::Ai
-                } else {
-                    Action::Curtail
-                };
-                let why = match (judgement.runs, best.runs[index]) {
-                    (true, false) => crowded_out(judgement, best_ai, returns_in, self.allowed, self.cap),
-                    _ => judgement.why,
-                };
-                let state = &mut self.groups[index];
-                let before = state.action;
-                state.becomes(action, now, policy);
-                self.decisions.groups[index] = Decision {
-                    action,
-                    is_new: action != before,
-                    since: state.since,
-                    reason: Reason { before, action, why, currency: self.profit.currency },
-                    margins: Margins {
-                        cost,
-                        value: judgement.value,
-                        mining: judgement.margin,
-                        ai: offered,
-                        curtail: inputs.curtail_pays.fresh(),
-                    },
-                };
-            }
+        let turn = |index: &usize| match self.groups[*index].action {
+            _ if drained_for_ai.contains(index) => 0,
+            Action::Ai => 1,
+            Action::Mine | Action::Curtail => 2,
+        };
+        let margin = |index: &usize| judgements[*index].margin.map_or(LIMIT, MoneyPerMwh::get);
+        order.clear();
+        order.extend(0..judgements.len());
+        order.sort_unstable_by(|a, b| turn(a).cmp(&turn(b)).then(margin(a).total_cmp(&margin(b))).then(a.cmp(b)));
+        for index in order.iter().copied() {
+            let (judgement, draw) = (&judgements[index], self.draws[index]);
+            let action = if best.runs[index] {
+                Action::Mine
+            } else if owed > Watts::ZERO {
+                owed = owed.saturating_sub(draw.mining.saturating_sub(draw.asleep));
+                Action::Ai
+            } else {
+                Action::Curtail
+            };
+            let why = match (judgement.runs, best.runs[index]) {
+                (true, false) => crowd.why(judgement),
+                _ => judgement.why,
+            };
+            let state = &mut self.groups[index];
+            let before = state.action;
+            state.becomes(action, now, policy);
+            self.decisions.groups[index] = Decision {
+                action,
+                is_new: action != before,
+                since: state.since,
+                reason: Reason { before, action, why, currency: self.profit.currency },
+                margins: Margins {
+                    cost,
+                    value: judgement.value,
+                    mining: judgement.margin,
+                    ai: offered,
+                    curtail: inputs.curtail_pays.fresh(),
+                },
+            };
         }
         for ((decision, lease), offer) in self.decisions.ai.iter_mut().zip(&self.leases).zip(&*offers) {
             let why = lease_reason(lease, offer, now);
@@ -465,9 +470,7 @@ impl Scratch {
         self.feeders.clear();
         self.feeders.extend_from_slice(feeders);
         for ((sink, share), draw) in self.sinks.iter().zip(shares).zip(draws) {
-            // A group without watts in the config takes none, and runs when it is let.
-            let is_full = share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
-            let runs = is_full && sink.capacity >= draw.mining;
+            let runs = sink.capacity >= draw.mining && share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
             self.plan.runs.push(runs);
             mining = mining + share.watts;
             take(&mut self.feeders, sink, share.watts);
@@ -495,19 +498,28 @@ fn take(feeders: &mut [Watts], sink: &Sink, watts: Watts) {
     }
 }
 
-/// Why a group that would run does not.
-fn crowded_out(
-    judgement: &Judgement,
-    ai: Option<MoneyPerMwh>,
-    returns_in: Option<SignedDuration>,
+/// What may take a group's place under the caps.
+struct Crowd {
     allowed: Ratio,
     cap: Watts,
-) -> Why {
-    match (returns_in, ai, judgement.margin) {
-        _ if allowed < Ratio::ONE => Why::Grid { allowed },
-        (Some(left), ..) => Why::AwaitsReturn { left },
-        (None, Some(ai), Some(mining)) if ai > mining => Why::PowerToAi { ai, mining },
-        _ => Why::NoRoom { cap },
+    returns_in: Option<SignedDuration>,
+    leased_for: Option<SignedDuration>,
+    /// The best margin of AI compute that has power.
+    ai: Option<MoneyPerMwh>,
+}
+
+impl Crowd {
+    /// Why a group that would run does not.
+    fn why(&self, judgement: &Judgement) -> Why {
+        match (self.ai, judgement.margin) {
+            _ if self.allowed < Ratio::ONE => Why::Grid { allowed: self.allowed },
+            (Some(ai), Some(mining)) if ai > mining => Why::PowerToAi { ai, mining },
+            _ => match (self.returns_in, self.leased_for) {
+                (Some(left), _) => Why::AwaitsReturn { left },
+                (None, Some(left)) => Why::Leased { left },
+                (None, None) => Why::NoRoom { cap: self.cap },
+            },
+        }
     }
 }
 

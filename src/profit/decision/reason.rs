@@ -145,6 +145,11 @@ pub enum Why {
         /// Until it should.
         left: SignedDuration,
     },
+    /// AI compute was promised its power for a time.
+    Leased {
+        /// Until it may be asked back.
+        left: SignedDuration,
+    },
     /// Better groups took what the site or a feeder may draw.
     NoRoom {
         /// Of the site.
@@ -282,6 +287,7 @@ impl Reason {
                 write!(f, "AI compute gives a margin of {}, mining {}", rate(ai), Bare(mining))
             }
             Why::AwaitsReturn { left } => write!(f, "AI compute has its power, back in {}", Left(left)),
+            Why::Leased { left } => write!(f, "AI compute has its power for another {}", Left(left)),
             Why::NoRoom { cap } => write!(f, "no room under the cap of {} or its feeder's", cap.in_words()),
         }
     }
