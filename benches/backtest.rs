@@ -45,12 +45,12 @@ fn btc_csv() -> String {
 
 fn profit() -> Profit {
     let mut text = String::from(
-        "[[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:3333\"\n[[pool]]\nname = \"pool\"\nurl = \"sim:\"\nuser = \"bench\"\n\
-         [site]\npower_price = \"spot\"\n",
+        "[[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:3333\"\n[[pool]]\nname = \"pool\"\nurl = \"sim://\"\nuser = \"bench\"\n\
+         [profit]\nhashprice = \"50 USD/PH/day\"\n[site]\npower_price = \"50 USD/MWh\"\n",
     );
     for group in 0..GROUPS {
         let efficiency = 15 + 3 * group;
-        writeln!(text, "[[group]]\nname = \"rack-{group}\"\npower = \"1 MW\"\nj_per_th = {efficiency}")
+        writeln!(text, "[[group]]\nname = \"rack-{group}\"\npower = \"1 MW\"\nefficiency = \"{efficiency} J/TH\"")
             .expect("a string");
     }
     let env = ProcessEnv { folder: ".".into() };
