@@ -31,6 +31,11 @@ impl Display for Tables<'_> {
             "\nmoney in {}, at the site meter; decided on prices one interval late and bitcoin a day late",
             report.currency
         )?;
+        writeln!(
+            f,
+            "margin: the policy's; beside it those of its references (paying, free: perfect foresight, switching paid or free)"
+        )?;
+        writeln!(f, "gain: margin less that of always mining; of …: as a share of that reference's gain")?;
         for repair in &report.repairs {
             writeln!(f, "mended: {repair}")?;
         }
@@ -60,14 +65,11 @@ fn group_in_words(f: &mut Formatter<'_>, group: &GroupReport) -> fmt::Result {
         write!(f, "; power cost more than mining earned in {} of intervals", percent(Some(share)))?;
     }
     writeln!(f)?;
-    let mut gains = Grid::new(&[
+    let mut money =
+        Grid::new(&["", "revenue", "cost", "margin", "always mine", "never mine", "myopic", "paying", "free"]);
+    let mut policy = Grid::new(&[
         "",
-        "margin",
-        "always mine",
         "gain",
-        "myopic",
-        "paying",
-        "free",
         "of myopic",
         "of paying",
         "of free",
@@ -77,20 +79,36 @@ fn group_in_words(f: &mut Formatter<'_>, group: &GroupReport) -> fmt::Result {
         "asleep h",
         "lost min",
     ]);
-    group.spans.iter().for_each(|span| gains.row(span_in_words(span)));
-    write!(f, "{gains}")
+    for span in &group.spans {
+        money.row(money_in_words(span));
+        policy.row(policy_in_words(span));
+    }
+    write!(f, "{money}{policy}")
 }
 
-fn span_in_words(span: &Span) -> Vec<String> {
-    let (policy, gain) = (span.of(Player::Policy), |player| grouped(span.of(player).gain));
+/// What the policy earned and paid, and what it and the references were left with.
+fn money_in_words(span: &Span) -> Vec<String> {
+    let policy = span.of(Player::Policy);
+    let margin = |player| grouped(span.of(player).margin);
     vec![
         span.title(),
+        grouped(policy.revenue),
+        grouped(policy.cost),
         grouped(policy.margin),
-        grouped(span.of(Player::AlwaysMine).margin),
+        margin(Player::AlwaysMine),
+        margin(Player::NeverMine),
+        margin(Player::Myopic),
+        margin(Player::ClairvoyantPaying),
+        margin(Player::ClairvoyantFree),
+    ]
+}
+
+/// What the policy gained over always mining, how much of the references' gains that is, and what it took.
+fn policy_in_words(span: &Span) -> Vec<String> {
+    let policy = span.of(Player::Policy);
+    vec![
+        span.title(),
         grouped(policy.gain),
-        gain(Player::Myopic),
-        gain(Player::ClairvoyantPaying),
-        gain(Player::ClairvoyantFree),
         percent(span.capture_of_myopic),
         percent(span.capture_of_clairvoyant_paying),
         percent(span.capture_of_clairvoyant_free),

@@ -286,18 +286,19 @@ fn table(group: &GroupReport) -> String {
     for head in [
         "",
         "unprofitable",
-        "revenue",
-        "cost",
-        "margin",
-        "always mine",
         "gain",
-        "myopic gains",
-        "foresight gains",
-        "switching free",
         "of myopic",
         "of foresight",
         "of free",
         "switches a year",
+        "margin",
+        "always mine",
+        "never mine",
+        "myopic",
+        "foresight",
+        "switching free",
+        "revenue",
+        "cost",
         "hours mining",
         "hours AI",
         "hours asleep",
@@ -308,22 +309,23 @@ fn table(group: &GroupReport) -> String {
     table.push_str("</tr>\n");
     for span in &group.spans {
         let policy = span.of(Player::Policy);
-        let gain = |player| grouped(span.of(player).gain);
+        let margin = |player| grouped(span.of(player).margin);
         let cells = [
             span.title(),
             percent(span.unprofitable),
-            grouped(policy.revenue),
-            grouped(policy.cost),
-            grouped(policy.margin),
-            grouped(span.of(Player::AlwaysMine).margin),
             grouped(policy.gain),
-            gain(Player::Myopic),
-            gain(Player::ClairvoyantPaying),
-            gain(Player::ClairvoyantFree),
             percent(span.capture_of_myopic),
             percent(span.capture_of_clairvoyant_paying),
             percent(span.capture_of_clairvoyant_free),
             grouped(policy.switches_per_year),
+            grouped(policy.margin),
+            margin(Player::AlwaysMine),
+            margin(Player::NeverMine),
+            margin(Player::Myopic),
+            margin(Player::ClairvoyantPaying),
+            margin(Player::ClairvoyantFree),
+            grouped(policy.revenue),
+            grouped(policy.cost),
             grouped(policy.hours_mining),
             grouped(policy.hours_ai),
             grouped(policy.hours_curtailed),
@@ -342,7 +344,7 @@ fn footer(page: &mut String, report: &Report) {
         "<h2>How to read this</h2>\n<p>The policy is the live engine with this config, in virtual time. It saw each price one interval late and each \
          row of bitcoin a day late; money is settled at what held. <b>Always mine</b> never sleeps. <b>Myopic</b> is the same machine following the last \
          known price, without band and dwell. <b>Clairvoyant, paying</b> (foresight) is the best sequence of orders there is, found with all prices \
-         known; <b>free</b> pays nothing for switching. Gains are margins less that of always mining.</p>\n",
+         known; <b>free</b> pays nothing for switching. Margins stand beside each other; gains are margins less that of always mining, and <i>of …</i> is the policy's gain as a share of a reference's.</p>\n",
     );
     let lists = [("Mended in the files", &report.repairs), ("Not played", &report.unplayed)];
     for (title, lines) in lists.into_iter().filter(|(_, lines)| !lines.is_empty()) {
