@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, signal};
+use super::{
+    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, profit, signal,
+};
 use crate::profit::Currency;
 
 /// The config in plain words, some lines for each part.
@@ -30,8 +32,12 @@ impl Display for Plan<'_> {
             pool(one, f)?;
         }
         let pools: Vec<&str> = config.pools.iter().map(|pool| &*pool.name).collect();
+        let currency = config.profit.as_ref().map_or(Currency::USD, |profit| profit.currency);
         for one in &config.signals {
-            signal::plan::signal(one, &pools, Currency::USD, f)?;
+            signal::plan::signal(one, &pools, currency, f)?;
+        }
+        if let Some(profit) = &config.profit {
+            profit::plan::profit(profit, f)?;
         }
         Ok(())
     }
@@ -213,7 +219,7 @@ fn entered(listen: SocketAddr) -> String {
     }
 }
 
-fn time(duration: Duration) -> humantime::FormattedDuration {
+pub(super) fn time(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(duration)
 }
 

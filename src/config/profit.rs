@@ -6,11 +6,22 @@
 //! | fixed | `"60 USD/MWh"`, `0.7` | [`Quote::Fixed`] |
 //! | a signal's | `"spot"`, the name of a `[[signal]]` | [`Quote::Signal`] |
 
+pub(super) mod plan;
+mod quote;
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::profit::{
     BtcPerBlock, Currency, GpuTerms, JoulesPerTerahash, Money, MoneyPerBtc, MoneyPerGpuHour, MoneyPerMwh,
     MoneyPerPhDay, NetworkDifficulty, Ratio, SwitchTerms, Watts,
+};
+
+pub(super) use self::{
+    quote::Signals,
+    read::{open, read},
 };
 
 /// Everything about money and power; a config without `[[group]]` has none of it.

@@ -11,11 +11,10 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, Env, Limits, Log, LogFormat, Metrics, Proxy, admin,
     error::{Wrong, shown},
-    listeners, pools,
+    listeners, pools, profit,
     raw::Section,
     routes, signal, value,
 };
-use crate::profit::Currency;
 
 /// Characters of a name: it is a metrics label and stands in every log line.
 const MAX_NAME_CHARS: usize = 64;
@@ -59,14 +58,18 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
     };
     let routes = routes::read(&mut route_sections, &route_names, &places);
 
+    let opened = profit::open(root);
     let mut signal_sections = root.tables("signal");
     let signal_names = names(&mut signal_sections, "signal");
-    let context = signal::Context { currency: Currency::USD, pool_names: &pool_names, env };
+    let context = signal::Context { currency: opened.currency, pool_names: &pool_names, env };
     let signals: Vec<_> = signal_sections
         .iter_mut()
         .zip(&signal_names)
         .map(|(section, name)| signal::read(section, name, &context))
         .collect();
+    let quantities: Vec<_> = signals.iter().map(|signal| signal.as_ref().map(|signal| signal.quantity)).collect();
+    let known = profit::Signals { currency: opened.currency, names: &signal_names, quantities: &quantities };
+    let profit = profit::read(root, opened, &known);
     root.refuse_unknown_keys();
 
     let pools = pools.into_iter().collect::<Option<Vec<_>>>()?;
@@ -81,7 +84,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         pools,
         routes,
         signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
-        profit: None,
+        profit,
     })
 }
 
@@ -164,7 +167,7 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
 }
 
 /// Names of sections of one kind: their `name`, or `pool-1`, `pool-2` … by their number.
-fn names(sections: &mut [Section<'_, '_>], kind: &str) -> Vec<Arc<str>> {
+pub(super) fn names(sections: &mut [Section<'_, '_>], kind: &str) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     for section in sections {
         let default = format!("{kind}-{}", names.len() + 1);

@@ -84,9 +84,9 @@ pub(in crate::config) fn read<'r, 't>(
     let groups: Vec<_> =
         group_sections.iter_mut().zip(&group_names).map(|(section, name)| group(section, name, &common)).collect();
     let ai_names = names(&mut ai_sections, "ai");
-    let ai: Vec<_> = ai_sections.iter_mut().zip(&ai_names).map(|(section, name)| block(section, name, &common)).collect();
+    let ai: Vec<_> =
+        ai_sections.iter_mut().zip(&ai_names).map(|(section, name)| block(section, name, &common)).collect();
 
-    let profit_table = profit;
     let found = Profit {
         mode,
         currency,
@@ -97,7 +97,7 @@ pub(in crate::config) fn read<'r, 't>(
         groups: groups.into_iter().collect::<Option<_>>()?,
         ai: ai.into_iter().collect::<Option<_>>()?,
     };
-    check_together(&found, &profit_table, &site_section, &group_sections, &ai_sections);
+    check_together(&found, &profit, &site_section, &group_sections, &ai_sections);
     Some(found)
 }
 
@@ -115,16 +115,15 @@ fn mode(section: &mut Section<'_, '_>) -> Mode {
 
 fn market(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<Market> {
     const PARTS: [&str; 3] = ["btc_price", "difficulty", "block_reward"];
-    let hashprice =
-        section.optional("hashprice", quote::quote(Quantity::Hashprice, signals, MoneyPerPhDay::new));
+    let hashprice = section.optional("hashprice", quote::quote(Quantity::Hashprice, signals, MoneyPerPhDay::new));
     let btc = section.optional(PARTS[0], quote::quote(Quantity::BtcPrice, signals, MoneyPerBtc::new));
-    let difficulty =
-        section.optional(PARTS[1], quote::quote(Quantity::Difficulty, signals, NetworkDifficulty::new));
+    let difficulty = section.optional(PARTS[1], quote::quote(Quantity::Difficulty, signals, NetworkDifficulty::new));
     let reward = section.optional(PARTS[2], quote::quote(Quantity::BlockReward, signals, BtcPerBlock::new));
     let there: Vec<&str> = PARTS.into_iter().filter(|key| section.has(key)).collect();
     if section.has("hashprice") {
         if let Some(part) = there.first() {
-            section.error(part, Wrong::new("stands beside hashprice", "keep either hashprice or the three it is made of"));
+            section
+                .error(part, Wrong::new("stands beside hashprice", "keep either hashprice or the three it is made of"));
         }
     } else if !there.is_empty() {
         for missing in PARTS.into_iter().filter(|key| !section.has(key)) {
@@ -132,7 +131,9 @@ fn market(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<Market
             section.error(missing, Wrong::new(what, "a hashprice is made of btc_price, difficulty and block_reward"));
         }
     }
-    hashprice.map(Market::Hashprice).or_else(|| Some(Market::Parts { btc: btc?, difficulty: difficulty?, reward: reward? }))
+    hashprice
+        .map(Market::Hashprice)
+        .or_else(|| Some(Market::Parts { btc: btc?, difficulty: difficulty?, reward: reward? }))
 }
 
 /// `signal`, `drain_below`, `wake_above`: one external number or verdict.
@@ -311,7 +312,7 @@ fn block(section: &mut Section<'_, '_>, name: &Arc<str>, common: &Common<'_>) ->
         block: section.or("block", Watts::ZERO, quote::watts(currency)),
         notice: section.or("notice", Duration::ZERO, value::duration(WAIT)),
         min_term: section.or("min_term", Duration::ZERO, value::duration(WAIT)),
-        interruptible: section.or("interruptible", false, value::choice(&[("yes", true), ("no", false)])),
+        interruptible: section.or("interruptible", false, value::boolean),
         warm_up: section.or("warm_up", Duration::ZERO, value::duration(SWITCH)),
         wear_per_mw: section.or("wear_per_mw", Money::ZERO, quote::money(currency)),
         feeder: common.feeder(section),
@@ -339,14 +340,15 @@ fn ai_price(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<AiPr
         ),
         (false, true) if gpu_power.is_none_or(|power| power < Watts::clamped(1.0)) => section.error(
             "gpu_power",
-            Wrong::new("is needed beside gpu_price", "write the power of one GPU with its share of the node: \"1.3 kW\""),
+            Wrong::new(
+                "is needed beside gpu_price",
+                "write the power of one GPU with its share of the node: \"1.3 kW\"",
+            ),
         ),
         _ => {}
     }
     let terms = gpu_power.map(|power| GpuTerms { power, utilisation, fee });
-    per_mwh
-        .map(AiPrice::PerMwh)
-        .or_else(|| Some(AiPrice::PerGpuHour { price: per_gpu?, terms: terms? }))
+    per_mwh.map(AiPrice::PerMwh).or_else(|| Some(AiPrice::PerGpuHour { price: per_gpu?, terms: terms? }))
 }
 
 /// What the tables need of each other.
@@ -359,7 +361,9 @@ fn check_together(
 ) {
     let site = &profit.site;
     if profit.groups.iter().any(|group| matches!(group.rule, Rule::Economics { .. })) {
-        if profit.market.is_none() && !["hashprice", "btc_price", "difficulty", "block_reward"].iter().any(|key| profit_table.has(key)) {
+        if profit.market.is_none()
+            && !["hashprice", "btc_price", "difficulty", "block_reward"].iter().any(|key| profit_table.has(key))
+        {
             let help = "write hashprice, or btc_price, difficulty and block_reward: a signal's name or a number";
             profit_table.error("hashprice", Wrong::new("is missing: what groups with an efficiency earn", help));
         }
@@ -378,7 +382,7 @@ fn check_together(
     for (ai, table) in profit.ai.iter().zip(ai_tables) {
         if site.grid.is_some() && !ai.interruptible {
             let what = "the grid may ask the site to shed, and this block keeps its power";
-            table.warn("interruptible", Wrong::new(what, "write interruptible = \"yes\" if it can be cut at once"));
+            table.warn("interruptible", Wrong::new(what, "write interruptible = true if it can be cut at once"));
         }
     }
 }
