@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, hint::black_box, time::Duration};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use hashgate::{
     config::{Config, ProcessEnv, Profit},
     profit::{
@@ -71,7 +71,7 @@ fn five_years(c: &mut Criterion) {
     let play = || replay(&Field::new(&profit, &history, &window).expect("a field"), &window, |_| ());
     let played = play();
     let mut group = c.benchmark_group("backtest of five years, ten groups");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(10));
     group.bench_function("read", |b| b.iter(|| black_box(read())));
     group.bench_function("replay", |b| b.iter(|| black_box(play())));
     group.bench_function("report and page", |b| {

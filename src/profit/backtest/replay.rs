@@ -66,8 +66,8 @@ pub struct Replay {
     pub step_s: f64,
     /// The days played.
     pub days: Vec<Date>,
-    /// Days counted apart.
-    pub exclude: Vec<(Date, Date)>,
+    /// What was asked for, with the days that are counted apart.
+    pub window: Window,
     /// The day of each interval, an index into `days`.
     pub day_of: Vec<usize>,
     /// What a MWh cost at the meter, delivery included.
@@ -79,11 +79,6 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Whether a day is counted apart.
-    pub fn is_excluded(&self, day: Date) -> bool {
-        self.exclude.iter().any(|(from, to)| (*from..=*to).contains(&day))
-    }
-
     /// The highest price of a day.
     pub fn highest_price(&self, day: usize) -> Option<f64> {
         let begin = self.day_of.partition_point(|of| *of < day);
@@ -133,7 +128,7 @@ pub fn play(
         currency,
         step_s: field.step_s(),
         days: field.days.clone(),
-        exclude: window.exclude.clone(),
+        window: window.clone(),
         day_of: field.day_of.clone(),
         prices: (0..field.len()).map(|interval| field.price_at_meter(interval)).collect(),
         unplayed: field.unplayed.clone(),

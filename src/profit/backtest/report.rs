@@ -139,7 +139,7 @@ impl Report {
             // A window has a day.
             from: replay.days[0],
             to: replay.days[replay.days.len() - 1],
-            excluded: replay.exclude.clone(),
+            excluded: replay.window.exclude.clone(),
             interval_minutes: replay.step_s / 60.0,
             intervals: replay.prices.len(),
             intervals_without_price: replay.prices.iter().filter(|price| price.is_none()).count(),
@@ -185,7 +185,7 @@ fn group_report(replay: &Replay, name: String, efficiency: Option<f64>, groups: 
     for year in years.into_iter().map(Some).chain([None]) {
         let is_in = |day: Date| year.is_none_or(|year| day.year() == year);
         spans.push(span(replay, groups, year, false));
-        if replay.days.iter().any(|day| is_in(*day) && replay.is_excluded(*day)) {
+        if replay.days.iter().any(|day| is_in(*day) && replay.window.excludes(*day)) {
             spans.push(span(replay, groups, year, true));
         }
     }
@@ -200,7 +200,7 @@ fn group_report(replay: &Replay, name: String, efficiency: Option<f64>, groups: 
 
 fn span(replay: &Replay, groups: &[&GroupReplay], year: Option<i16>, without_excluded: bool) -> Span {
     let is_in =
-        |day: Date| year.is_none_or(|year| day.year() == year) && !(without_excluded && replay.is_excluded(day));
+        |day: Date| year.is_none_or(|year| day.year() == year) && !(without_excluded && replay.window.excludes(day));
     let days: Vec<usize> = (0..replay.days.len()).filter(|day| is_in(replay.days[*day])).collect();
     let sum = |player: Player| {
         let mut sum = Account::default();
@@ -269,7 +269,7 @@ fn best_days(replay: &Replay, groups: &[&GroupReplay]) -> Vec<BestDay> {
             gain_of_clairvoyant_paying: gain(Player::ClairvoyantPaying, day),
             hours_not_mined: groups.iter().map(|group| not_mined(&group.accounts[Player::Policy as usize][day])).sum(),
             highest_price: replay.highest_price(day),
-            excluded: replay.is_excluded(replay.days[day]),
+            excluded: replay.window.excludes(replay.days[day]),
         })
         .collect()
 }

@@ -5,11 +5,9 @@
 
 mod plot;
 
-use std::fmt::Write as _;
-
 use jiff::civil::Date;
 
-use self::plot::{Axis, COLUMNS, Plot, Scale, escape, thinned, thinned_indices};
+use self::plot::{Axis, COLUMNS, Plot, Scale, escape, put, thinned, thinned_indices};
 use super::{
     reference::Player,
     replay::{Doing, GroupReplay, Replay},
@@ -131,7 +129,7 @@ fn by_day(replay: &Replay, lines: &[(Player, Vec<f64>)], caption: &str) -> Strin
     let mut plot = Plot::new(Axis::new(Scale::Linear, 0.0, last), y, 260, in_short);
     plot.x_labels(months(replay, |day| day as f64));
     for (day, date) in replay.days.iter().enumerate() {
-        if replay.is_excluded(*date) {
+        if replay.window.excludes(*date) {
             plot.band("excluded", "excluded", day as f64, day as f64 + 1.0);
         }
     }
@@ -148,7 +146,7 @@ fn cumulative(replay: &Replay, player: Player, without_excluded: bool) -> Vec<f6
     let mut sum = 0.0;
     (0..replay.days.len())
         .map(|day| {
-            if !(without_excluded && replay.is_excluded(replay.days[day])) {
+            if !(without_excluded && replay.window.excludes(replay.days[day])) {
                 sum += replay.groups.iter().map(|group| group.accounts[player as usize][day].margin()).sum::<f64>();
             }
             sum
@@ -397,9 +395,4 @@ fn in_short(number: f64) -> String {
 
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    let _ = text.write_fmt(what);
 }

@@ -256,7 +256,8 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
+/// Appends to a text.
+pub fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = text.write_fmt(what);
 }
