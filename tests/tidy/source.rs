@@ -55,7 +55,8 @@ impl Source {
         for (at, found) in code.match_indices("crate::") {
             let rest = &code[at + found.len()..];
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
-            if !rest.starts_with('{') {
+            // What a brace ends is a group of a `use` line, which is taken apart above.
+            if !rest.starts_with('{') && !rest[..end].ends_with("::") {
                 paths.push(format!("crate::{}", &rest[..end]));
             }
         }

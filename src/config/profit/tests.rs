@@ -178,3 +178,38 @@ interruptible = true
     let (_, plan) = plan.split_once("\nprofit in").unwrap();
     insta::assert_snapshot!(format!("profit in{plan}"));
 }
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let example = include_str!("../../../config.example.toml");
+    let (_, block) = example.split_once("# All of it:\n").unwrap();
+    let uncommented: String = block.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let signals =
+        [("hashprice", "USD/PH/day"), ("grid", "ratio"), ("peak", "verdict"), ("gpu", "USD/GPUh"), ("demand", "ratio")];
+    let signals =
+        signals.map(|(name, unit)| format!("[[signal]]\nname = \"{name}\"\nkind = \"push\"\nunit = \"{unit}\"\n"));
+    let (head, _) = uncommented.split_once("#\n[[signal]]").unwrap_or((&uncommented, ""));
+    let shown = format!("{}{head}", signals.concat());
+    let all = match Config::parse(&format!("{MINIMAL}{SIGNALS}{shown}"), &NoEnv) {
+        Ok((config, _)) => config.profit.unwrap(),
+        Err(errors) => panic!("{errors}\n{head}"),
+    };
+    let needed = ["[profit]", "[site]", "[[feeder]]", "[[group]]", "[[ai]]"];
+    let keys = [
+        "hashprice",
+        "power_price",
+        "cap",
+        "grid ",
+        "schedule",
+        "name",
+        "efficiency",
+        "power ",
+        "feeder",
+        "gpu_p",
+        "demand",
+    ];
+    let is_needed = |line: &&str| needed.contains(line) || keys.iter().any(|key| line.starts_with(key));
+    let least: String = head.lines().filter(is_needed).map(|line| format!("{line}\n")).collect();
+    let least = Config::parse(&format!("{MINIMAL}{SIGNALS}{}{least}", signals.concat()), &NoEnv);
+    assert_eq!(least.unwrap_or_else(|errors| panic!("{errors}")).0.profit, Some(all));
+}
