@@ -303,13 +303,17 @@ impl<'a> Field<'a> {
         (0..self.len())
             .map(|interval| {
                 margins.clear();
-                margins.extend((0..self.groups.len()).map(|group| {
-                    let rates = if known { self.known_rates(group, interval) } else { self.rates(group, interval) };
-                    let megawatts = self.groups[group].megawatts;
-                    (megawatts, rates.map_or(0.0, |rates| rates.mining_margin() / megawatts))
+                margins.extend(self.groups.iter().enumerate().map(|(index, group)| {
+                    let rates = if known { self.known_rates(index, interval) } else { self.rates(index, interval) };
+                    (group.given_asleep(), rates.map_or(0.0, |rates| rates.mining_margin() / group.megawatts))
                 }));
                 let mut shares = Vec::new();
                 ai_shares(&margins, &mut self.ai_offers(interval, known), &mut shares);
+                for ((share, rate), group) in shares.iter_mut().zip(&self.groups) {
+                    // Of what the group gives asleep, as one of its whole power.
+                    let given = group.given_asleep() / group.megawatts;
+                    (*share, *rate) = (*share * given, *rate / given.max(f64::MIN_POSITIVE));
+                }
                 shares
             })
             .collect()

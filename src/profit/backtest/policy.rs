@@ -32,6 +32,8 @@ struct Player<'f, 'a> {
     engine: Engine,
     inputs: Inputs,
     blocks: Vec<Block>,
+    /// Groups in the order in which AI takes the power of those that sleep for it, the same as for the references.
+    worst_first: Vec<usize>,
 }
 
 /// An AI block's own time.
@@ -52,7 +54,11 @@ impl<'f, 'a> Player<'f, 'a> {
         if let Quote::Signal(_) = profit.site.curtail_pays {
             inputs.curtail_pays = fresh(MoneyPerMwh::ZERO, Timestamp::MIN);
         }
-        Self { field, engine: Engine::new(profit), inputs, blocks: vec![Block::default(); profit.ai.len()] }
+        let mut worst_first: Vec<usize> = (0..field.groups.len()).collect();
+        // On whatever day: what a MWh earns is in proportion to the hashprice in all of them.
+        worst_first.sort_by(|a, b| field.value(*a, 0).total_cmp(&field.value(*b, 0)));
+        let blocks = vec![Block::default(); profit.ai.len()];
+        Self { field, engine: Engine::new(profit), inputs, blocks, worst_first }
     }
 
     fn decide(&mut self, interval: usize, orders: &mut [Order]) {
@@ -60,16 +66,16 @@ impl<'f, 'a> Player<'f, 'a> {
         let now = self.field.begin(interval);
         let decisions = self.engine.evaluate(now, &self.inputs);
         let ai = given_to_ai(self.field, &mut self.blocks, interval, &decisions.ai);
-        let is_ai = |action: Action| action == Action::Ai;
-        let asleep = decisions.groups.iter().zip(&self.field.groups);
-        let offered: f64 = asleep.filter(|(group, _)| is_ai(group.action)).map(|(_, field)| field.given_asleep()).sum();
-        for ((order, decision), field) in orders.iter_mut().zip(&decisions.groups).zip(&self.field.groups) {
-            order.awake = decision.action == Action::Mine;
+        let mut left = ai.megawatts;
+        for index in &self.worst_first {
+            let (order, field) = (&mut orders[*index], &self.field.groups[*index]);
+            let action = decisions.groups[*index].action;
+            order.awake = action == Action::Mine;
             order.ai = (0.0, 0.0);
-            if is_ai(decision.action) && offered > 0.0 {
-                // The groups that give share what is taken in proportion.
-                let share = (ai.megawatts / offered).min(1.0) * field.given_asleep() / field.megawatts;
-                order.ai = (share, ai.value * field.megawatts);
+            if action == Action::Ai {
+                let taken = left.min(field.given_asleep());
+                left -= taken;
+                order.ai = (taken / field.megawatts, ai.value * field.megawatts);
             }
         }
     }

@@ -14,7 +14,7 @@
 //! takes (what was begun is finished; only where that is longer than an interval could another mind pay). Orders are given at the
 //! beginning of an interval, as everybody's are. Where there is AI compute, all of them have the share of it
 //! that the merit order of *their* knowledge gives the group ([`ai_shares`]), without notice, minimum term or warm-up. None knows of caps,
-//! feeders, ramps, floors or budgets.
+//! feeders, ramps, floors or budgets. With AI they are no bounds for a single group: another split of its power may leave one group more.
 
 use super::{
     account::{Account, Rates},
