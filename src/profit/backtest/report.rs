@@ -59,8 +59,6 @@ pub struct GroupReport {
     pub megawatts: f64,
     /// Calendar years, then all of it; after each that has excluded days the same without them.
     pub spans: Vec<Span>,
-    /// The days on which the policy gained most, best first.
-    pub best_days: Vec<BestDay>,
 }
 
 /// Sums over some days.
@@ -82,6 +80,8 @@ pub struct Span {
     pub capture_of_clairvoyant_free: Option<f64>,
     /// The policy's gain as a share of that of the clairvoyant who pays for switching.
     pub capture_of_clairvoyant_paying: Option<f64>,
+    /// The days among them on which the policy gained most, best first.
+    pub best_days: Vec<BestDay>,
 }
 
 /// What one of them made of these days.
@@ -194,7 +194,6 @@ fn group_report(replay: &Replay, name: String, efficiency: Option<f64>, groups: 
         joules_per_terahash: efficiency,
         megawatts: groups.iter().map(|group| group.megawatts).sum(),
         spans,
-        best_days: best_days(replay, groups),
     }
 }
 
@@ -244,21 +243,20 @@ fn span(replay: &Replay, groups: &[&GroupReplay], year: Option<i16>, without_exc
         capture_of_myopic: capture(Player::Myopic),
         capture_of_clairvoyant_free: capture(Player::ClairvoyantFree),
         capture_of_clairvoyant_paying: capture(Player::ClairvoyantPaying),
+        best_days: best_days(replay, groups, &days),
     }
 }
 
 /// A gain under this, in money, is rounding.
 const NO_GAIN: f64 = 1e-6;
 
-fn best_days(replay: &Replay, groups: &[&GroupReplay]) -> Vec<BestDay> {
+fn best_days(replay: &Replay, groups: &[&GroupReplay], days: &[usize]) -> Vec<BestDay> {
     let margin = |player: Player, day: usize| -> f64 {
         groups.iter().map(|group| group.accounts[player as usize][day].margin()).sum()
     };
     let gain = |player: Player, day: usize| margin(player, day) - margin(Player::AlwaysMine, day);
-    let mut days: Vec<(usize, f64)> = (0..replay.days.len())
-        .map(|day| (day, gain(Player::Policy, day)))
-        .filter(|(_, gain)| *gain > NO_GAIN)
-        .collect();
+    let gains = days.iter().map(|day| (*day, gain(Player::Policy, *day)));
+    let mut days: Vec<(usize, f64)> = gains.filter(|(_, gain)| *gain > NO_GAIN).collect();
     days.sort_by(|a, b| b.1.total_cmp(&a.1));
     days.truncate(BEST_DAYS);
     let not_mined = |account: &Account| account.ai_h + account.curtailed_h + account.lost_h;

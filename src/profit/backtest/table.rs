@@ -51,7 +51,13 @@ impl Display for Tables<'_> {
             group_in_words(f, &report.all)?;
         }
         writeln!(f)?;
-        best_days(f, &report.all)
+        best_days(f, report.all.total(false))?;
+        let apart = report.all.total(true);
+        if apart.without_excluded {
+            writeln!(f)?;
+            best_days(f, apart)?;
+        }
+        Ok(())
     }
 }
 
@@ -120,13 +126,13 @@ fn policy_in_words(span: &Span) -> Vec<String> {
     ]
 }
 
-fn best_days(f: &mut Formatter<'_>, all: &GroupReport) -> fmt::Result {
-    if all.best_days.is_empty() {
+fn best_days(f: &mut Formatter<'_>, span: &Span) -> fmt::Result {
+    if span.best_days.is_empty() {
         return writeln!(f, "no day on which switching gained anything");
     }
-    writeln!(f, "most valuable days")?;
+    writeln!(f, "most valuable of {}", span.title())?;
     let mut grid = Grid::new(&["", "gain", "paying", "h not mined", "highest price", ""]);
-    for day in &all.best_days {
+    for day in &span.best_days {
         grid.row(vec![
             day.date.to_string(),
             grouped(day.gain),

@@ -11,7 +11,7 @@ use self::plot::{Axis, COLUMNS, Plot, Scale, escape, put, thinned, thinned_indic
 use super::{
     reference::Player,
     replay::{Doing, GroupReplay, Replay},
-    report::{BestDay, GroupReport, Report},
+    report::{BestDay, GroupReport, Report, Span},
     table::{grouped, percent},
 };
 
@@ -49,10 +49,10 @@ pub fn page(report: &Report, replay: &Replay) -> String {
     page.push_str(&duration(replay, 1.0));
     page.push_str(&duration(replay, DEAREST));
     page.push_str("</div>\n");
-    if !report.all.best_days.is_empty() {
-        page.push_str("<h2>The most valuable days</h2>\n<div class=\"days\">\n");
-        report.all.best_days.iter().for_each(|day| page.push_str(&one_day(replay, day)));
-        page.push_str("</div>\n");
+    let apart = report.all.total(true);
+    days(&mut page, replay, report.all.total(false));
+    if apart.without_excluded {
+        days(&mut page, replay, apart);
     }
     page.push_str("<h2>Figures</h2>\n");
     if report.groups.len() > 1 {
@@ -237,6 +237,16 @@ fn duration(replay: &Replay, part: f64) -> String {
     } else {
         "All intervals.".to_owned()
     })
+}
+
+/// The days of a span on which the policy gained most.
+fn days(page: &mut String, replay: &Replay, span: &Span) {
+    if span.best_days.is_empty() {
+        return;
+    }
+    put(page, format_args!("<h2>The most valuable of {}</h2>\n<div class=\"days\">\n", span.title()));
+    span.best_days.iter().for_each(|day| page.push_str(&one_day(replay, day)));
+    page.push_str("</div>\n");
 }
 
 /// One day, interval by interval.
