@@ -3,9 +3,10 @@
 //! | where | what |
 //! |---|---|
 //! | one thread and runtime per worker | listening sockets (`SO_REUSEPORT`), miners |
-//! | the runtime that [`Proxy::start`] is called on | router, pool connections, metrics |
+//! | the runtime that [`Proxy::start`] is called on | router, pool connections; signals and the decision, admin API, metrics |
 //!
-//! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners, pools and metrics close.
+//! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners and pools close, then signals,
+//! admin API and metrics.
 
 use std::{
     io,
@@ -25,10 +26,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
+    api::Api,
     config::{Config, Listener, PoolUrl, SimulatedPool},
     downstream::{Gate, ListenerSettings, Worker, vardiff::VardiffSettings},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
-    metrics::{Books, Exporter, Totals},
+    metrics::{Books, Exporter, ProfitMetrics, Totals},
+    profit::{
+        source,
+        task::{self, JOB_QUEUE, Signals},
+    },
     router::{ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
     sim::pool::{PoolSettings, SimPool},
 };
@@ -36,13 +42,16 @@ use crate::{
 /// Connections that the kernel completes while all workers are busy.
 const BACKLOG: i32 = 4096;
 
+/// How long one of the tasks that no share depends on may take to end.
+const END_BESIDE: Duration = Duration::from_secs(2);
+
 /// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listening address can't be had.
     #[error("{what} can't listen on {address}: {source}")]
     Listen {
-        /// `listener "farm"` or `metrics`.
+        /// `listener "farm"`, `metrics` or `admin API`.
         what: String,
         /// From the config.
         address: SocketAddr,
@@ -70,10 +79,14 @@ pub struct Proxy {
     config: Arc<Config>,
     addresses: Vec<SocketAddr>,
     metrics_address: Option<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    signals: Option<Signals>,
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
-    stop_metrics: CancellationToken,
+    /// Ends what is not on a share's way: signals, the admin API, metrics.
+    stop: CancellationToken,
+    beside: Vec<tokio::task::JoinHandle<()>>,
     simulated: Vec<SimPool>,
 }
 
@@ -94,16 +107,8 @@ impl Proxy {
         let workers = config.proxy.workers.get();
         let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));
         let (listeners, addresses) = bind_all(&config.listeners, workers)?;
-        let metrics = match &config.metrics {
-            None => None,
-            Some(metrics) => {
-                let address = metrics.listen;
-                let listen = |source| StartError::Listen { what: "metrics".into(), address, source };
-                let socket = TcpListener::bind(address).await.map_err(listen)?;
-                let address = socket.local_addr().map_err(listen)?;
-                Some((socket, address, Exporter::new(books.clone(), &config).map_err(system("metrics"))?))
-            }
-        };
+        let metrics = listen("metrics", config.metrics.as_ref().map(|metrics| metrics.listen)).await?;
+        let admin = listen("admin API", config.admin.as_ref().map(|admin| admin.listen)).await?;
 
         let config = Arc::new(config);
         let settings: Vec<Arc<ListenerSettings>> =
@@ -127,24 +132,56 @@ impl Proxy {
             threads.push(spawn_worker(index, worker).map_err(system("a worker thread"))?);
         }
         let (shutdown, shutdowns) = mpsc::channel(1);
-        let (router, inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
+        let (mut router, inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
+        let stop = CancellationToken::new();
+        let mut beside = Vec::new();
+        let jobs = source::wants_jobs(&config).then(|| mpsc::channel(JOB_QUEUE)).map(|(tap, jobs)| {
+            router.tap_jobs(tap);
+            jobs
+        });
+        let signals = (!config.signals.is_empty() || config.profit.is_some() || admin.is_some()).then(|| {
+            let (signals, running) = task::start(config.clone(), jobs, stop.clone());
+            beside.push(running);
+            signals
+        });
         tokio::spawn(router.run(inbox));
 
-        let stop_metrics = CancellationToken::new();
-        let metrics_address = metrics.as_ref().map(|(_, address, _)| *address);
-        if let Some((socket, address, exporter)) = metrics {
+        let admin_address = admin.as_ref().map(|(_, address)| *address);
+        let mut api = None;
+        if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
+            info!("admin API on http://{address}/api/v1");
+            let serving = api.insert(Api::new(admin.token.expose(), signals.clone())).clone();
+            let stop = stop.clone();
+            beside.push(tokio::spawn(async move { serving.serve(socket, stop).await }));
+        }
+        let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+        if let Some((socket, address)) = metrics {
+            let profit = ProfitMetrics { signals: signals.clone(), api };
+            let exporter = Exporter::new(books.clone(), &config, profit).map_err(system("metrics"))?;
             info!("metrics on http://{address}/metrics");
-            let stop = stop_metrics.clone().cancelled_owned();
-            tokio::spawn(async move {
+            let stop = stop.clone().cancelled_owned();
+            beside.push(tokio::spawn(async move {
                 if let Err(error) = exporter.serve(socket, stop).await {
                     error!("metrics ended: {error}");
                 }
-            });
+            }));
         }
         for (listener, address) in config.listeners.iter().zip(&addresses) {
             info!("listener {:?}: miners connect to stratum+tcp://{address}", listener.name);
         }
-        Ok(Self { config, addresses, metrics_address, books, shutdown, threads, stop_metrics, simulated })
+        Ok(Self {
+            config,
+            addresses,
+            metrics_address,
+            admin_address,
+            signals,
+            books,
+            shutdown,
+            threads,
+            stop,
+            beside,
+            simulated,
+        })
     }
 
     /// What it was started with; ports and simulated pools are filled in.
@@ -160,6 +197,16 @@ impl Proxy {
     /// Where Prometheus scrapes.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Where the admin API is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Signals and the decision; `None` if the config has neither signals, groups nor an admin API.
+    pub fn signals(&self) -> Option<&Signals> {
+        self.signals.as_ref()
     }
 
     /// Everything counted until now.
@@ -185,7 +232,11 @@ impl Proxy {
         if !matches!(joined, Ok(true)) {
             error!("a worker thread ended by a panic");
         }
-        self.stop_metrics.cancel();
+        self.stop.cancel();
+        for task in self.beside {
+            // A scrape that hangs is not waited for.
+            let _ = tokio::time::timeout(END_BESIDE, task).await;
+        }
         for pool in self.simulated {
             pool.shutdown().await;
         }
@@ -205,6 +256,15 @@ fn settings(index: usize, listener: &Listener, config: &Config) -> Arc<ListenerS
             max: vardiff.max,
         }),
     })
+}
+
+/// A socket of the runtime, and the address that it got.
+async fn listen(what: &str, address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let failed = |source| StartError::Listen { what: what.to_owned(), address, source };
+    let socket = TcpListener::bind(address).await.map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok(Some((socket, address)))
 }
 
 /// The sockets of one worker, by listener.

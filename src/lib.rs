@@ -7,13 +7,14 @@
 //! |---|---|
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
 //! | beside the proxy: the simulated world, which imports nothing of it | [`sim`] |
-//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`) and [`router`], `downstream/gate.rs`, `source/` of [`profit`], [`http`], `tls.rs`, [`metrics`], [`state`], [`limits`] |
+//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`), [`router`] and [`profit`], `downstream/gate.rs`, `source/` of [`profit`], [`api`], [`http`], `tls.rs`, [`metrics`], [`state`], [`limits`] |
 //! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`], [`profit`], [`power`] |
 //! | what the operator decided, as values | [`config`] |
 //! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`]; the units and formulas of [`profit`] |
 //!
 //! To run a proxy inside another program, see [`app::Proxy`] and `examples/`. Why it is laid out so: `ARCHITECTURE.md`.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;

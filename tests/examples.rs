@@ -42,3 +42,8 @@ fn a_swarm_needs_no_server() {
 fn a_flaky_pool_is_left_and_returned_to() {
     run("flaky_pool");
 }
+
+#[test]
+fn a_signal_may_come_from_a_source_of_ones_own() {
+    run("custom_signal");
+}

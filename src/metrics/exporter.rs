@@ -14,7 +14,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
-use super::{Books, LATENCY_BOUNDS_US, LatencySum, Totals};
+use super::{Books, LATENCY_BOUNDS_US, LatencySum, ProfitMetrics, Totals};
 use crate::{config::Config, hash::Kernel};
 
 /// Renders the books of one proxy.
@@ -23,6 +23,7 @@ pub struct Exporter {
     pools: Vec<String>,
     routes: Vec<String>,
     recorder: PrometheusRecorder,
+    profit: ProfitMetrics,
     /// What histograms were given already.
     last: Mutex<Recorded>,
 }
@@ -39,15 +40,19 @@ impl Exporter {
     ///
     /// # Errors
     /// Bucket bounds that the exporter does not take, which would be our mistake.
-    pub fn new(books: Arc<Books>, config: &Config) -> io::Result<Self> {
+    pub fn new(books: Arc<Books>, config: &Config, profit: ProfitMetrics) -> io::Result<Self> {
         let bounds: Vec<f64> = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64()).collect();
         let recorder = PrometheusBuilder::new().set_buckets(&bounds).map_err(io::Error::other)?.build_recorder();
-        metrics::with_local_recorder(&recorder, describe);
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            super::profit::describe();
+        });
         Ok(Self {
             books,
             pools: config.pools.iter().map(|pool| pool.name.to_string()).collect(),
             routes: config.routes.iter().map(|route| route.name.to_string()).collect(),
             recorder,
+            profit,
             last: Mutex::default(),
         })
     }
@@ -55,7 +60,10 @@ impl Exporter {
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
         let totals = self.books.totals();
-        metrics::with_local_recorder(&self.recorder, || self.record(&totals));
+        metrics::with_local_recorder(&self.recorder, || {
+            self.record(&totals);
+            self.profit.record(jiff::Timestamp::now());
+        });
         self.recorder.handle().render()
     }
 
@@ -209,7 +217,7 @@ mod tests {
         )
         .unwrap();
         let books = Arc::new(Books::new(1, 1, 1));
-        let exporter = Exporter::new(books.clone(), &config).unwrap();
+        let exporter = Exporter::new(books.clone(), &config, ProfitMetrics::default()).unwrap();
         books.worker(0).reply.record(Duration::from_micros(80), 3);
         let first = exporter.render();
         books.worker(0).reply.record(Duration::from_micros(80), 1);

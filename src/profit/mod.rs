@@ -12,6 +12,7 @@
 //! | `signal/` | the signal book: what sources said, what of it counts now, what was refused |
 //! | `extract.rs`, `schedule.rs` | observations from a document; from hours of the week |
 //! | `source/` | where signals come from: a task for each kind |
+//! | `task.rs` | the loop: sources, the signal book, the engine, and who is told |
 //! | `economics.rs` | the formulas: what a MWh earns and costs, at the site meter |
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
 //! | `inputs.rs` | what an evaluation looks at: the readings of the signals that the config names |
@@ -28,6 +29,7 @@ mod reading;
 mod schedule;
 pub mod signal;
 pub mod source;
+pub mod task;
 mod templates;
 mod units;
 

@@ -141,9 +141,14 @@ impl Unit {
         Ok(Self { quantity, factor, currency })
     }
 
-    /// A number in this unit as one in the canonical unit.
+    /// A number in this unit as one in the canonical unit, to 15 significant digits: 24.33 ct/kWh are 243.3 per MWh, not
+    /// 243.29999999999998.
     pub fn canonical(self, value: f64) -> f64 {
-        value * self.factor
+        if self.factor == 1.0 {
+            return value;
+        }
+        let product = value * self.factor;
+        format!("{product:.14e}").parse().unwrap_or(product)
     }
 }
 
@@ -169,6 +174,16 @@ mod tests {
             let unit = Unit::parse(text).unwrap();
             assert_eq!((unit.quantity, unit.canonical(1.0)), (quantity, canonical), "{text}");
         }
+    }
+
+    #[test]
+    fn a_conversion_reads_as_people_would_write_it() {
+        let canonical = |text: &str, value: f64| Unit::parse(text).unwrap().canonical(value).to_string();
+        assert_eq!(canonical("c/kWh", 24.33), "243.3");
+        assert_eq!(canonical("%", 70.0), "0.7");
+        assert_eq!(canonical("sat/block", 312_500_001.0), "3.12500001");
+        assert_eq!(canonical("MW", f64::INFINITY), "inf");
+        assert_eq!(canonical("kW", f64::NAN), "NaN");
     }
 
     #[test]

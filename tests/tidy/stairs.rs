@@ -38,6 +38,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/upstream/connect.rs", Floor::Task),
     ("src/tls.rs", Floor::Task),
     ("src/http.rs", Floor::Task),
+    ("src/api/", Floor::Task),
     ("src/upstream/", Floor::Machine),
     ("src/router/task", Floor::Task),
     ("src/router/", Floor::Machine),

@@ -149,6 +149,9 @@ pub(super) fn read(section: &mut Section<'_, '_>, name: &Arc<str>, context: &Con
         section
             .warn("max_spread", Wrong::new("has no effect on one source", "add a [[signal.source]], or leave it out"));
     }
+    if sources.iter().flatten().filter(|source| matches!(source.kind, SourceKind::Push)).count() > 1 {
+        section.error("source", Wrong::new("is \"push\" more than once", "keep one: who sends can't be told apart"));
+    }
     for source in sources.iter().flatten() {
         if let Some(every) = source.kind.every()
             && !source.kind.gives_intervals()
@@ -178,7 +181,9 @@ fn unit(value: &DeValue<'_>, context: &Context<'_>) -> Result<Unit, Wrong> {
     match named {
         Some(other) if other != currency => Err(Wrong::new(
             format!("{} is in {other}, but the site's currency is {currency}", shown(&text)),
-            format!("take the signal in {currency}, or write [site] with currency = \"{other}\": nothing is converted"),
+            format!(
+                "take the signal in {currency}, or write [profit] with currency = \"{other}\": nothing is converted"
+            ),
         )),
         _ => Ok(unit),
     }
