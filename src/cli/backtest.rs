@@ -92,7 +92,7 @@ pub enum Failure {
 /// [`Failure`], with the file and its line where there is one.
 pub fn run(args: &BacktestArgs, config: &Config) -> Result<(), Failure> {
     let profit = config.profit.as_ref().ok_or_else(|| {
-        let help = "add [[group]] tables: name, power, joules per terahash";
+        let help = "add [[group]] tables with name, power and efficiency";
         Failure::Misused(format!("config {} has no groups to replay; {help}", args.config.display()))
     })?;
     let (history, repairs) = read(args, profit)?;
