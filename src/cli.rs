@@ -6,7 +6,15 @@
 //! | 1 | it failed while running: an address is taken, the demo lost a share, a server can't be reached, told to end twice |
 //! | 2 | it was asked the wrong way: arguments, or a config that is not valid |
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+mod backtest;
+
+use std::{
+    io::IsTerminal,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::{
@@ -17,6 +25,7 @@ use tokio::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use self::backtest::{BacktestArgs, Failure};
 use crate::{
     app::Proxy,
     config::{self, Config, LoadError, LogFormat},
@@ -47,6 +56,8 @@ enum Command {
     Run(ConfigArgs),
     /// Check a config: every problem at once, then the plan in plain words
     Check(ConfigArgs),
+    /// Replay price history: what this config's policy would have earned
+    Backtest(BacktestArgs),
     /// Show the whole thing with simulated pools and miners, no set-up needed
     Demo(DemoArgs),
     /// Simulated pools and miners, to load-test a deployment
@@ -119,6 +130,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Check(args) => check(&args),
+        Command::Backtest(args) => replay(&args),
         Command::Demo(args) => {
             init_log(LogFormat::Text, "warn");
             block_on(async { code(demo::run(&args).await) })
@@ -174,8 +186,8 @@ fn init_log(format: LogFormat, filter: &str) {
     }
 }
 
-fn load(args: &ConfigArgs) -> Result<(Config, Vec<config::Warning>), ExitCode> {
-    Config::load(&args.config).map_err(|error| {
+fn load(path: &Path) -> Result<(Config, Vec<config::Warning>), ExitCode> {
+    Config::load(path).map_err(|error| {
         match &error {
             LoadError::Read { .. } => {
                 eprintln!("hashgate: {error}\nname one with --config; config.example.toml shows what is in it")
@@ -187,7 +199,7 @@ fn load(args: &ConfigArgs) -> Result<(Config, Vec<config::Warning>), ExitCode> {
 }
 
 fn check(args: &ConfigArgs) -> ExitCode {
-    let (config, warnings) = match load(args) {
+    let (config, warnings) = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -198,8 +210,23 @@ fn check(args: &ConfigArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn replay(args: &BacktestArgs) -> ExitCode {
+    let (config, warnings) = match load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    match backtest::run(args, &config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Misused(error)) => misused(&error),
+        Err(Failure::Failed(error)) => code(Err::<bool, _>(error)),
+    }
+}
+
 fn run(args: &ConfigArgs) -> ExitCode {
-    let (config, warnings) = match load(args) {
+    let (config, warnings) = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -17,7 +17,9 @@
 //! | `reading.rs` | what a signal says at a moment: fresh, stale, split or never seen |
 //! | `inputs.rs` | what an evaluation looks at: the readings of the signals that the config names |
 //! | `decision.rs` | the engine: from readings to what each group does, and why |
+//! | `backtest.rs` | history replayed through the engine, beside references, and the report |
 
+pub mod backtest;
 mod decision;
 mod economics;
 mod extract;

@@ -56,7 +56,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/limits.rs", Floor::Task),
     ("src/sim/", Floor::Sim),
     ("src/app.rs", Floor::Roof),
-    ("src/cli.rs", Floor::Roof),
+    ("src/cli", Floor::Roof),
     ("src/demo.rs", Floor::Roof),
     ("src/lib.rs", Floor::Roof),
     ("src/main.rs", Floor::Roof),
