@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::{
     stratum::RawId,
-    work::{BlockHash, HashBatch, JobWindow, Judge, NoRoom, Reject, Submission},
+    work::{BlockHash, HashBatch, JobWindow, Judge, Reject, Submission},
 };
 
 /// Two pools, and an older job of each that some miners still work at.
@@ -120,9 +120,9 @@ impl Round {
             if work.hashes.is_empty() {
                 work.owner = self.owner;
             }
-            match work.hashes.add(judge, window, submission) {
-                Ok(place) => return place.map(|place| (at, place)),
-                Err(NoRoom) => {}
+            // No room: it is for another work, or one more than fits.
+            if let Ok(place) = work.hashes.add(judge, window, submission) {
+                return place.map(|place| (at, place));
             }
         }
         if self.works.len() == MAX_WORKS {
