@@ -23,4 +23,4 @@ pub use job::{
     Work, WorkSeries,
 };
 pub use share::{Judge, Judged, NTIME_AHEAD, PoolShare, Reject, Submission, SubmittedVersion, ValidShare};
-pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN};
+pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN, Terms};
