@@ -11,7 +11,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use hashgate::{
     downstream::Io,
     hash,
-    work::{Extranonce, HashBatch, JobWindow, Judge, LiveJob, Submission, WorkSeries},
+    work::{Extranonce, HashBatch, JobWindow, Judge, LiveJob, Submission, Terms, WorkSeries},
 };
 
 /// Shares of one round: what a miner of 18 a minute finds in half an hour.
@@ -25,7 +25,7 @@ const POOL_ALWAYS: f64 = 1e-10;
 
 fn window(series: &WorkSeries) -> JobWindow {
     let mut window = JobWindow::default();
-    window.push(LiveJob::new(series.first().clone(), rig::difficulty(), rig::difficulty().target()));
+    window.push(LiveJob::new(series.first().clone(), Terms::of(rig::difficulty())));
     window
 }
 

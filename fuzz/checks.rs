@@ -30,7 +30,9 @@ use hashgate::{
         Event, Origin, Outgoing,
         rehearsal::{Rehearsal, Said},
     },
-    work::{Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Submission, SubmittedVersion, WorkSeries},
+    work::{
+        Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Submission, SubmittedVersion, Terms, WorkSeries,
+    },
 };
 
 /// Between two lines: timers become due in a conversation of a few hundred.
@@ -176,10 +178,11 @@ fn share(job: &Arc<Job>, pool_extranonce2: usize) -> Option<PoolShare> {
     let ids = Arc::new(JobIds::starting_at(0));
     let series = WorkSeries::new(job.clone(), ids, layout.split(salt_len));
     assert_json_object(series.first().line(true));
-    let (difficulty, target) = (job.pool_difficulty, job.pool_target);
+    let terms = Terms::of(job.pool_difficulty);
     let mut window = JobWindow::default();
-    window.push(LiveJob::new(series.first().clone(), difficulty, target));
+    window.push(LiveJob::new(series.first().clone(), terms.clone()));
     let lease = Extranonce::from_number(7, layout.id_len.into());
+    let Terms { difficulty, target } = *terms;
     let judge = Judge { lease, version_mask: job.version_mask, difficulty, target };
     (0..4).find_map(|nonce| {
         let submission = Submission {

@@ -3,7 +3,7 @@
 #[path = "../benches/rig/mod.rs"]
 mod rig;
 
-use hashgate::work::{HashBatch, JobWindow, LiveJob, MAX_BATCH, Reject, Submission};
+use hashgate::work::{HashBatch, JobWindow, LiveJob, MAX_BATCH, Reject, Submission, Terms};
 
 #[global_allocator]
 static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
@@ -26,7 +26,7 @@ fn a_share_takes_nothing_from_the_heap() {
     let series = rig::Works::new().series(&rig::job(1e6));
     let judge = rig::judge(1);
     let mut window = JobWindow::default();
-    window.push(LiveJob::new(series.first().clone(), rig::difficulty(), rig::difficulty().target()));
+    window.push(LiveJob::new(series.first().clone(), Terms::of(rig::difficulty())));
     let shares = rig::shares(&series, 1, WARM + MEASURED);
     let (warm, measured) = shares.split_at(WARM);
     let (one_by_one, together) = measured.split_at(MEASURED / 2);

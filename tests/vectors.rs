@@ -19,7 +19,7 @@ use hashgate::{
     stratum::{Frame, Notify, Request, VersionDialect},
     work::{
         BlockHash, Difficulty, Extranonce, Job, JobId, JobIds, JobWindow, Judge, LiveJob, PoolShare, Reject, Split,
-        Submission, SubmittedVersion, Target, UpstreamId, Work, WorkSeries,
+        Submission, SubmittedVersion, Target, Terms, UpstreamId, Work, WorkSeries,
     },
 };
 use serde::Deserialize;
@@ -250,12 +250,13 @@ impl Miner {
         let size = (mined.extranonce2_size - salt - id) as u8;
         let series =
             WorkSeries::new(job, Arc::new(JobIds::starting_at(0xaa55)), Split { salt, lease: id, extranonce2: size });
-        let target = difficulty.target();
+        let terms = Terms::of(difficulty);
         let lease = Extranonce::new(&pool_extranonce2[salt..salt + id]).expect("short");
         let (_, work) = series.at_least(number, 0).expect("one byte counts less works than a job has");
         let mut window = JobWindow::default();
-        window.push(LiveJob::new(work.clone(), difficulty, target));
-        Self { window, judge: Judge { lease, version_mask: mined.mask(), difficulty, target }, work, division }
+        window.push(LiveJob::new(work.clone(), terms.clone()));
+        let judge = Judge { lease, version_mask: mined.mask(), difficulty, target: terms.target };
+        Self { window, judge, work, division }
     }
 
     /// A submit as the session handles it: read from its line, then judged.

@@ -38,7 +38,7 @@ use crate::{
     stratum::{Configure, Extension, Frame, PoolError, RawId, Request, Response, Submit},
     work::{
         Difficulty, Extranonce, Hashrate, JobId, JobWindow, Judge, Judged, LiveJob, PoolShare, Reject, Submission,
-        SubmittedVersion, Target, UpstreamId, ValidShare, WorkSeries,
+        SubmittedVersion, Target, Terms, UpstreamId, ValidShare, WorkSeries,
     },
 };
 
@@ -186,7 +186,7 @@ pub struct Session {
     latest: Option<Latest>,
     vardiff: Option<Vardiff>,
     /// The difficulty in force: what the miner was told last.
-    told: Option<(Difficulty, Target)>,
+    told: Option<Arc<Terms>>,
     awaited: VecDeque<Awaited>,
     next_ticket: u32,
     malformed: u8,
@@ -388,7 +388,7 @@ impl Session {
         match &attached.work {
             Some((series, _)) if self.latest.is_some() && self.link == Link::Live(series.job().upstream) => {
                 // It has this pool's work already; only a new difficulty is worth a line.
-                if self.told.map(|(told, _)| told) != self.difficulty() {
+                if self.told.as_ref().map(|told| told.difficulty) != self.difficulty() {
                     self.send_more(now, io);
                 }
             }
@@ -566,13 +566,11 @@ impl Session {
         };
         vardiff.set_ceiling(now, series.job().difficulty_ceiling());
         let difficulty = vardiff.difficulty();
-        let target = match self.told {
-            Some((told, target)) if told == difficulty => target,
+        let terms = match &self.told {
+            Some(told) if told.difficulty == difficulty => told.clone(),
             _ => {
-                let target = difficulty.target();
                 Response(&mut io.out).set_difficulty(difficulty.get());
-                self.told = Some((difficulty, target));
-                target
+                self.told.insert(Terms::of(difficulty)).clone()
             }
         };
         if let Rolling::Granted { mask, told } = &mut self.rolling
@@ -583,7 +581,7 @@ impl Session {
         }
         io.out.extend_from_slice(work.line(clean));
         io.clean |= clean;
-        self.window.push(LiveJob::new(work, difficulty, target));
+        self.window.push(LiveJob::new(work, terms));
         self.latest = Some(Latest { series: series.clone(), came, number });
         self.first_work.get_or_insert(now);
         self.last_work = now;

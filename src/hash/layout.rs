@@ -2,8 +2,10 @@
 //!
 //! | layout | word *w* of share *s* | for |
 //! |---|---|---|
-//! | [`ByShare`] | `[s][w]` | streams, which take four words of a share at once |
-//! | [`ByWord`] | `[w][s]` | lanes, which take one word of all shares at once |
+//! | `ByShare` | `[s][w]` | streams, which take four words of a share at once |
+//! | `ByWord` | `[w][s]` | lanes, which take one word of all shares at once |
+//!
+//! Kernels with lanes are for x86-64 alone, and so is their layout.
 //!
 //! Shares of one work have most words in common: a layout begins as the same block for all, and the few words that differ are set.
 
@@ -21,6 +23,7 @@ pub(super) trait Layout<const N: usize> {
 pub(super) struct ByShare<const N: usize>(pub(super) [Block; N]);
 
 /// One word after the other.
+#[cfg(target_arch = "x86_64")]
 pub(super) struct ByWord<const N: usize>(pub(super) [[u32; N]; 16]);
 
 impl<const N: usize> Layout<N> for ByShare<N> {
@@ -35,6 +38,7 @@ impl<const N: usize> Layout<N> for ByShare<N> {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 impl<const N: usize> Layout<N> for ByWord<N> {
     #[inline(always)]
     fn splat(block: &Block) -> Self {

@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Env, Pool},
     work::{
         Difficulty, Extranonce, Job, JobIds, JobWindow, Judge, LiveJob, PoolShare, Split, Submission, SubmittedVersion,
-        WorkSeries,
+        Terms, WorkSeries,
     },
 };
 
@@ -51,7 +51,7 @@ fn share(job: &Arc<Job>, nonce: u32, version: SubmittedVersion) -> PoolShare {
     let series =
         WorkSeries::new(job.clone(), Arc::new(JobIds::starting_at(0)), Split { salt: 1, lease: 3, extranonce2: 4 });
     let mut window = JobWindow::default();
-    window.push(LiveJob::new(series.first().clone(), job.pool_difficulty, job.pool_target));
+    window.push(LiveJob::new(series.first().clone(), Terms::of(job.pool_difficulty)));
     let judge = Judge {
         lease: Extranonce::new(&[0, 0, 7]).unwrap(),
         version_mask: job.version_mask,

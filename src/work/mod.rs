@@ -26,4 +26,4 @@ pub use job::{
 };
 pub use share::{Judge, Judged, NTIME_AHEAD, PoolShare, Reject, Submission, SubmittedVersion, ValidShare};
 pub use template::Template;
-pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN};
+pub use window::{JobWindow, LiveJob, MAX_LIVE_JOBS, MAX_SEEN, Terms};

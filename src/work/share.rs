@@ -362,8 +362,12 @@ impl Judge {
         if job.stale {
             return Err(Reject::Stale);
         }
-        let (difficulty, target) =
-            if job.target >= self.target { (job.difficulty, &job.target) } else { (self.difficulty, &self.target) };
+        let terms = &*job.terms;
+        let (difficulty, target) = if terms.target >= self.target {
+            (terms.difficulty, &terms.target)
+        } else {
+            (self.difficulty, &self.target)
+        };
         if target.is_met_by(hash) { Ok(ValidShare { credited: difficulty }) } else { Err(Reject::LowDifficulty) }
     }
 }
@@ -377,7 +381,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         stratum::{VersionDialect, tests::notify_bf},
-        work::{JobIds, Split, WorkSeries},
+        work::{JobIds, Split, Terms, WorkSeries},
     };
 
     /// Miners with the same two jobs, of whose hashes every other is a share and one in four is one for the pool.
@@ -396,9 +400,9 @@ pub(super) mod tests {
         let miner = |number| {
             let mut window = JobWindow::default();
             for work in &works {
-                window.push(LiveJob::new(work.clone(), difficulty(2.0), difficulty(2.0).target()));
+                window.push(LiveJob::new(work.clone(), Terms::of(difficulty(2.0))));
             }
-            let (difficulty, target) = window.newest_terms().unwrap();
+            let Terms { difficulty, target } = **window.newest_terms().unwrap();
             let lease = Extranonce::new(&[number]).unwrap();
             (Judge { lease, version_mask: 0xe000, difficulty, target }, window)
         };

@@ -24,22 +24,45 @@ pub const MAX_LIVE_JOBS: usize = 16;
 /// A thousand shares a second (a whole farm behind one connection) for four minutes; 4 MiB at the most.
 pub const MAX_SEEN: usize = 1 << 18;
 
+/// What a miner was told that a share must meet. The jobs sent with one difficulty share it.
+#[derive(Debug)]
+pub struct Terms {
+    /// The difficulty it was told.
+    pub difficulty: Difficulty,
+    /// The target of [`difficulty`](Self::difficulty).
+    pub target: Target,
+}
+
+impl Terms {
+    /// Those of a difficulty. Keep them: the target costs a division of big integers.
+    pub fn of(difficulty: Difficulty) -> Arc<Self> {
+        Arc::new(Self { difficulty, target: difficulty.target() })
+    }
+}
+
 /// One work that was sent to the miner.
 #[derive(Debug)]
 pub struct LiveJob {
     /// What was sent.
     pub work: Arc<Work>,
-    /// The difficulty the miner was told for it.
-    pub difficulty: Difficulty,
-    pub(super) target: Target,
+    /// What the miner was told for it.
+    pub(super) terms: Arc<Terms>,
+    /// Made with the first share: most jobs that an idle miner is sent never have one.
+    seen: Option<Box<Seen>>,
     pub(super) stale: bool,
-    seen: HashSet<u64, BuildHasherDefault<AlreadyHashed>>,
 }
 
+// An idle miner soon has sixteen of them, in half a kilobyte: after a few clean jobs they are the largest part of its session.
+const _: () = assert!(size_of::<LiveJob>() <= 32);
+
 impl LiveJob {
-    /// `target` is that of `difficulty`; it is passed in because it costs a division of big integers.
-    pub fn new(work: Arc<Work>, difficulty: Difficulty, target: Target) -> Self {
-        Self { work, difficulty, target, stale: false, seen: HashSet::default() }
+    /// A work that goes out now, and the terms that the miner knows.
+    pub fn new(work: Arc<Work>, terms: Arc<Terms>) -> Self {
+        Self { work, terms, seen: None, stale: false }
+    }
+
+    fn has_seen(&self, fingerprint: u64) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.contains(&fingerprint))
     }
 }
 
@@ -96,9 +119,9 @@ impl JobWindow {
         self.root = Some(root);
     }
 
-    /// Difficulty and target of the newest job.
-    pub fn newest_terms(&self) -> Option<(Difficulty, Target)> {
-        self.jobs.back().map(|job| (job.difficulty, job.target))
+    /// The terms of the newest job.
+    pub fn newest_terms(&self) -> Option<&Arc<Terms>> {
+        self.jobs.back().map(|job| &job.terms)
     }
 
     /// Whether shares for jobs of this upstream can still come.
@@ -119,13 +142,13 @@ impl JobWindow {
 
     /// Whether the header was submitted for this job before.
     pub(super) fn has_seen(&self, id: JobId, hash: &BlockHash) -> bool {
-        self.get(id).is_some_and(|job| job.seen.contains(&hash.fingerprint()))
+        self.get(id).is_some_and(|job| job.has_seen(hash.fingerprint()))
     }
 
     /// Remembers the header. May retire the oldest job, even this one when it fills the window alone.
     pub(super) fn remember(&mut self, id: JobId, hash: &BlockHash) {
         if let Some(job) = self.jobs.iter_mut().rev().find(|job| job.work.id == id) {
-            self.seen += usize::from(job.seen.insert(hash.fingerprint()));
+            self.seen += usize::from(job.seen.get_or_insert_default().insert(hash.fingerprint()));
         }
         while self.seen > MAX_SEEN {
             self.retire_oldest();
@@ -134,10 +157,13 @@ impl JobWindow {
 
     fn retire_oldest(&mut self) {
         if let Some(oldest) = self.jobs.pop_front() {
-            self.seen -= oldest.seen.len();
+            self.seen -= oldest.seen.map_or(0, |seen| seen.len());
         }
     }
 }
+
+/// Fingerprints of the shares that were submitted for a job.
+type Seen = HashSet<u64, BuildHasherDefault<AlreadyHashed>>;
 
 /// A fingerprint is a piece of a SHA-256 and needs no second hash. (A miner that grinds for collisions slows its own session only.)
 #[derive(Default)]
@@ -177,7 +203,7 @@ mod tests {
     fn window_of(works: &[Arc<Work>]) -> JobWindow {
         let mut window = JobWindow::default();
         for work in works {
-            window.push(LiveJob::new(work.clone(), Difficulty::ONE, Difficulty::ONE.target()));
+            window.push(LiveJob::new(work.clone(), Terms::of(Difficulty::ONE)));
         }
         window
     }

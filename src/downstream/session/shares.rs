@@ -136,7 +136,7 @@ impl Session {
     /// What this miner is judged by; `None` before its first work.
     fn judge(&self) -> Option<Judge> {
         // A miner that resumed may submit before it was told anything on this connection.
-        let (difficulty, target) = self.told.or_else(|| self.window.newest_terms())?;
+        let Terms { difficulty, target } = **self.told.as_ref().or_else(|| self.window.newest_terms())?;
         Some(Judge { lease: self.lease()?.id, version_mask: self.version_mask(), difficulty, target })
     }
 
