@@ -77,14 +77,14 @@ impl Hall {
                 Ok(Some(line)) => {
                     if slot.session.take_line(now, line, &mut self.io) == Taken::Not {
                         let line = line.to_vec();
-                        self.judge_round();
+                        self.judge_meanwhile(index);
                         let taken = self.slots[index].session.take_line(now, &line, &mut self.io);
                         debug_assert_eq!(taken, Taken::Yes, "no share waits");
                     }
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.judge_round();
+                    self.judge_meanwhile(index);
                     Response(&mut self.io.out).error(RawId::from_text("null"), 20, error);
                     self.io.effects.push(Effect::Close(CloseReason::LineTooLong));
                 }
@@ -93,15 +93,22 @@ impl Hall {
                 break;
             }
             if self.io.round.is_full() {
-                self.settle(index);
-                self.judge_round();
+                self.judge_meanwhile(index);
             }
         }
         self.settle(index);
     }
 
+    /// Judges the round while the lines of a miner are being read. What that one was told so far goes out first: the round is
+    /// answered miner by miner, and others may come before it.
+    fn judge_meanwhile(&mut self, index: usize) {
+        self.settle(index);
+        self.judge_round();
+    }
+
     /// Judges what was read of all miners, and answers it.
     pub(super) fn judge_round(&mut self) {
+        debug_assert!(self.io.out.is_empty() && self.io.effects.is_empty(), "they would be taken for another miner's");
         let mut round = std::mem::take(&mut self.io.round);
         round.hash(|owner| self.slots[owner].session.window());
         while let Some(owner) = round.next_owner() {
@@ -209,3 +216,6 @@ impl Lingering {
         self.0.retain(|_, (_, until)| now < *until);
     }
 }
+
+#[cfg(test)]
+mod tests;
