@@ -250,6 +250,42 @@ fn a_share_with_the_end_of_the_stream_right_behind_it_is_judged() {
     assert_eq!((answered(&heard[0]), totals.left), (vec![1, 2, 10, 11], 1));
 }
 
+#[test]
+fn a_flood_is_read_as_often_in_each_turn() {
+    let (mut farm, mut sockets) = Farm::mining(1);
+    let mut heard = Vec::new();
+    // Lines as long as the buffer, so that answers count reads.
+    farm.hall.buffer = vec![0; 128].into();
+    let ping = format!("{:<127}\n", String::from_utf8_lossy(&line(3, "mining.ping", "[]")).trim_end());
+    sockets[0].write_all(ping.repeat(200).as_bytes()).expect("sends");
+    sockets[0].set_nonblocking(true).expect("a socket");
+    let mut pongs = Vec::new();
+    for _ in 0..6 {
+        // The kernel says in each turn that more has come.
+        farm.hall.slots[0].is_readable = true;
+        farm.hall.read(0);
+        farm.hall.read_on();
+        farm.hall.judge_round();
+        let _ = sockets[0].read_to_end(&mut heard);
+        assert_eq!(farm.hall.unread.len(), 1);
+        pongs.push(String::from_utf8_lossy(&heard).matches("pong").count());
+    }
+    let of_each_turn: Vec<_> = pongs.windows(2).map(|two| two[1] - two[0]).collect();
+    assert_eq!(of_each_turn, [READS_PER_TURN; 5]);
+}
+
+#[test]
+fn a_flood_of_shares_without_a_hash_is_answered_before_it_is_all_read() {
+    let (mut farm, mut sockets) = Farm::mining(1);
+    let unknown: Vec<u8> = (0..1000).flat_map(|number| submit(number, 99, 0, number)).collect();
+    farm.hall.feed(0, &unknown);
+    sockets[0].set_nonblocking(true).expect("a socket");
+    let mut heard = Vec::new();
+    let _ = sockets[0].read_to_end(&mut heard);
+    let answers = String::from_utf8_lossy(&heard).matches("Job not found").count();
+    assert!(answers >= 700, "{answers} answers before the end of the turn");
+}
+
 /// Each line that a miner may send; few values each, so that duplicates and repeated extranonces are frequent.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
