@@ -23,7 +23,7 @@ use crate::{
 const MAX_WORKS: usize = 4;
 
 /// Shares that may wait. Those that have no hash (for unknown jobs, of unknown workers) fill no batch, and a flood of them must not wait until
-/// all sockets were read. 24 KiB at the most, besides the ids.
+/// all sockets were read. Some hundred bytes each, besides the ids.
 const MAX_SHARES: usize = 256;
 
 /// Shares that wait to be judged, and what hashing them needs. Its buffers serve all miners of a worker.
