@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Limits: [`MAX_WORKS`] works and [`MAX_BATCH`](crate::work::MAX_BATCH) shares of each are hashed together; a share for one
-//! work more is hashed by itself. Why so: sixteen shares together take a quarter of sixteen alone (`hash/mod.rs`).
+//! work more is hashed by itself. Why so: sixteen shares together take a quarter of sixteen alone (`hash/mod.rs`). [`MAX_SHARES`]
+//! in all, with those that have no hash; an id is no longer than the line it came in.
 
 use std::ops::Range;
 
@@ -20,6 +21,10 @@ use crate::{
 
 /// Two pools, and an older job of each that some miners still work at.
 const MAX_WORKS: usize = 4;
+
+/// Shares that may wait. Those that have no hash (for unknown jobs, of unknown workers) fill no batch, and a flood of them must not wait until
+/// all sockets were read. Some hundred bytes each, besides the ids.
+const MAX_SHARES: usize = 256;
 
 /// Shares that wait to be judged, and what hashing them needs. Its buffers serve all miners of a worker.
 #[derive(Debug, Default)]
@@ -69,14 +74,9 @@ impl Round {
         self.owner = owner;
     }
 
-    /// Whether no share waits.
-    pub fn is_empty(&self) -> bool {
-        self.shares.is_empty()
-    }
-
-    /// Whether it is time to judge: another share might be hashed by itself.
+    /// Whether it is time to judge: another share might be hashed by itself, or as many wait as may.
     pub fn is_full(&self) -> bool {
-        self.works.iter().any(|work| work.hashes.is_full())
+        self.shares.len() >= MAX_SHARES || self.works.iter().any(|work| work.hashes.is_full())
     }
 
     /// Whether shares wait of the miner whose lines are being read.

@@ -201,6 +201,8 @@ struct Slot {
     berth: Option<Berth>,
     /// The kernel has said that there is something to read, and it was not all read.
     is_readable: bool,
+    /// It is among the [`unread`](Hall::unread), and read when these are, not sooner.
+    is_unread: bool,
     /// The miner has sent its last.
     has_hung_up: bool,
     /// Set once; the connection is removed at the end of the turn.
@@ -238,7 +240,7 @@ struct Hall {
     order: Vec<(usize, u64)>,
     /// Connections that ended in this turn.
     ended: Vec<(usize, u64)>,
-    /// Connections with more to read than one turn takes.
+    /// Connections with more to read than one turn takes, each once.
     unread: Vec<(usize, u64)>,
     lingering: Lingering,
     offers: Vec<Option<Offer>>,
@@ -326,6 +328,7 @@ impl Hall {
             outbox: Outbox::default(),
             berth: None,
             is_readable: false,
+            is_unread: false,
             has_hung_up: false,
             ends: None,
             _admission: admission,

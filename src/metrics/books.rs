@@ -181,7 +181,7 @@ pub struct WorkerBook {
     pub miners: Box<[Counter]>,
     /// Hashes per second by route, estimated.
     pub hashrate: Box<[Sum]>,
-    /// From a share read to its answer written.
+    /// From the wake-up that brought a share, or its pool's word on it, to the answer written.
     pub reply: Latencies,
     /// From a clean job's arrival to its line in a miner's socket.
     pub fan_out: Latencies,

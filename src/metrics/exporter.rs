@@ -171,7 +171,11 @@ fn describe() {
     describe_counter!("hashgate_route_failovers_total", "Unplanned moves of a route to another pool.");
     describe_counter!("hashgate_route_fail_backs_total", "Planned moves of a route back to a better pool.");
     describe_gauge!("hashgate_route_pool_active", "1 for the pool that a route mines for.");
-    describe_histogram!("hashgate_share_reply_seconds", Unit::Seconds, "From a share read to its answer written.");
+    describe_histogram!(
+        "hashgate_share_reply_seconds",
+        Unit::Seconds,
+        "From the wake-up that brought a share, or its pool's word on it, to the answer written."
+    );
     describe_histogram!(
         "hashgate_fan_out_seconds",
         Unit::Seconds,

@@ -171,7 +171,7 @@ impl std::fmt::Display for Reject {
     }
 }
 
-/// A share that counts. Only [`Judge::judge`] makes one.
+/// A share that counts. Only a [`Judge`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValidShare {
     credited: Difficulty,
@@ -184,7 +184,7 @@ impl ValidShare {
     }
 }
 
-/// A share that its pool should see. Only [`Judge::judge`] makes one.
+/// A share that its pool should see. Only a [`Judge`] makes one.
 #[derive(Clone, Debug)]
 pub struct PoolShare {
     job: Arc<Job>,
@@ -304,7 +304,8 @@ impl Judge {
         }
     }
 
-    /// As [`judge`](Self::judge), with what [`hash_all`](Self::hash_all) or a [`HashBatch`] found.
+    /// As [`judge`](Self::judge), with what [`hash_all`](Self::hash_all) or a [`HashBatch`] found for this very submission: it is not
+    /// computed again.
     pub fn judge_hashed(&self, window: &mut JobWindow, submission: &Submission, hash: Option<BlockHash>) -> Judged {
         let Some((id, job)) = submission.job.and_then(|id| Some((id, window.get(id)?))) else {
             return Reject::JobNotFound.into();

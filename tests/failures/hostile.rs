@@ -375,3 +375,63 @@ async fn flood(scene: &Scene, share: &crate::client::Share, submits: usize) {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_that_submits_and_leaves_at_once_is_credited() {
+    let scene = Scene::new("").await;
+    let mut hashes = Vec::new();
+    for _ in 0..20 {
+        let mut miner = Client::mining(scene.address()).await;
+        let share = miner.good_share().await;
+        miner.send(&json!({"id": 4, "method": "mining.submit", "params": share.params("w")}).to_string()).await;
+        // It has sent its last, and reads nothing any more: the answer is lost, the share is not.
+        miner.hang_up().await;
+        hashes.push(share.hash);
+    }
+    eventually("all are credited", || scene.proxy.totals().accepted == 20).await;
+    eventually("all are settled", || scene.proxy.totals().unsettled() == 0).await;
+    let credited: Vec<_> = scene.pool.accepted_shares().into_iter().map(|share| share.hash).collect();
+    assert!(hashes.iter().all(|hash| credited.contains(hash)), "{hashes:?} {credited:?}");
+    eventually("all have left", || scene.proxy.totals().left == 20).await;
+    scene.ends_as_before().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn miners_that_mix_shares_and_requests_hear_their_own_answers_in_order() {
+    let scene = Scene::new("").await;
+    let mut talkers = Vec::new();
+    for number in 0..16_u64 {
+        let address = scene.address();
+        talkers.push(tokio::spawn(async move {
+            let mut miner = Client::mining(address).await;
+            let share = miner.good_share().await.params("w");
+            let line = |id: u64, method: &str, params: &Value| {
+                json!({"id": id, "method": method, "params": params}).to_string()
+            };
+            for round in 0..50 {
+                let first = 1_000_000 * (number + 1) + 10 * round;
+                let lines = [
+                    line(first, "mining.ping", &json!([])),
+                    line(first + 1, "mining.submit", &share),
+                    line(first + 2, "mining.ping", &json!([])),
+                    line(first + 3, "mining.submit", &share),
+                ];
+                miner.send(&lines.join("\n")).await;
+                for id in first..first + 4 {
+                    let answer = loop {
+                        let message = miner.message().await.expect("an answer");
+                        if message["method"].is_null() {
+                            break message;
+                        }
+                    };
+                    assert_eq!(answer["id"], id, "{answer}");
+                }
+            }
+        }));
+    }
+    for talker in talkers {
+        talker.await.expect("it heard what it should");
+    }
+    eventually("they have gone", || scene.proxy.totals().connections == 1).await;
+    scene.ends_as_before().await;
+}

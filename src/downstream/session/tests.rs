@@ -123,6 +123,15 @@ fn limits() -> config::Limits {
     }
 }
 
+/// That listener, changed.
+pub(in crate::downstream) fn settings(change: impl FnOnce(&mut config::Listener)) -> Arc<ListenerSettings> {
+    let mut listener = listener();
+    change(&mut listener);
+    let config::Vardiff { min, max, shares_per_minute, .. } = listener.vardiff;
+    let vardiff = Arc::new(VardiffSettings { shares_per_minute, min, max });
+    Arc::new(ListenerSettings { index: 0, listener, limits: limits(), vardiff })
+}
+
 /// The difficulties of hashes of a class, from and below.
 fn range(class: &str) -> (f64, f64) {
     match class {
@@ -144,11 +153,7 @@ impl Talk {
 
     /// With another listener.
     fn with(change: impl FnOnce(&mut config::Listener)) -> Self {
-        let mut listener = listener();
-        change(&mut listener);
-        let config::Vardiff { min, max, shares_per_minute, .. } = listener.vardiff;
-        let vardiff = Arc::new(VardiffSettings { shares_per_minute, min, max });
-        let settings = Arc::new(ListenerSettings { index: 0, listener, limits: limits(), vardiff });
+        let settings = settings(change);
         let (way_back, released) = mpsc::unbounded_channel();
         let now = Instant::now();
         let layout = Layout::fitting(8, 4).expect("eight bytes are enough");

@@ -14,6 +14,10 @@ use super::*;
 /// connection before the line is read.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Reads of such a connection at once: 256 KiB. Who sends more without a pause is read on when the kernel says that still more came, and
+/// nobody waits for it.
+const LINGERING_READS: usize = 64;
+
 impl Hall {
     /// The kernel says something of a miner's socket.
     pub(super) fn attend(&mut self, index: usize, event: &Event) {
@@ -30,13 +34,18 @@ impl Hall {
     pub(super) fn read_on(&mut self) {
         for (index, key) in std::mem::take(&mut self.unread) {
             if self.find(key).is_some() {
+                self.slots[index].is_unread = false;
                 self.read(index);
             }
         }
     }
 
-    /// Reads what is there, a few buffers at most.
+    /// Reads what is there, a few buffers at most. Who has more waits for [`read_on`](Self::read_on), whatever the kernel says
+    /// meanwhile: else a flood would be read more often in each turn than in the one before.
     fn read(&mut self, index: usize) {
+        if self.slots[index].is_unread {
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         for turn in 0.. {
             let slot = &mut self.slots[index];
@@ -44,6 +53,7 @@ impl Hall {
                 break;
             }
             if turn == READS_PER_TURN {
+                slot.is_unread = true;
                 self.unread.push((index, slot.key));
                 break;
             }
@@ -77,14 +87,14 @@ impl Hall {
                 Ok(Some(line)) => {
                     if slot.session.take_line(now, line, &mut self.io) == Taken::Not {
                         let line = line.to_vec();
-                        self.judge_round();
+                        self.judge_meanwhile(index);
                         let taken = self.slots[index].session.take_line(now, &line, &mut self.io);
                         debug_assert_eq!(taken, Taken::Yes, "no share waits");
                     }
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.judge_round();
+                    self.judge_meanwhile(index);
                     Response(&mut self.io.out).error(RawId::from_text("null"), 20, error);
                     self.io.effects.push(Effect::Close(CloseReason::LineTooLong));
                 }
@@ -93,15 +103,22 @@ impl Hall {
                 break;
             }
             if self.io.round.is_full() {
-                self.settle(index);
-                self.judge_round();
+                self.judge_meanwhile(index);
             }
         }
         self.settle(index);
     }
 
+    /// Judges the round while the lines of a miner are being read. What that one was told so far goes out first: the round is
+    /// answered miner by miner, and others may come before it.
+    fn judge_meanwhile(&mut self, index: usize) {
+        self.settle(index);
+        self.judge_round();
+    }
+
     /// Judges what was read of all miners, and answers it.
     pub(super) fn judge_round(&mut self) {
+        debug_assert!(self.io.out.is_empty() && self.io.effects.is_empty(), "they would be taken for another miner's");
         let mut round = std::mem::take(&mut self.io.round);
         round.hash(|owner| self.slots[owner].session.window());
         while let Some(owner) = round.next_owner() {
@@ -172,7 +189,8 @@ impl Hall {
     }
 }
 
-/// Connections that we closed, until the miner has read our last line. At most as many as are accepted in a second.
+/// Connections that we closed, until the miner has read our last line: at most those that there may be, and besides as many as are
+/// accepted in the time that they linger.
 #[derive(Default)]
 pub struct Lingering(Slab<(TcpStream, Instant)>);
 
@@ -193,15 +211,17 @@ impl Lingering {
     pub fn read(&mut self, index: usize) {
         let Some((stream, _)) = self.0.get_mut(index) else { return };
         let mut sink = [0; 4096];
-        loop {
+        for _ in 0..LINGERING_READS {
             match stream.read(&mut sink) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => break,
+                Ok(0) | Err(_) => {
+                    self.0.remove(index);
+                    return;
+                }
             }
         }
-        self.0.remove(index);
     }
 
     /// Lets those go that had their time.
@@ -209,3 +229,6 @@ impl Lingering {
         self.0.retain(|_, (_, until)| now < *until);
     }
 }
+
+#[cfg(test)]
+mod tests;
