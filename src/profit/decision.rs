@@ -476,8 +476,8 @@ impl Scratch {
         self.feeders.extend_from_slice(feeders);
         for (((sink, share), draw), judgement) in self.sinks.iter().zip(shares).zip(draws).zip(&self.judgements) {
             // A group that draws asleep as much as awake fits in any case.
-            let runs = judgement.runs
-                && sink.capacity >= draw.mining && share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
+            let runs =
+                judgement.runs && sink.capacity >= draw.mining && share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
             self.plan.runs.push(runs);
             mining = mining + share.watts;
             take(&mut self.feeders, sink, share.watts);
