@@ -302,6 +302,7 @@ fn every_entry_is_a_signal_of_its_own() {
             "day-ahead" => in_currency("EUR", name),
             "agile" => in_currency("GBP", name),
             "amber" => in_currency("AUD", name),
+            "mining-pays" => format!("{}[admin]\ntoken_env = \"HASHGATE_TOKEN\"\n", entry(name)),
             _ => entry(name),
         };
         let text = format!("{FRAME}{text}").replace("\"braiins\"", "\"pool\"");
