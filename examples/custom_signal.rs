@@ -12,7 +12,7 @@ use hashgate::{
 };
 
 const CONFIG: &str = "proxy.state_file = \"\"\n[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nurl = \"sim://\"\nuser = \"nobody\"\n\
-    [[signal]]\nname = \"sun\"\nunit = \"kW\"\nkind = \"push\"\n[[group]]\nsignal = \"sun\"\ndrain_below = 500000\nwake_above = 800000\n";
+    [[signal]]\nname = \"sun\"\nunit = \"kW\"\nkind = \"push\"\n[[group]]\nsignal = \"sun\"\ndrain_below = 500\nwake_above = 800\n";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

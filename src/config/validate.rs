@@ -75,8 +75,9 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         .zip(&signal_names)
         .map(|(section, name)| signal::read(section, name, &context))
         .collect();
-    let quantities: Vec<_> = signals.iter().map(|signal| signal.as_ref().map(|signal| signal.quantity)).collect();
-    let known = profit::Signals { currency: opened.currency, names: &signal_names, quantities: &quantities };
+    warn_of_deaf_signals(root, &signals);
+    let units: Vec<_> = signals.iter().map(|signal| signal.as_ref().map(|signal| signal.unit)).collect();
+    let known = profit::Signals { currency: opened.currency, names: &signal_names, units: &units };
     let profit = profit::read(root, opened, &known);
     root.refuse_unknown_keys();
 
@@ -94,6 +95,16 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
         profit,
     })
+}
+
+/// Signals that wait to be pushed where nothing listens for them.
+fn warn_of_deaf_signals(root: &Section<'_, '_>, signals: &[Option<signal::Signal>]) {
+    let is_pushed =
+        |signal: &&signal::Signal| signal.sources.iter().any(|source| matches!(source.kind, signal::SourceKind::Push));
+    let Some(deaf) = signals.iter().flatten().find(is_pushed).filter(|_| !root.has("admin")) else { return };
+    let what = format!("is missing, so nobody can send signal {} by HTTP", shown(&deaf.name));
+    let help = "add [admin] with token_file or token_env; leave it out only if a program that embeds hashgate feeds the signal";
+    root.warn("admin", Wrong::new(what, help));
 }
 
 fn proxy(mut section: Section<'_, '_>) -> Proxy {

@@ -134,6 +134,7 @@ pub struct Engine {
     leases: Vec<Lease>,
     /// What each group draws at the meter, mining and asleep.
     draws: Vec<Draw>,
+    /// What groups and AI compute may draw: the site's cap without its base load.
     cap: Watts,
     feeders: Vec<Watts>,
     has_caps: bool,
@@ -243,26 +244,26 @@ impl Engine {
         scratch.judgements.clear();
         let each = self.groups.iter_mut().zip(&self.profit.groups).zip(&inputs.groups);
         scratch.judgements.extend(each.map(|((state, group), input)| state.judge(group, input, &site)));
-        let expected_dwell = self.profit.policy.expected_dwell;
-        let terms = Terms { now, cost, allowed: self.allowed, expected_dwell };
         // A block that is asked for power keeps it for its notice, so what was shared out with that power is shared out anew.
         // Each round asks at least one block more.
         for _ in 0..=self.leases.len() {
-            self.hear_offers(inputs, &terms);
+            self.hear_offers(now, cost, inputs);
             self.share_out(inputs);
             if !self.grant(now) {
                 break;
             }
         }
-        self.decide(now, cost.fresh(), inputs);
+        let cost = self.profit.site.power_price.as_ref().and(cost.fresh());
+        self.decide(now, cost, inputs);
         &self.decisions
     }
 
-    fn hear_offers(&mut self, inputs: &Inputs, terms: &Terms) {
+    fn hear_offers(&mut self, now: Timestamp, cost: Reading<MoneyPerMwh>, inputs: &Inputs) {
+        let terms = Terms { now, cost, allowed: self.allowed, policy: &self.profit.policy };
         let offers = &mut self.scratch.offers;
         offers.clear();
         let each = self.leases.iter_mut().zip(&self.profit.ai).zip(&inputs.ai).enumerate();
-        offers.extend(each.map(|(index, ((lease, ai), input))| lease.offer(index as u32, ai, input, terms)));
+        offers.extend(each.map(|(index, ((lease, ai), input))| lease.offer(index as u32, ai, input, &terms)));
     }
 
     /// Grants what was shared out to AI blocks; true if one of them was asked for power and has notice.
@@ -292,7 +293,10 @@ impl Engine {
 
     /// Which groups run and what AI compute gets: into `scratch.best`.
     fn share_out(&mut self, inputs: &Inputs) {
-        let cap = Watts::clamped(self.cap.get() * self.allowed.get().min(1.0));
+        // The grid's share is of the meter, which counts the base load too.
+        let base_load = self.profit.site.base_load;
+        let at_meter = Watts::clamped((self.cap + base_load).get() * self.allowed.get().min(1.0));
+        let cap = at_meter.saturating_sub(base_load);
         let scratch = &mut self.scratch;
         if !self.has_caps && scratch.offers.is_empty() {
             scratch.best.runs.clear();
@@ -330,10 +334,11 @@ impl Engine {
             let switch = judgement.value.map(|value| round_trip(value, &group.switch));
             let spread = switch.map_or(MoneyPerMwh::ZERO, |switch| switch.per_hours(horizon_h));
             let margin = match judgement.margin {
+                // Not a matter of margins (an order, a verdict, a hold): before all others.
+                None => MoneyPerMwh::clamped(LIMIT),
+                Some(_) if judgement.is_fixed => MoneyPerMwh::clamped(LIMIT),
                 Some(margin) if state.mines() => margin + spread,
                 Some(margin) => margin - spread,
-                // Not a matter of margins: before all others.
-                None => MoneyPerMwh::clamped(LIMIT),
             };
             let gain = best_ai.zip(judgement.margin).map(|(ai, mining)| ai - mining);
             let gain = gain.map(|gain| gain.over(Watts::MEGAWATT, hours(policy.price_interval)));
@@ -469,12 +474,15 @@ impl Scratch {
         self.plan.runs.clear();
         self.feeders.clear();
         self.feeders.extend_from_slice(feeders);
-        for ((sink, share), draw) in self.sinks.iter().zip(shares).zip(draws) {
-            let runs = sink.capacity >= draw.mining && share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
+        for (((sink, share), draw), judgement) in self.sinks.iter().zip(shares).zip(draws).zip(&self.judgements) {
+            // A group that draws asleep as much as awake fits in any case.
+            let runs =
+                judgement.runs && sink.capacity >= draw.mining && share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
             self.plan.runs.push(runs);
             mining = mining + share.watts;
             take(&mut self.feeders, sink, share.watts);
-            if runs {
+            // What comes before all others runs in every plan; its limitless margin would drown what differs.
+            if runs && sink.margin.get() < LIMIT {
                 worth += (sink.margin - curtail_pays).get() * draw.mining.saturating_sub(draw.asleep).get();
             }
         }

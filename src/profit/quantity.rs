@@ -76,7 +76,8 @@ impl Quantity {
             Self::Difficulty => 0.0..=1e18,
             // The first subsidy was 50; blocks with fees of nearly 300 were seen.
             Self::BlockReward => 0.0..=1000.0,
-            Self::Ratio => 0.0..=1000.0,
+            // Shares. Who sends 50 for 50 % should be told, not taken for "as much as you like"; an index may be more, with `range`.
+            Self::Ratio => 0.0..=1.0,
             Self::Power => 0.0..=1e12,
             Self::Verdict => 0.0..=1.0,
         }

@@ -9,11 +9,19 @@
 //! for what ripens by itself: a shortest sleep, a longest hold, a lease. What it decides is shown, logged and counted; nothing
 //! here moves a miner or a watt.
 //!
-//! Limits: what may wait is in `source/feed.rs`; a source's complaint is logged once until it is heard again.
+//! A clock that is set back by more than [`CLOCK_SKEW`] does not stop the engine's: its time goes on from where it was, ahead of the
+//! clock by as much (`since` is then, too), so that no sleep and no hold waits for the old time to come round again.
+//!
+//! Limits: what may wait is in `source/feed.rs`; a source's complaint is logged once until it is heard again, a signal that is stale
+//! or split once until it is fresh again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::Arc,
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -24,11 +32,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     Action, Currency, Decisions, Engine, Inputs, Reading,
-    signal::{Outcome, Refusal, SignalBook, SignalView, SourceId},
+    signal::{CLOCK_SKEW, Outcome, Refusal, SignalBook, SignalView, SourceId},
     source::{self, FEED_QUEUE, Feed, FromSource},
 };
 use crate::{
-    config::{Config, Mode, SourceKind},
+    config::{Class, Config, Mode, SourceKind},
     router::TappedJob,
 };
 
@@ -142,7 +150,8 @@ async fn keep(mut keeper: Keeper, mut from_sources: mpsc::Receiver<FromSource>, 
     }
 }
 
-/// What there is to say of a source.
+/// What there is to say of a source or a signal.
+#[derive(Debug, PartialEq)]
 enum Told {
     Complains(String),
     HeardAgain(String),
@@ -164,6 +173,10 @@ struct Keeper {
     deciding: Option<Deciding>,
     /// Which sources have complained since they were heard last.
     complains: Vec<Vec<bool>>,
+    /// What each signal was when it was looked at last: never seen, fresh, stale or split.
+    states: Vec<Discriminant<Reading<f64>>>,
+    /// How far the engine's time is ahead of a clock that was set back.
+    ahead: SignedDuration,
 }
 
 struct Deciding {
@@ -180,7 +193,9 @@ impl Keeper {
             switches: vec![0; profit.groups.len()],
         });
         let complains = config.signals.iter().map(|signal| vec![false; signal.sources.len()]).collect();
-        let mut keeper = Self { book: SignalBook::new(&config.signals), config, deciding, complains };
+        let states = vec![discriminant(&Reading::Never); config.signals.len()];
+        let book = SignalBook::new(&config.signals);
+        let mut keeper = Self { book, config, deciding, complains, states, ahead: SignedDuration::ZERO };
         keeper.decide(now);
         keeper
     }
@@ -232,14 +247,55 @@ impl Keeper {
         }
     }
 
+    /// Which signals can't be acted on any more, and which can again.
+    fn noticed(&mut self, now: Timestamp) -> Vec<Told> {
+        let mut told = Vec::new();
+        for (index, (signal, state)) in self.config.signals.iter().zip(&mut self.states).enumerate() {
+            let reading = self.book.reading(now, index);
+            let before = std::mem::replace(state, discriminant(&reading));
+            if before == *state {
+                continue;
+            }
+            let name = &signal.name;
+            let then = match signal.class {
+                Class::Economic | Class::Verdict => "what rests on it stays as it is for max_hold",
+                Class::Grid => "stale_grid says what that means",
+            };
+            match reading {
+                Reading::Stale { observed_at, .. } => {
+                    told.push(Told::Complains(format!(
+                        "signal {name:?} is stale, its last value of {observed_at}: {then}"
+                    )));
+                }
+                Reading::Split { low, high } => {
+                    told.push(Told::Complains(format!(
+                        "signal {name:?}: its sources disagree, {low} to {high}: {then}"
+                    )));
+                }
+                Reading::Fresh { .. } if before != discriminant(&Reading::Never) => {
+                    told.push(Told::HeardAgain(format!("signal {name:?} is fresh again")));
+                }
+                Reading::Fresh { .. } | Reading::Never => {}
+            }
+        }
+        told
+    }
+
     /// Asks the engine, and says what is new.
     fn decide(&mut self, now: Timestamp) {
+        for told in self.noticed(now) {
+            told.log();
+        }
         let (Some(deciding), Some(profit)) = (&mut self.deciding, &self.config.profit) else { return };
         let book = &self.book;
         let reading = |name: &str| book.find(name).map_or(Reading::Never, |signal| book.reading(now, signal));
         deciding.inputs.read(profit, reading);
-        // The clock may be set back; the engine's time is not.
-        let now = now.max(deciding.engine.decisions().at);
+        // The clock may be set back; the engine's time is not, and does not wait for it.
+        let last = deciding.engine.decisions().at;
+        if last.duration_since(now) > self.ahead.saturating_add(CLOCK_SKEW) {
+            self.ahead = last.duration_since(now);
+        }
+        let now = now.saturating_add(self.ahead).unwrap_or(Timestamp::MAX).max(last);
         let decisions = deciding.engine.evaluate(now, &deciding.inputs);
         let carried_out = match profit.mode {
             Mode::DryRun => " (dry run)",
@@ -290,5 +346,64 @@ pub fn action_label(action: Action) -> &'static str {
         Action::Mine => "mine",
         Action::Ai => "ai",
         Action::Curtail => "curtail",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ProcessEnv,
+        profit::signal::{Observation, When},
+    };
+
+    fn keeper(now: Timestamp) -> Keeper {
+        let text = "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nurl = \"sim://\"\nuser = \"u\"\n[profit]\nsignal = \"hashprice\"\n\
+                    drain_below = 45\nwake_above = 50\n[[group]]\n[[signal]]\nname = \"hashprice\"\nkind = \"push\"\nunit = \"USD/PH/day\"\n\
+                    max_age = \"10m\"\n";
+        let (config, _) = Config::parse(text, &ProcessEnv { folder: ".".into() }).unwrap();
+        Keeper::new(Arc::new(config), now)
+    }
+
+    fn says(keeper: &mut Keeper, now: Timestamp, value: f64, when: When) -> Result<Outcome, Refusal> {
+        keeper.take(now, SourceId { signal: 0, source: 0 }, Ok(vec![Observation { value, when }])).0
+    }
+
+    fn first(keeper: &Keeper) -> Action {
+        keeper.deciding.as_ref().unwrap().engine.decisions().groups[0].action
+    }
+
+    #[test]
+    fn a_signal_that_goes_and_one_that_comes_back_are_told_once() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let later = |minutes| start + SignedDuration::from_mins(minutes);
+        let mut keeper = keeper(start);
+        says(&mut keeper, start, 60.0, When::Now).unwrap();
+        assert_eq!(keeper.noticed(later(9)), []);
+        let gone = "signal \"hashprice\" is stale, its last value of 2026-01-01T00:00:00Z: what rests on it stays as it is for max_hold";
+        assert_eq!(keeper.noticed(later(11)), [Told::Complains(gone.to_owned())]);
+        assert_eq!(keeper.noticed(later(12)), []);
+        let again = Observation { value: 60.0, when: When::Now };
+        keeper.book.observe(later(20), SourceId { signal: 0, source: 0 }, &[again]).unwrap();
+        assert_eq!(keeper.noticed(later(20)), [Told::HeardAgain("signal \"hashprice\" is fresh again".to_owned())]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nobody_asleep() {
+        let wrong: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        let right: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let later = |minutes| right + SignedDuration::from_mins(minutes);
+        let mut keeper = keeper(wrong);
+        says(&mut keeper, wrong, 40.0, When::At(wrong)).unwrap();
+        assert_eq!(first(&keeper), Action::Curtail);
+        // The clock is corrected by a year: what was said then is not of now, and the next word counts.
+        assert!(matches!(keeper.book.reading(right, 0), Reading::Stale { .. }));
+        says(&mut keeper, right, 60.0, When::At(right)).unwrap();
+        assert_eq!(first(&keeper), Action::Curtail, "15 minutes of sleep at least");
+        says(&mut keeper, later(15), 60.0, When::At(later(15))).unwrap();
+        says(&mut keeper, later(17), 60.0, When::At(later(17))).unwrap();
+        assert_eq!(first(&keeper), Action::Mine);
+        // It still counts only once.
+        assert!(matches!(says(&mut keeper, later(18), 60.0, When::At(later(17))), Err(Refusal::Replay { .. })));
     }
 }

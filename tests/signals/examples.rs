@@ -20,10 +20,10 @@ fn entry(name: &str) -> String {
     table.map(|line| format!("{}\n", line[2..].trim_start_matches("# "))).collect()
 }
 
-/// An entry at a site of another currency, whose one group is judged by it.
+/// An entry at a site of another currency, which pays this price for its power.
 fn in_currency(currency: &str, name: &str) -> String {
-    let group = format!("[[group]]\nsignal = {name:?}\ndrain_below = 1\nwake_above = 2\n");
-    format!("[profit]\ncurrency = {currency:?}\n{group}{}", entry(name))
+    let site = format!("[site]\npower_price = {name:?}\n[[group]]\nefficiency = \"21.5 J/TH\"\n");
+    format!("[profit]\ncurrency = {currency:?}\nhashprice = \"50 {currency}/PH/day\"\n{site}{}", entry(name))
 }
 
 /// An entry that asks our server instead of the world's, and the path that it asks for.
@@ -302,6 +302,7 @@ fn every_entry_is_a_signal_of_its_own() {
             "day-ahead" => in_currency("EUR", name),
             "agile" => in_currency("GBP", name),
             "amber" => in_currency("AUD", name),
+            "mining-pays" => format!("{}[admin]\ntoken_env = \"HASHGATE_TOKEN\"\n", entry(name)),
             _ => entry(name),
         };
         let text = format!("{FRAME}{text}").replace("\"braiins\"", "\"pool\"");

@@ -16,16 +16,16 @@ use crate::{
     profit::{Currency, JoulesPerTerahash, Money, MoneyPerMwh, Quantity, Ratio, Unit, Watts},
 };
 
-/// The signals that may be named; the quantity of one that is itself wrong is not known.
+/// The signals that may be named; the unit of one that is itself wrong is not known.
 pub(in crate::config) struct Signals<'s> {
     pub currency: Currency,
     pub names: &'s [Arc<str>],
-    pub quantities: &'s [Option<Quantity>],
+    pub units: &'s [Option<Unit>],
 }
 
 impl Signals<'_> {
     /// The signal of this name, which measures `wanted`.
-    pub fn find(&self, name: &str, wanted: &[Quantity]) -> Result<(Arc<str>, Option<Quantity>), Wrong> {
+    pub fn find(&self, name: &str, wanted: &[Quantity]) -> Result<(Arc<str>, Option<Unit>), Wrong> {
         let Some(index) = self.names.iter().position(|known| **known == *name) else {
             let known: Vec<&str> = self.names.iter().map(|name| &**name).collect();
             let help = match nearest(name, &known) {
@@ -34,14 +34,14 @@ impl Signals<'_> {
             };
             return Err(Wrong::new(format!("{} is the name of no signal", shown(name)), help));
         };
-        let quantity = self.quantities.get(index).copied().flatten();
+        let unit = self.units.get(index).copied().flatten();
         let units: Vec<String> = wanted.iter().map(|quantity| quantity.unit(self.currency)).collect();
-        match quantity {
-            Some(quantity) if !wanted.contains(&quantity) => Err(Wrong::new(
-                format!("signal {} is in {}", shown(name), quantity.unit(self.currency)),
+        match unit {
+            Some(unit) if !wanted.contains(&unit.quantity) => Err(Wrong::new(
+                format!("signal {} is in {}", shown(name), unit.quantity.unit(self.currency)),
                 format!("name a signal in {}", units.join(" or ")),
             )),
-            _ => Ok((self.names[index].clone(), quantity)),
+            _ => Ok((self.names[index].clone(), unit)),
         }
     }
 }
@@ -67,7 +67,7 @@ where
 pub(super) fn signal<'s>(
     wanted: &'s [Quantity],
     signals: &'s Signals<'_>,
-) -> impl FnOnce(&DeValue<'_>) -> Result<(Arc<str>, Option<Quantity>), Wrong> + 's {
+) -> impl FnOnce(&DeValue<'_>) -> Result<(Arc<str>, Option<Unit>), Wrong> + 's {
     move |value| match value.as_str() {
         Some(name) => signals.find(name, wanted),
         None => Err(Wrong::new("is not a name", "write the name of a signal, in quotes")),

@@ -150,9 +150,13 @@ fn rule(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<Rule> {
         Quantity::Verdict,
     ];
     let found = section.optional("signal", quote::signal(&ANY, signals));
-    let threshold = |value: &toml::de::DeValue<'_>| match (value, found.as_ref().and_then(|(_, quantity)| *quantity)) {
-        (toml::de::DeValue::String(_), Some(quantity)) => quote::amount(quantity, signals.currency, Some)(value),
-        _ => value::number(-1e18..=1e18)(value),
+    let threshold = |value: &toml::de::DeValue<'_>| match (value, found.as_ref().and_then(|(_, unit)| *unit)) {
+        (toml::de::DeValue::String(_), Some(unit)) => quote::amount(unit.quantity, signals.currency, Some)(value),
+        // In the signal's own unit, as its range is.
+        (_, unit) => {
+            let number = value::number(-1e18..=1e18)(value)?;
+            Ok(unit.map_or(number, |unit| unit.canonical(number)))
+        }
     };
     let drain_below = section.optional("drain_below", threshold);
     let wake_above = section.optional("wake_above", threshold);
@@ -163,7 +167,8 @@ fn rule(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<Rule> {
         }
         return None;
     }
-    let (signal, quantity) = found?;
+    let (signal, unit) = found?;
+    let quantity = unit.map(|unit| unit.quantity);
     if quantity == Some(Quantity::Verdict) {
         if let Some(key) = there.first() {
             section.error(key, Wrong::new("has no meaning for a verdict", "drop it"));
@@ -175,8 +180,17 @@ fn rule(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<Rule> {
     }
     let (drain_below, wake_above) = (drain_below?, wake_above?);
     if wake_above < drain_below {
-        let what = format!("is under drain_below, {drain_below}");
-        section.error("wake_above", Wrong::new(what, "write at least that, and more against flapping"));
+        section
+            .error("wake_above", Wrong::new("is under drain_below", "write at least that, and more against flapping"));
+    }
+    if matches!(quantity, Some(Quantity::EnergyPrice | Quantity::Difficulty)) {
+        section.warn(
+            "signal",
+            Wrong::new(
+                "is good for miners when it is low, if it is a cost, and groups drain when it is low",
+                "for a price of power write [site] power_price and an efficiency; leave it if it is a margin",
+            ),
+        );
     }
     Some(Rule::Threshold { signal, drain_below, wake_above })
 }

@@ -6,6 +6,8 @@ use crate::config::{
 
 /// Signals that the tests name.
 const SIGNALS: &str = r#"
+[admin]
+token = "0123456789abcdef"
 [[signal]]
 name = "spot"
 kind = "push"
@@ -57,6 +59,21 @@ fn one_signal_two_thresholds_and_one_group_are_a_policy() {
     assert_eq!(profit.groups[0].rule, rule);
     let profit = read("[profit]\nsignal = \"pays\"\n[[group]]\n");
     assert_eq!(profit.groups[0].rule, Rule::Verdict { signal: Arc::from("pays") });
+}
+
+#[test]
+fn thresholds_are_in_the_signals_own_unit() {
+    let text = "[[signal]]\nname = \"sun\"\nkind = \"push\"\nunit = \"kW\"\n[[group]]\nsignal = \"sun\"\ndrain_below = 500\n\
+                wake_above = \"0.8 MW\"\n";
+    let rule = Rule::Threshold { signal: Arc::from("sun"), drain_below: 500e3, wake_above: 800e3 };
+    assert_eq!(read(text).groups[0].rule, rule);
+}
+
+#[test]
+fn a_cost_is_no_number_to_drain_below() {
+    let text = format!("{MINIMAL}{SIGNALS}[[group]]\nsignal = \"spot\"\ndrain_below = 45\nwake_above = 50\n");
+    let (_, warnings) = Config::parse(&text, &NoEnv).unwrap();
+    assert!(warnings[0].to_string().contains("groups drain when it is low"), "{warnings:?}");
 }
 
 #[test]
@@ -184,8 +201,13 @@ fn the_example_shows_every_key_with_its_default() {
     let example = include_str!("../../../config.example.toml");
     let (_, block) = example.split_once("# All of it:\n").unwrap();
     let uncommented: String = block.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
-    let signals =
-        [("hashprice", "USD/PH/day"), ("grid", "ratio"), ("peak", "verdict"), ("gpu", "USD/GPUh"), ("demand", "ratio")];
+    let signals = [
+        ("hashprice", "USD/PH/day"),
+        ("grid", "ratio"),
+        ("work-hours", "verdict"),
+        ("gpu", "USD/GPUh"),
+        ("demand", "ratio"),
+    ];
     let signals =
         signals.map(|(name, unit)| format!("[[signal]]\nname = \"{name}\"\nkind = \"push\"\nunit = \"{unit}\"\n"));
     let (head, _) = uncommented.split_once("#\n[[signal]]").unwrap_or((&uncommented, ""));

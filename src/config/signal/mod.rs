@@ -41,6 +41,13 @@ const MAX_SOURCES: usize = 16;
 /// The longest that a value may be taken for the present one.
 const MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32 * 86_400);
 
+/// How long a value without an end of its own is the present one unless told otherwise: the price of a quarter of an hour, and
+/// five minutes for the next one to come.
+const DEFAULT_AGE: Duration = secs(1200);
+
+/// The same for the grid's word, which is said again every minute or so; who does not hear it should not wait as long.
+const DEFAULT_GRID_AGE: Duration = secs(600);
+
 /// `[[signal]]`: a number that the decision is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
@@ -48,6 +55,8 @@ pub struct Signal {
     pub name: Arc<str>,
     /// What it measures; values are kept in its canonical unit.
     pub quantity: Quantity,
+    /// What the config's own numbers for it are written in: thresholds, range, spread.
+    pub unit: Unit,
     /// What is done without it.
     pub class: Class,
     /// How long a value without an end of its own is the present one.
@@ -115,7 +124,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, name: &Arc<str>, context: &Con
     let unit = section.required("unit", &format!("write one of {UNITS}"), |value| unit(value, context));
     let quantity = unit.map_or(Quantity::Ratio, |unit| unit.quantity);
     let class = class(section, quantity);
-    let max_age = section.or("max_age", secs(600), value::duration(MAX_AGE));
+    let max_age = section.optional("max_age", value::duration(MAX_AGE));
     let range = section.or("range", quantity.plausible(), |value| range(value, unit));
     let max_spread = section.optional("max_spread", |value| spread(value, unit));
     let mut tables = section.tables("source");
@@ -152,17 +161,18 @@ pub(super) fn read(section: &mut Section<'_, '_>, name: &Arc<str>, context: &Con
     if sources.iter().flatten().filter(|source| matches!(source.kind, SourceKind::Push)).count() > 1 {
         section.error("source", Wrong::new("is \"push\" more than once", "keep one: who sends can't be told apart"));
     }
-    for source in sources.iter().flatten() {
-        if let Some(every) = source.kind.every()
-            && !source.kind.gives_intervals()
-            && every.saturating_mul(2) > max_age
-        {
-            let help = format!("write at least twice as long as the source is asked ({})", time(every));
-            section.warn("max_age", Wrong::new("makes the value stale between two polls", help));
-        }
+    let points = sources.iter().flatten().filter(|source| !source.kind.gives_intervals());
+    let slowest = points.filter_map(|source| source.kind.every()).max().unwrap_or_default();
+    if max_age.is_some_and(|max_age| slowest.saturating_mul(2) > max_age) {
+        let help = format!("write at least twice as long as the source is asked ({})", time(slowest));
+        section.warn("max_age", Wrong::new("makes the value stale between two polls", help));
     }
+    let default = if class == Class::Grid { DEFAULT_GRID_AGE } else { DEFAULT_AGE };
+    let max_age = max_age.unwrap_or_else(|| default.max(slowest.saturating_mul(2)));
     let sources = sources.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Signal { name: name.clone(), quantity: unit?.quantity, class, max_age, range, max_spread, sources })
+    let unit = unit?;
+    let name = name.clone();
+    Some(Signal { name, quantity: unit.quantity, unit, class, max_age, range, max_spread, sources })
 }
 
 fn source(section: &mut Section<'_, '_>, unit: Option<Unit>, context: &Context<'_>) -> Option<SignalSource> {

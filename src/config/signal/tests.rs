@@ -33,8 +33,8 @@ fn errors(text: &str) -> Vec<String> {
 #[test]
 fn a_signal_needs_a_unit_and_a_kind() {
     let (signals, warnings) = signals("[[signal]]\nname = \"verdict\"\nunit = \"verdict\"\nkind = \"push\"\n");
-    assert_eq!(warnings, [""; 0]);
-    assert_eq!((&*signals[0].name, signals[0].class, signals[0].max_age), ("verdict", Class::Verdict, secs(600)));
+    assert!(warnings[0].contains("admin: is missing, so nobody can send signal \"verdict\" by HTTP"), "{warnings:?}");
+    assert_eq!((&*signals[0].name, signals[0].class), ("verdict", Class::Verdict));
     assert_eq!(signals[0].sources.len(), 1);
     let errors = errors("[[signal]]\n");
     assert!(errors[0].contains("signal[1].unit: is missing"), "{errors:?}");
@@ -153,12 +153,32 @@ fn what_is_unwise_is_warned_of() {
     let warned = |text: &str| signals(&format!("[[signal]]\nunit = \"USD/MWh\"\n{text}\n")).1;
     assert!(warned("kind = \"push\"\nmax_spread = \"2%\"")[0].contains("has no effect on one source"));
     assert!(warned("kind = \"http_json\"\nurl = \"http://a.example/\"\nvalue = \"/p\"")[0].contains("not protected"));
-    assert!(warned("kind = \"exec\"\ncommand = [\"p\"]\npoll = \"10m\"")[0].contains("stale between two polls"));
+    let exec = "kind = \"exec\"\ncommand = [\"p\"]\npoll = \"10m\"\nmax_age = \"15m\"";
+    assert!(warned(exec)[0].contains("stale between two polls"));
+}
+
+#[test]
+fn a_value_lasts_until_the_next_is_due_unless_told_otherwise() {
+    let age = |text: &str| signals(&format!("[[signal]]\n{text}\n")).0[0].max_age;
+    let pushed = "unit = \"USD/MWh\"\nkind = \"push\"";
+    assert!(age(pushed) > secs(900), "the price of a quarter of an hour outlives it");
+    assert_eq!(age(&format!("{pushed}\nmax_age = \"70m\"")), secs(4200));
+    assert_eq!(age("unit = \"%\"\nclass = \"grid\"\nkind = \"push\""), secs(600));
+    let polled = "unit = \"USD/MWh\"\nkind = \"exec\"\ncommand = [\"p\"]\npoll = \"1h\"";
+    assert_eq!((age(polled), signals(&format!("[[signal]]\n{polled}\n")).1), (secs(7200), Vec::new()));
+}
+
+#[test]
+fn a_share_is_no_percentage() {
+    let range = |unit: &str| signals(&format!("[[signal]]\nunit = \"{unit}\"\nkind = \"push\"\n")).0[0].range.clone();
+    assert_eq!((range("ratio"), range("%")), (0.0..=1.0, 0.0..=1.0));
 }
 
 #[test]
 fn signals_read_as_a_plan() {
     let text = r#"
+[admin]
+token = "0123456789abcdef"
 [[signal]]
 name = "btc"
 unit = "USD/BTC"
@@ -205,7 +225,7 @@ pool = "pool-1"
       and              whoever sends it to PUT /api/v1/signals/… (or to the library)
       counts           the median of those that are fresh; nothing is done while they are over 2 % apart
       is plausible     from 1000 to 10000000; anything else is refused and shown
-      is fresh         for 10m
+      is fresh         for 20m
       without it       nothing changes, for a while
 
     signal "grid" in ratio
@@ -219,7 +239,7 @@ pool = "pool-1"
 
     signal "difficulty" in difficulty
       comes from       the network's difficulty in the jobs of pool "pool-1"
-      is fresh         for 10m
+      is fresh         for 20m
       without it       nothing changes, for a while
     "#);
 }

@@ -8,12 +8,10 @@
 //! | runs, within its `min_term` | what it has, as far as there is demand | more |
 //! | runs, after that | nothing | more |
 //! | was asked for power, `notice` is not over | what it has | nothing more |
-//! | its price, its demand or the power price is unknown | what it has | nothing more |
+//! | its price, its demand or the power price is unknown | what it has, for `max_hold` and its term; then `after_hold` | nothing more |
 //! | the grid sheds | nothing if `interruptible`, else what it has | nothing more |
 //!
 //! All watts here are at the site meter (IT × PUE). This is the engine's idea of leases; the power ledger has the last word.
-
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,13 +20,13 @@ use super::{
     reason::{AiWhy, What, seen},
 };
 use crate::{
-    config::Ai,
+    config::{AfterHold, Ai, Policy},
     power::{Hold, Sink},
     profit::{
         economics::{at_meter, start_up},
         inputs::AiInput,
         reading::Reading,
-        units::{MoneyPerMwh, Ratio, Watts},
+        units::{LIMIT, MoneyPerMwh, Ratio, Watts},
     },
 };
 
@@ -37,6 +35,7 @@ use crate::{
 pub(super) struct Lease {
     pub granted: Watts,
     since: Option<Timestamp>,
+    unknown_since: Option<Timestamp>,
     /// Power that was asked back: when it is there, and what the block keeps.
     returning: Option<(Timestamp, Watts)>,
 }
@@ -53,34 +52,36 @@ pub(super) struct Offer {
 
 /// What the site says to all blocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct Terms<'p> {
     pub now: Timestamp,
     /// Price and delivery.
     pub cost: Reading<MoneyPerMwh>,
     /// The share of the cap that the grid allows.
     pub allowed: Ratio,
-    /// The policy's.
-    pub expected_dwell: Duration,
+    pub policy: &'p Policy,
 }
 
 impl Lease {
     /// A block that has nothing.
     pub fn none() -> Self {
-        Self { granted: Watts::ZERO, since: None, returning: None }
+        Self { granted: Watts::ZERO, since: None, unknown_since: None, returning: None }
     }
 
     /// What the block asks for. `id` is its own among the sinks.
-    pub fn offer(&mut self, id: u32, ai: &Ai, input: &AiInput, terms: &Terms) -> Offer {
+    pub fn offer(&mut self, id: u32, ai: &Ai, input: &AiInput, terms: &Terms<'_>) -> Offer {
         if let Some((at, keeps)) = self.returning
             && terms.now >= at
         {
-            *self = Self { granted: keeps, since: self.since.filter(|_| keeps > Watts::ZERO), returning: None };
+            self.keeps(keeps);
         }
         let unknown = (seen(What::PowerPrice, &terms.cost).err()).or(seen(What::AiPrice, &input.value).err()).or(seen(
             What::AiDemand,
             &input.demand,
         )
         .err());
+        if unknown.is_none() {
+            self.unknown_since = None;
+        }
         let value = input.value.fresh().map(|value| at_meter(value, ai.pue));
         let margin = value.zip(terms.cost.fresh()).map(|(value, cost)| value - cost);
         let demanded = demanded(ai, input.demand.fresh().unwrap_or(Ratio::ZERO));
@@ -108,11 +109,18 @@ impl Lease {
         } else if is_shed {
             offer.keep(self.granted, AiWhy::Grid { allowed: terms.allowed });
         } else if let Some(unknown) = unknown {
-            offer.keep(self.granted, AiWhy::Held { unknown });
+            if self.is_held_too_long(ai, terms) {
+                // A dead sender must not leave miners asleep for ever: all is asked back, with the block's notice.
+                offer.sink.margin = MoneyPerMwh::clamped(-LIMIT);
+                (offer.sink.capacity, offer.margin) = (self.granted, None);
+                offer.why = Some(AiWhy::HoldOver { unknown, waited: terms.policy.max_hold });
+            } else {
+                offer.keep(self.granted, AiWhy::Held { unknown });
+            }
         } else if demanded <= Watts::ZERO {
             offer.why = Some(AiWhy::NoDemand);
         } else {
-            let left = self.since.map_or(SignedDuration::ZERO, |since| until(since, ai.min_term, terms.now));
+            let left = self.term_left(ai, terms.now);
             if left > SignedDuration::ZERO {
                 offer.sink.hold = Some(Hold::Lease);
                 offer.why = Some(AiWhy::Leased { left });
@@ -121,7 +129,7 @@ impl Lease {
                 // What is not running yet has its start to earn, within the time it is sure to run.
                 let cost = terms.cost.fresh().unwrap_or(MoneyPerMwh::ZERO);
                 let start = start_up(cost, ai.warm_up.as_secs_f64(), ai.wear_per_mw);
-                offer.sink.margin = offer.sink.margin - start.per_hours(hours(ai.horizon(terms.expected_dwell)));
+                offer.sink.margin = offer.sink.margin - start.per_hours(hours(ai.horizon(terms.policy.expected_dwell)));
             }
         }
         offer
@@ -144,12 +152,29 @@ impl Lease {
         let is_at_once = ai.notice.is_zero() || is_shed || offer.why == Some(AiWhy::NoDemand);
         let unused = self.granted.min(offer.sink.capacity);
         if is_at_once || watts >= unused {
-            *self = Self { granted: watts, since: self.since.filter(|_| watts > Watts::ZERO), returning: None };
+            self.keeps(watts);
         } else {
             let at = now.saturating_add(SignedDuration::try_from(ai.notice).unwrap_or(SignedDuration::MAX));
             self.returning = Some((at.unwrap_or(Timestamp::MAX), watts));
         }
         !is_at_once && self.returning.is_some()
+    }
+
+    /// Has so much from now on, and nothing to return.
+    fn keeps(&mut self, watts: Watts) {
+        *self = Self { granted: watts, since: self.since.filter(|_| watts > Watts::ZERO), returning: None, ..*self };
+    }
+
+    /// What is left of its term.
+    fn term_left(&self, ai: &Ai, now: Timestamp) -> SignedDuration {
+        self.since.map_or(SignedDuration::ZERO, |since| until(since, ai.min_term, now))
+    }
+
+    /// Whether a number has been unknown for longer than power is left with it, and its term is over.
+    fn is_held_too_long(&mut self, ai: &Ai, terms: &Terms<'_>) -> bool {
+        let since = *self.unknown_since.get_or_insert(terms.now);
+        let left = until(since, terms.policy.max_hold, terms.now).max(self.term_left(ai, terms.now));
+        terms.policy.after_hold == AfterHold::Mine && left <= SignedDuration::ZERO && self.granted > Watts::ZERO
     }
 
     /// How long until power that was asked back is there.

@@ -338,6 +338,13 @@ pub enum AiWhy {
         /// What.
         unknown: Unknown,
     },
+    /// Something has not been known for too long, so its power is the miners' again.
+    HoldOver {
+        /// What.
+        unknown: Unknown,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The grid sheds.
     Grid {
         /// Of the cap.
@@ -357,6 +364,9 @@ impl Display for AiReason {
             AiWhy::Leased { left } => write!(f, "its term runs for another {}", Left(left)),
             AiWhy::Returning { left } => write!(f, "gives power back in {}", Left(left)),
             AiWhy::Held { unknown } => write!(f, "{unknown}; nothing changes"),
+            AiWhy::HoldOver { unknown, waited } => {
+                write!(f, "{unknown}, for {} or longer, so miners get its power", humantime::format_duration(waited))
+            }
             AiWhy::Grid { allowed } => write!(f, "the grid allows {:.0} % of the cap", allowed.get() * 100.0),
         }
     }

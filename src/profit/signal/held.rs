@@ -23,8 +23,13 @@ impl Span {
     }
 
     fn holds(&self, now: Timestamp, max_age: SignedDuration) -> bool {
-        // A point from a clock that is a little ahead holds already.
-        (self.to.is_none() || self.from <= now) && now < self.until(max_age)
+        // A point is never from ahead of our clock, unless that was set back.
+        self.from.duration_since(now) <= self.skew() && now < self.until(max_age)
+    }
+
+    /// How far ahead of our clock it may begin and holds already.
+    fn skew(&self) -> SignedDuration {
+        if self.to.is_none() { CLOCK_SKEW } else { SignedDuration::ZERO }
     }
 }
 
@@ -61,7 +66,9 @@ impl Held {
             When::At(at) => Some(at),
             When::Now | When::During { .. } => None,
         };
-        if let (Some(at), Some(last)) = (said, self.said)
+        // What was taken of a time that is yet to come was taken before our clock was set back.
+        let last = self.said.filter(|last| last.duration_since(now) <= CLOCK_SKEW);
+        if let (Some(at), Some(last)) = (said, last)
             && at <= last
         {
             let is_same = at == last && self.spans.first().is_some_and(|span| span.value == new.value);
@@ -70,7 +77,7 @@ impl Held {
         debug_assert!(said.is_none_or(|at| at.duration_since(now) <= CLOCK_SKEW), "checked by the caller");
         // Who sends without a time after having sent with one can't be compared; what was said with a time still may not come
         // again.
-        self.said = said.or(self.said);
+        self.said = said.or(last);
         let from = said.map_or(now, |at| at.min(now));
         self.spans = vec![Span { value: new.value, from, to: None }];
         Ok(Outcome::Accepted)

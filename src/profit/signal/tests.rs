@@ -16,6 +16,7 @@ fn signal(unit: &str, range: RangeInclusive<f64>, sources: usize, max_spread: Op
     Signal {
         name: "s".into(),
         quantity: unit.quantity,
+        unit,
         class: Class::Economic,
         max_age: Duration::from_secs(MAX_AGE as u64),
         range,

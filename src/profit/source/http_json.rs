@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 200 | take the value; ask again after `poll`, or when the present price ends |
 //! | 304 | what it said last is still what it says |
-//! | 429, 503 with `Retry-After` | wait as long as it says, a day at the most |
+//! | 429, 503 with `Retry-After` | leave that address alone as long as it says, a day at the most |
 //! | anything else, or nothing | the next address; twice as long as before, up to [`LONGEST_BACKOFF`] |
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use jiff::{Timestamp, fmt::rfc2822};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Feed, jittered, text};
 use crate::{
@@ -49,7 +49,7 @@ pub async fn run(source: HttpSource, unit: Unit, feed: Feed) {
     let mut asked = Asked::new(source, unit);
     loop {
         let said = asked.ask(&client).await;
-        let wait = asked.next_wait(Timestamp::now(), &said);
+        let wait = asked.next_wait(Timestamp::now(), Instant::now(), &said);
         // The book keeps a refusal for people to see, and counts it.
         let _ = feed.say(said).await;
         sleep(wait).await;
@@ -64,22 +64,23 @@ struct Asked {
     at: usize,
     /// Questions without a good answer, in a row.
     failures: u32,
-    /// How long the server wants us to stay away.
-    retry_after: Option<Duration>,
+    /// Until when each server wants us to stay away.
+    away: Vec<Option<Instant>>,
     /// The last good answer: what it said, and the headers that ask whether it has changed.
     last: Option<(Vec<Observation>, HeaderMap)>,
 }
 
 impl Asked {
     fn new(source: HttpSource, unit: Unit) -> Self {
-        Self { source, unit, at: 0, failures: 0, retry_after: None, last: None }
+        let away = vec![None; source.urls.len()];
+        Self { source, unit, at: 0, failures: 0, away, last: None }
     }
 
     async fn ask(&mut self, client: &HttpClient) -> Result<Vec<Observation>, Refusal> {
         let url = &self.source.urls[self.at];
         let headers = self.headers();
         let answer = client.get(url.expose(), &headers, self.source.timeout).await;
-        self.retry_after = None;
+        self.away[self.at] = None;
         let said = answer.map_err(|error| refusal(url, &error)).and_then(|answer| self.read(&answer));
         if said.is_ok() {
             self.failures = 0;
@@ -87,11 +88,19 @@ impl Asked {
             self.failures = self.failures.saturating_add(1);
             // What one server has is not what the next has.
             if self.source.urls.len() > 1 {
-                self.at = (self.at + 1) % self.source.urls.len();
+                self.at = self.next_address(Instant::now());
                 self.last = None;
             }
         }
         said
+    }
+
+    /// The next address that does not want to be left alone; where all do, the one that wants it least long.
+    fn next_address(&self, tick: Instant) -> usize {
+        let count = self.source.urls.len();
+        let others = (1..=count).map(|step| (self.at + step) % count);
+        // The first of equals: `None`, which is nobody's wish, comes before any time.
+        others.min_by_key(|address| self.away[*address].filter(|until| *until > tick)).unwrap_or_default()
     }
 
     fn headers(&self) -> HeaderMap {
@@ -125,7 +134,8 @@ impl Asked {
                 Ok(self.last.as_ref().map(|(said, _)| said.clone()).unwrap_or_default())
             }
             status => {
-                self.retry_after = retry_after(&answer.headers, Timestamp::now());
+                let wait = retry_after(&answer.headers, Timestamp::now());
+                self.away[self.at] = wait.map(|wait| Instant::now() + wait);
                 Err(match status {
                     StatusCode::TOO_MANY_REQUESTS => {
                         Refusal::RateLimited(format!("{url} answers {status}: it is asked too often"))
@@ -140,7 +150,7 @@ impl Asked {
     }
 
     /// How long until the next question.
-    fn next_wait(&self, now: Timestamp, said: &Result<Vec<Observation>, Refusal>) -> Duration {
+    fn next_wait(&self, now: Timestamp, tick: Instant, said: &Result<Vec<Observation>, Refusal>) -> Duration {
         let poll = self.source.poll;
         match said {
             Ok(observations) => {
@@ -155,11 +165,12 @@ impl Asked {
             }
             Err(_) => {
                 // The other address is asked at once; when all have failed, it takes longer and longer.
-                let rounds = self.failures / u32::try_from(self.source.urls.len()).unwrap_or(1);
+                let addresses = u32::try_from(self.source.urls.len()).unwrap_or(1);
+                let (rounds, asked) = (self.failures / addresses, self.failures % addresses);
                 let backoff = poll.saturating_mul(1 << rounds.min(10)).min(LONGEST_BACKOFF.max(poll));
-                let wait =
-                    if self.source.urls.len() > 1 && self.at != 0 { Duration::from_secs(1) } else { jittered(backoff) };
-                wait.max(self.retry_after.unwrap_or_default())
+                let wait = if asked > 0 { Duration::from_secs(1) } else { jittered(backoff) };
+                let away = self.away[self.at].map(|until| until.saturating_duration_since(tick));
+                wait.max(away.unwrap_or_default())
             }
         }
     }
@@ -244,28 +255,51 @@ mod tests {
             let to = now.checked_add(SignedDuration::from_secs(end)).unwrap();
             Ok(vec![Observation { value: 1.0, when: When::During { from, to } }])
         };
-        assert_eq!(seconds(asked(300, "\"http://127.0.0.1/\"").next_wait(now, &ends_in(30))), 31);
-        assert!((270..=330).contains(&seconds(asked(300, "\"http://127.0.0.1/\"").next_wait(now, &ends_in(900)))));
+        let wait = |end| seconds(asked(300, "\"http://127.0.0.1/\"").next_wait(now, Instant::now(), &ends_in(end)));
+        assert_eq!(wait(30), 31);
+        assert!((270..=330).contains(&wait(900)));
     }
 
     #[test]
     fn failures_are_asked_after_more_and_more_rarely_but_the_other_address_at_once() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let tick = Instant::now();
         let failed = || Err(Refusal::Nothing);
         let mut one = asked(60, "\"http://127.0.0.1/\"");
         for (failures, at_least, at_most) in
             [(1, 108, 132), (2, 216, 264), (3, 432, 528), (4, 810, 990), (40, 810, 990)]
         {
             one.failures = failures;
-            assert!((at_least..=at_most).contains(&seconds(one.next_wait(now, &failed()))), "{failures}");
+            assert!((at_least..=at_most).contains(&seconds(one.next_wait(now, tick, &failed()))), "{failures}");
         }
-        one.retry_after = Some(Duration::from_secs(5000));
-        assert_eq!(seconds(one.next_wait(now, &failed())), 5000);
+        one.away[0] = Some(tick + Duration::from_secs(5000));
+        assert_eq!(seconds(one.next_wait(now, tick, &failed())), 5000);
 
         let mut two = asked(60, "[\"http://127.0.0.1/\", \"http://127.0.0.2/\"]");
         (two.failures, two.at) = (1, 1);
-        assert_eq!(seconds(two.next_wait(now, &failed())), 1);
+        assert_eq!(seconds(two.next_wait(now, tick, &failed())), 1);
         (two.failures, two.at) = (2, 0);
-        assert!((108..=132).contains(&seconds(two.next_wait(now, &failed()))));
+        assert!((108..=132).contains(&seconds(two.next_wait(now, tick, &failed()))));
+    }
+
+    #[test]
+    fn a_server_that_wants_a_pause_does_not_keep_us_from_the_other() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let tick = Instant::now();
+        let failed = || Err(Refusal::Nothing);
+        let mut two = asked(60, "[\"http://127.0.0.1/\", \"http://127.0.0.2/\"]");
+        two.away[0] = Some(tick + Duration::from_secs(86_400));
+        (two.failures, two.at) = (1, two.next_address(tick));
+        assert_eq!((two.at, seconds(two.next_wait(now, tick, &failed()))), (1, 1));
+        // The other fails too: it is asked again, and the first is left alone.
+        (two.failures, two.at) = (2, two.next_address(tick));
+        assert_eq!(two.at, 1);
+        assert!((108..=132).contains(&seconds(two.next_wait(now, tick, &failed()))));
+        // Both want a pause: the shorter one is kept.
+        two.away[1] = Some(tick + Duration::from_secs(5000));
+        (two.failures, two.at) = (4, two.next_address(tick));
+        assert_eq!((two.at, seconds(two.next_wait(now, tick, &failed()))), (1, 5000));
+        // A pause that is over is none.
+        assert_eq!(two.next_address(tick + Duration::from_secs(90_000)), 0);
     }
 }

@@ -134,6 +134,94 @@ fn unknown_ai_numbers_move_nothing() {
 }
 
 #[test]
+fn a_dead_sender_leaves_no_miner_asleep_for_ai() {
+    let stale = Reading::Stale { value: Ratio::ONE, observed_at: start() };
+    let mut config = three();
+    config.groups = vec![group("hall", 21.5)];
+    config.ai[0].notice = Duration::from_secs(1800);
+    let mut world = World::new(config.clone());
+    assert_eq!(world.price(40.0).ai(400.0, 1.0).step().groups[0].action, Action::Ai);
+    world.inputs.ai[0].demand = stale;
+    // Held for two hours, then asked back with its notice.
+    for step in 0..10 {
+        let decisions = world.price(40.0).step();
+        assert_eq!(decisions.groups[0].action, Action::Ai, "{step}");
+    }
+    assert_eq!(world.engine.decisions().ai[0].reason.to_string(), "gives power back in 15m");
+    let decisions = world.price(40.0).step();
+    assert_eq!((decisions.groups[0].action, decisions.ai[0].watts), (Mine, Watts::ZERO));
+
+    // Without a power price nobody can tell what pays: the same.
+    config.ai[0].notice = Duration::ZERO;
+    let mut world = World::new(config.clone());
+    assert_eq!(world.price(40.0).ai(400.0, 1.0).step().groups[0].action, Action::Ai);
+    world.inputs.power_price = Reading::Stale { value: MoneyPerMwh::ZERO, observed_at: start() };
+    for _ in 0..8 {
+        assert_eq!(world.ai(400.0, 1.0).step().groups[0].action, Action::Ai);
+    }
+    let decisions = world.ai(400.0, 1.0).step();
+    assert_eq!(decisions.groups[0].action, Mine);
+
+    // Who said so keeps things as they are, and a promised term is kept in any case.
+    let mut stays = config.clone();
+    stays.policy.after_hold = AfterHold::Stay;
+    config.ai[0].min_term = Duration::from_secs(24 * 3600);
+    for config in [stays, config] {
+        let mut world = World::new(config);
+        assert_eq!(world.price(40.0).ai(400.0, 1.0).step().groups[0].action, Action::Ai);
+        world.inputs.ai[0].demand = stale;
+        for _ in 0..40 {
+            assert_eq!(world.price(40.0).step().groups[0].action, Action::Ai);
+        }
+    }
+}
+
+#[test]
+fn what_must_run_does_not_hide_what_ai_would_earn() {
+    let mut farm = group("farm", 21.5);
+    farm.rule = Rule::Verdict { signal: Arc::from("verdict") };
+    farm.power = Watts::new(100e6);
+    let mut world = World::new(profit(vec![farm, group("hall", 21.5)], vec![gpus()]));
+    world.inputs.groups[0].signal = world.fresh(1.0);
+    assert_eq!(actions(&world.price(40.0).ai(312.5, 1.0).step()), [Mine, Action::Ai]);
+}
+
+#[test]
+fn the_grids_share_is_of_the_meter_with_its_base_load() {
+    let mut config = three();
+    config.ai.clear();
+    config.site.grid = Some(Arc::from("grid"));
+    config.site.cap = Watts::new(4e6);
+    config.site.base_load = Watts::new(1e6).unwrap();
+    let mut world = World::new(config);
+    // 2.8 MW at the meter, of which the base load has one: two groups and a sleeping one would make 3.01.
+    world.inputs.grid = world.fresh(Ratio::new(0.7).unwrap());
+    assert_eq!(actions(&world.price(20.0).step()), [Mine, Curtail, Curtail]);
+    world.inputs.grid = world.fresh(Ratio::new(0.76).unwrap());
+    world.now += QUARTER;
+    assert_eq!(actions(&world.price(20.0).step()), [Mine, Mine, Curtail]);
+}
+
+#[test]
+fn an_order_to_mine_comes_before_better_miners_where_there_is_no_room_for_both() {
+    let mut config = profit(vec![group("old", 38.0), group("new", 13.5)], Vec::new());
+    config.site.cap = Watts::new(1.1e6);
+    let mut world = World::new(config);
+    world.inputs.groups[0].order = Some(Mine);
+    assert_eq!(actions(&world.price(20.0).step()), [Mine, Curtail]);
+}
+
+#[test]
+fn a_lockout_holds_for_a_group_that_draws_as_much_asleep() {
+    let mut config = profit(vec![group("contract", 21.5)], Vec::new());
+    config.groups[0].floor = Watts::new(1e6).unwrap();
+    config.site.cap = Watts::new(5e6);
+    let mut world = World::new(config);
+    world.inputs.groups[0].lockout = true;
+    assert_eq!(actions(&world.price(20.0).step()), [Curtail]);
+}
+
+#[test]
 fn the_grid_sheds_the_worst_first_and_ai_that_may_be_interrupted() {
     let mut config = three();
     config.site.grid = Some(Arc::from("grid"));
