@@ -83,6 +83,7 @@ pub struct Proxy {
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
+    worker_ended: CancellationToken,
     /// Ends what is not on a share's way: signals, the admin API, metrics.
     stop: CancellationToken,
     beside: Vec<tokio::task::JoinHandle<()>>,
@@ -116,6 +117,7 @@ impl Proxy {
         let (to_router, from_workers) = mpsc::channel(ROUTER_QUEUE);
         let mut to_workers = Vec::new();
         let mut threads = Vec::new();
+        let worker_ended = CancellationToken::new();
         for (index, sockets) in listeners.into_iter().enumerate() {
             let (postbox, mailbox) = mailbox(WORKER_QUEUE).map_err(system("a worker's poll"))?;
             to_workers.push(postbox);
@@ -128,7 +130,8 @@ impl Proxy {
                 gate: gate.clone(),
                 book: books.worker(index),
             };
-            threads.push(spawn_worker(index, worker).map_err(system("a worker thread"))?);
+            let ended = worker_ended.clone();
+            threads.push(spawn_worker(index, ended, || worker.run()).map_err(system("a worker thread"))?);
         }
         let (shutdown, shutdowns) = mpsc::channel(1);
         let (mut router, inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
@@ -177,6 +180,7 @@ impl Proxy {
             books,
             shutdown,
             threads,
+            worker_ended,
             stop,
             beside,
             simulated,
@@ -216,6 +220,12 @@ impl Proxy {
     /// The books, which outlive the proxy.
     pub fn books(&self) -> Arc<Books> {
         self.books.clone()
+    }
+
+    /// Returns when a worker thread has ended although nobody has told it to. Its miners are gone, new ones may find nobody at home:
+    /// the process should end, to be started anew.
+    pub async fn lost_worker(&self) {
+        self.worker_ended.cancelled().await;
     }
 
     /// Ends it: no more shares are read, those in flight have `grace` to settle, then all closes. Returns how many shares were
@@ -305,10 +315,15 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> 
     Ok(socket.into())
 }
 
-/// A thread of its own.
-fn spawn_worker(index: usize, worker: Worker) -> io::Result<JoinHandle<()>> {
+/// A thread of its own. `ended` is told when it ends, by a panic as well.
+fn spawn_worker(
+    index: usize,
+    ended: CancellationToken,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if let Err(error) = worker.run() {
+        let _told = ended.drop_guard();
+        if let Err(error) = run() {
             error!("worker {index} ended: {error}");
         }
     })
@@ -337,5 +352,21 @@ fn simulated_settings(name: &str, simulated: &SimulatedPool) -> PoolSettings {
         // Two of them must not have the same jobs.
         seed: rand::random(),
         ..PoolSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_ends_in_any_way_is_noticed() {
+        let ways: [fn() -> io::Result<()>; 2] = [|| Err(io::Error::other("no poll")), || panic!("a bug")];
+        for (index, way) in ways.into_iter().enumerate() {
+            let ended = CancellationToken::new();
+            let thread = spawn_worker(index, ended.clone(), way).unwrap();
+            ended.cancelled().await;
+            drop(thread);
+        }
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, interval, sleep_until},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::backtest::{BacktestArgs, Failure};
@@ -250,18 +250,28 @@ async fn serve(config: Config) -> ExitCode {
         Ok(proxy) => proxy,
         Err(error) => return code(Err::<bool, _>(error)),
     };
-    let signal = select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let told = select! {
+        _ = terminate.recv() => Some("SIGTERM"),
+        _ = interrupt.recv() => Some("SIGINT"),
+        () = proxy.lost_worker() => None,
     };
-    info!("{signal}: no more shares are taken; those in flight have {} to settle", humantime::format_duration(grace));
+    if told.is_none() {
+        error!(
+            "a worker thread has ended and its miners are disconnected; ending, so that a supervisor starts the proxy anew"
+        );
+    }
+    let grace_text = humantime::format_duration(grace);
+    info!(
+        "{}: no more shares are taken; those in flight have {grace_text} to settle",
+        told.unwrap_or("a worker is lost")
+    );
     select! {
         unsettled = proxy.shut_down(grace) => {
             match unsettled {
                 0 => info!("ended; every share is settled"),
                 unsettled => warn!("ended; {unsettled} shares had no answer from their pool"),
             }
-            ExitCode::SUCCESS
+            if told.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         _ = terminate.recv() => code(Err::<bool, _>("told twice: ended at once")),
         _ = interrupt.recv() => code(Err::<bool, _>("told twice: ended at once")),
