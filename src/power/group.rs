@@ -6,7 +6,28 @@
 //! From the table in `table.rs`, by a test; `hold` and `lock` lead from everywhere else:
 //!
 //! ```text
-//! DIAGRAM
+//! MINING        ── sleep | emergency ────────────────────────► DRAIN_PENDING
+//! DRAIN_PENDING ── mine ─────────────────────────────────────► MINING
+//! DRAIN_PENDING ── ready ────────────────────────────────────► DRAINING
+//! DRAIN_PENDING ── resume, to mine ──────────────────────────► WAKE_PENDING
+//! DRAINING      ── settled ──────────────────────────────────► ASLEEP
+//! DRAINING      ── mine ─────────────────────────────────────► WAKE_PENDING
+//! DRAINING      ── disobeyed ────────────────────────────────► FAULT
+//! DRAINING      ── foreign ──────────────────────────────────► MANUAL_HOLD
+//! ASLEEP        ── mine ─────────────────────────────────────► WAKE_PENDING
+//! ASLEEP        ── foreign ──────────────────────────────────► MANUAL_HOLD
+//! WAKE_PENDING  ── resume, to sleep ─────────────────────────► DRAIN_PENDING
+//! WAKE_PENDING  ── sleep | emergency ────────────────────────► ASLEEP
+//! WAKE_PENDING  ── granted ──────────────────────────────────► WAKING
+//! WAKING        ── working ──────────────────────────────────► MINING
+//! WAKING        ── sleep | emergency ────────────────────────► DRAINING
+//! WAKING        ── disobeyed ────────────────────────────────► FAULT
+//! FAULT         ── sleep | emergency | resume, to sleep ─────► DRAIN_PENDING
+//! FAULT         ── mine | resume, to mine ───────────────────► WAKE_PENDING
+//! MANUAL_HOLD   ── emergency | resume, to sleep ─────────────► DRAIN_PENDING
+//! MANUAL_HOLD   ── resume, to mine ──────────────────────────► WAKE_PENDING
+//! LOCKOUT       ── resume, to sleep ─────────────────────────► DRAIN_PENDING
+//! LOCKOUT       ── resume, to mine ──────────────────────────► WAKE_PENDING
 //! ```
 //!
 //! * Nothing is commanded before the record of the phase is on disk ([`Output::Persist`]), so that a crash forgets no sleeper.
@@ -30,7 +51,7 @@ mod wake;
 mod words;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -101,7 +122,7 @@ enum State {
     DrainPending { operation: Operation, not_before: Timestamp },
     Draining(Sleeping),
     Asleep { since: Timestamp },
-    WakePending { operation: Operation, not_before: Timestamp, refused: Option<Timestamp> },
+    WakePending { operation: Operation, not_before: Timestamp, refused: Option<Timestamp>, was_asleep: bool },
     Waking { operation: Operation, refused: Option<Timestamp> },
     Fault { retry_at: Timestamp },
     ManualHold,
@@ -116,6 +137,8 @@ struct Sleeping {
     canary: Canary,
     /// Since when no device is under way.
     settled_at: Option<Timestamp>,
+    /// When no share is under way, as far as is known; `None` when that is to be looked at again.
+    quiet_at: Option<Timestamp>,
 }
 
 impl State {
@@ -187,8 +210,9 @@ impl Group {
 
     /// A group as its last record left it. It finds out where its devices are before it does anything.
     pub fn rebuild(name: Box<str>, terms: Terms, specs: Vec<Spec>, record: &Record, now: Timestamp) -> Self {
-        let recorded = |name: &str| record.devices.iter().find(|device| &*device.name == name);
-        let devices = specs.into_iter().map(|spec| match recorded(&spec.name) {
+        let recorded: HashMap<&str, &DeviceRecord> =
+            record.devices.iter().map(|device| (&*device.name, device)).collect();
+        let devices = specs.into_iter().map(|spec| match recorded.get(&*spec.name) {
             Some(device) => {
                 // What was measured before wakes began says nothing of what they did.
                 let is_proven = device.is_proven_asleep && record.phase != Phase::Waking;
@@ -209,7 +233,7 @@ impl Group {
         };
         group.state = State::Mining { since: record.since };
         if phase != Phase::Mining {
-            group.enter(now, phase, None);
+            group.enter(now, phase, phase, None);
             group.persist();
             let why = format!("restarted; it was {} before", record.phase.label());
             group.tell(Event::Moved { group: group.name.clone(), from: record.phase, to: phase, why: why.into() });
@@ -313,8 +337,11 @@ impl Group {
             Input::Shares(index, shares) => {
                 self.touch(now, index, |device, patience| device.handle_shares(now, &shares, patience));
                 let is_moving = self.slots.get(index).is_some_and(|slot| slot.is_moving);
-                if let Some(operation) = self.state.operation().filter(|_| is_moving) {
-                    operation.shares(&shares);
+                if is_moving {
+                    self.looks_again();
+                    if let Some(operation) = self.state.operation() {
+                        operation.shares(&shares);
+                    }
                 }
             }
         }
@@ -351,8 +378,8 @@ impl Group {
             State::Mining { .. } | State::ManualHold => (None, None),
             State::DrainPending { not_before, .. } => (Some(*not_before), None),
             State::Draining(sleeping) | State::Lockout(sleeping) => {
-                let settled = sleeping.settled_at.filter(|_| sleeping.operation.is_some());
-                (settled.map(|at| self.quiet_at(at)), ramp(&self.down, !self.queue.is_empty()))
+                let quiet = sleeping.quiet_at.filter(|_| sleeping.operation.is_some());
+                (quiet, ramp(&self.down, !self.queue.is_empty()))
             }
             State::Asleep { .. } => (None, ramp(&self.down, !self.queue.is_empty())),
             State::WakePending { .. } => (ask.or(self.asks_at()), ramp(&self.up, !self.queue.is_empty())),
@@ -382,6 +409,11 @@ impl Group {
             return;
         }
         let cause = match (self.order.goal, is_urgent) {
+            // What was half way when it was ordered back has both miners and sleepers.
+            (Goal::Mine, _) if self.phase() == Phase::DrainPending && self.has_touched() => Cause::ResumeMine,
+            (Goal::Sleep, _) if matches!(self.state, State::WakePending { was_asleep: false, .. }) => {
+                Cause::ResumeSleep
+            }
             (Goal::Sleep, false) => Cause::Sleep,
             (Goal::Sleep, true) => Cause::Emergency,
             (Goal::Mine, _) => Cause::Mine,
@@ -472,13 +504,13 @@ impl Group {
             };
             self.close(now, operation, outcome);
         }
-        self.enter(now.max(since), to, operation);
+        self.enter(now.max(since), from, to, operation);
         self.persist();
         true
     }
 
     /// Begins a phase. `at` is now, or later where it has to wait.
-    fn enter(&mut self, at: Timestamp, phase: Phase, operation: Option<Operation>) {
+    fn enter(&mut self, at: Timestamp, from: Phase, phase: Phase, operation: Option<Operation>) {
         let now = self.now;
         let begins = |group: &mut Self, kind| {
             group.event += 1;
@@ -500,7 +532,7 @@ impl Group {
                 operation.opens(&self.slots);
                 let is_at_once = is_lockout || self.order.urgent;
                 let canary = if is_at_once { Canary::Passed } else { Canary::new() };
-                let sleeping = Sleeping { operation: Some(operation), canary, settled_at: None };
+                let sleeping = Sleeping { operation: Some(operation), canary, settled_at: None, quiet_at: None };
                 if is_lockout { State::Lockout(sleeping) } else { State::Draining(sleeping) }
             }
             Phase::Asleep => {
@@ -513,7 +545,7 @@ impl Group {
                 let mut operation = begins(self, Move::Wake);
                 self.turn_to_mine(now);
                 operation.opens(&self.slots);
-                State::WakePending { operation, not_before: at, refused: None }
+                State::WakePending { operation, not_before: at, refused: None, was_asleep: from == Phase::Asleep }
             }
             Phase::Waking => {
                 let operation = operation.unwrap_or_else(|| begins(self, Move::Wake));
@@ -566,20 +598,27 @@ impl Group {
                 operation.proof(now);
             }
         }
-        self.tell_stage(index, before.1);
+        if stage.kind() != before.1.kind() {
+            self.looks_again();
+            self.tell_stage(index);
+        }
         if counts_full != before.2 {
             self.tell_ledger(index);
         }
         self.enqueue(now, index);
     }
 
-    fn tell_stage(&mut self, index: usize, before: Stage) {
+    /// What is known of shares under way is not up to date.
+    fn looks_again(&mut self) {
+        if let State::Draining(sleeping) | State::Lockout(sleeping) = &mut self.state {
+            sleeping.quiet_at = None;
+        }
+    }
+
+    fn tell_stage(&mut self, index: usize) {
         let device = &self.slots[index].device;
         let (group, name) = (self.name.clone(), device.spec().name.clone());
         let watts = device.watts();
-        if device.stage().kind() == before.kind() {
-            return;
-        }
         match device.stage() {
             Stage::Drifted => self.tell(Event::Drifted { group, device: name, watts }),
             Stage::Failed { is_foreign } => {
@@ -679,6 +718,11 @@ impl Group {
     /// Whether what a crash would have to know is on disk.
     fn may_command(&self) -> bool {
         self.saved == self.record
+    }
+
+    /// Whether any device does not just mine.
+    fn has_touched(&self) -> bool {
+        self.counts.iter().flatten().any(|count| *count > 0)
     }
 
     fn counts(&self, goal: Goal) -> [usize; StageKind::COUNT] {

@@ -56,7 +56,9 @@ impl Operation {
     /// The devices that are to move are chosen.
     pub fn opens(&mut self, slots: &[Slot]) {
         let moving = slots.iter().filter(|slot| slot.is_moving);
-        self.shares.in_flight_at_start = moving.map(|slot| slot.device.in_flight()).sum();
+        let in_flight_at_start = moving.map(|slot| slot.device.in_flight()).sum();
+        // What was said before was of the devices of another.
+        self.shares = ShareBill { in_flight_at_start, ..ShareBill::default() };
         self.before_w = drawn(slots);
         self.peak_w = self.before_w;
         self.transit_wh_before = transit_wh(slots);

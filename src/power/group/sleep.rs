@@ -131,14 +131,23 @@ impl Group {
             return self.cause(now, Cause::Disobeyed, why.into());
         }
         if open > 0 {
-            sleeping.settled_at = None;
+            (sleeping.settled_at, sleeping.quiet_at) = (None, None);
+            return false;
+        }
+        // A lockout that has given its receipt waits for a person.
+        if sleeping.operation.is_none() {
             return false;
         }
         let settled_at = *sleeping.settled_at.get_or_insert(now);
+        let known = sleeping.quiet_at;
         if confirmed == 0 && self.phase() == Phase::Draining {
             return self.cause(now, Cause::Disobeyed, "no device could be put to sleep".into());
         }
-        if now < self.quiet_at(settled_at) {
+        let quiet_at = known.unwrap_or_else(|| self.quiet_at(settled_at));
+        if let State::Draining(sleeping) | State::Lockout(sleeping) = &mut self.state {
+            sleeping.quiet_at = Some(quiet_at);
+        }
+        if now < quiet_at {
             return false;
         }
         let why = format!("{confirmed} of {touched} devices measured asleep, no share under way");
@@ -150,7 +159,7 @@ impl Group {
     }
 
     /// When no share is under way, as far as is known; at the latest when patience ends.
-    pub(super) fn quiet_at(&self, settled_at: Timestamp) -> Timestamp {
+    fn quiet_at(&self, settled_at: Timestamp) -> Timestamp {
         let latest = later(settled_at, self.terms.quiet_limit);
         let asleep = || {
             let devices = self.slots.iter().map(|slot| &slot.device);

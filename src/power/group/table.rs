@@ -53,9 +53,9 @@ pub enum Cause {
     Hold,
     /// A person says: lock out.
     Lock,
-    /// A person ends a hold or a lockout, or a fault has waited; its order is to sleep.
+    /// Its order is to sleep, and some of it may sleep already: a hold or a lockout ended, a fault has waited, or it was half asleep.
     ResumeSleep,
-    /// The same; its order is to mine.
+    /// The same, and its order is to mine.
     ResumeMine,
 }
 
@@ -95,12 +95,14 @@ impl Phase {
         Some(match (self, cause) {
             (P::Mining, C::Sleep | C::Emergency) => P::DrainPending,
             (P::DrainPending, C::Mine) => P::Mining,
+            (P::DrainPending, C::ResumeMine) => P::WakePending,
             (P::DrainPending, C::Ready) => P::Draining,
             (P::Draining, C::Mine) => P::WakePending,
             (P::Draining, C::Settled) => P::Asleep,
             (P::Draining, C::Disobeyed) => P::Fault,
             (P::Asleep, C::Mine) => P::WakePending,
             (P::WakePending, C::Sleep | C::Emergency) => P::Asleep,
+            (P::WakePending, C::ResumeSleep) => P::DrainPending,
             (P::WakePending, C::Granted) => P::Waking,
             (P::Waking, C::Sleep | C::Emergency) => P::Draining,
             (P::Waking, C::Working) => P::Mining,
