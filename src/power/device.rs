@@ -12,7 +12,8 @@
 //! | unavailable | a sample | confirmed if it is as it was left, else pending |
 //! | failed | proof that comes late | confirmed |
 //!
-//! Proof of sleep is one sample that was taken after the last command and is not over [`Spec::sleep_max`]; proof of mining is a sample over it and
+//! Proof of sleep is one sample that was taken after the last command and is not over [`Spec::sleep_max`]; not so while a device may still
+//! be booting from an earlier wake ([`Device::rouses_until`]): it draws little and may have heard nothing. Proof of mining is a sample over it and
 //! a share that was both submitted and accepted since. What the firmware answers proves nothing: LuxOS says "sent", Antminer stock says
 //! OK and stays awake, and asic-rs's Whatsminer says success regardless.
 //!
@@ -183,6 +184,8 @@ pub struct Device {
     stage: Stage,
     /// The last goal that was proven, if no command was sent since.
     proven: Option<Goal>,
+    /// Until when a wake that was sent may still take effect.
+    rouses_until: Option<Timestamp>,
     /// When its last command was sent.
     sent: Option<Timestamp>,
     sample: Option<Sample>,
@@ -214,6 +217,7 @@ impl Device {
             goal: Goal::Mine,
             stage: Stage::Unavailable,
             proven: Some(Goal::Mine),
+            rouses_until: None,
             sent: None,
             sample: None,
             counts_full: true,
@@ -228,9 +232,15 @@ impl Device {
 
     /// A device that an earlier life of this process may have commanded; not seen yet. `is_proven_asleep` only if nothing but sleep
     /// was sent to it since that was proven.
-    pub fn rebuilt(spec: Spec, goal: Goal, is_proven_asleep: bool, mode: Option<PowerMode>) -> Self {
+    pub fn rebuilt(
+        spec: Spec,
+        goal: Goal,
+        is_proven_asleep: bool,
+        rouses_until: Option<Timestamp>,
+        mode: Option<PowerMode>,
+    ) -> Self {
         let proven = is_proven_asleep.then_some(Goal::Sleep);
-        Self { goal, proven, mode, ..Self::new(spec) }
+        Self { goal, proven, rouses_until, mode, ..Self::new(spec) }
     }
 
     /// What is known of it beforehand.
@@ -266,6 +276,11 @@ impl Device {
     /// The mode to wake it in.
     pub fn mode(&self) -> Option<&PowerMode> {
         self.mode.as_ref()
+    }
+
+    /// Until when a wake that was sent may still take effect, whatever was sent after it.
+    pub fn rouses_until(&self) -> Option<Timestamp> {
+        self.rouses_until
     }
 
     /// Shares that the pool has not answered.
@@ -340,8 +355,11 @@ impl Device {
             Stage::Pending { tries, .. } => tries,
             _ => 0,
         };
-        let time = if self.goal == Goal::Sleep { self.spec.sleep_time } else { self.spec.wake_time };
-        self.stage = Stage::Dispatched { tries: tries + 1, deadline: later(now, time) };
+        let deadline = match self.goal {
+            Goal::Mine => *self.rouses_until.insert(later(now, self.spec.wake_time)),
+            Goal::Sleep => later(self.rouses_until.map_or(now, |until| until.max(now)), self.spec.sleep_time),
+        };
+        self.stage = Stage::Dispatched { tries: tries + 1, deadline };
         self.sent = Some(now);
         self.proven = None;
         self.since_sent = SinceSent::default();
@@ -356,13 +374,14 @@ impl Device {
         }
         self.measure_transit(&sample);
         let is_after_command = self.sent.is_none_or(|sent| sample.at > sent);
+        let may_be_booting = self.rouses_until.is_some_and(|until| sample.at <= until) && !self.is_proven_asleep();
         self.sample = Some(sample);
         if self.is_drawing() {
             self.counts_full = true;
             self.since_sent.drew |= is_after_command;
             self.sees_watts(now);
         } else if is_after_command {
-            self.sees_no_watts(now);
+            self.sees_no_watts(now, may_be_booting);
         }
         // A mode that it sleeps in is none to wake it in.
         if self.is_untouched() && self.is_drawing() {
@@ -436,9 +455,9 @@ impl Device {
         }
     }
 
-    fn sees_no_watts(&mut self, now: Timestamp) {
+    fn sees_no_watts(&mut self, now: Timestamp, may_be_booting: bool) {
         match (self.goal, self.stage) {
-            (Goal::Sleep, Stage::Dispatched { .. } | Stage::Failed { is_foreign: false }) if self.sent.is_some() => {
+            (Goal::Sleep, Stage::Dispatched { .. } | Stage::Failed { is_foreign: false }) if !may_be_booting => {
                 self.proven = Some(Goal::Sleep);
                 self.stage = Stage::Confirmed { since: now };
                 self.counts_full = false;

@@ -216,7 +216,11 @@ impl Group {
             Some(device) => {
                 // What was measured before wakes began says nothing of what they did.
                 let is_proven = device.is_proven_asleep && record.phase != Phase::Waking;
-                Device::rebuilt(spec, device.goal, is_proven, device.mode.clone())
+                let rouses_until = match record.phase {
+                    Phase::Waking => Some(later(now, spec.wake_time)),
+                    _ => device.rouses_until,
+                };
+                Device::rebuilt(spec, device.goal, is_proven, rouses_until, device.mode.clone())
             }
             None => Device::new(spec),
         });
@@ -699,6 +703,7 @@ impl Group {
             name: device.spec().name.clone(),
             goal: device.goal(),
             is_proven_asleep: device.is_proven_asleep(),
+            rouses_until: device.rouses_until(),
             mode: device.mode().cloned(),
         });
         let since = match &self.state {

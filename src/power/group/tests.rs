@@ -271,7 +271,9 @@ impl Rack {
         if let Command::Wake(mode) = command {
             assert_eq!(mode.as_ref().map(|mode| &*mode.0), Some("low"), "m{index} is woken in another mode");
         }
-        if !(is_sleep && miner.lies) && miner.is_reachable {
+        // Who boots hears nothing, and says OK.
+        let is_booting = matches!(miner.changes, Some((_, false)));
+        if !(is_sleep && (miner.lies || is_booting)) && miner.is_reachable {
             // Sleep is quick, waking is not.
             miner.changes = Some((second + if is_sleep { 8 } else { 60 }, is_sleep));
         }
@@ -297,6 +299,8 @@ impl Rack {
                     miner.told,
                     self.told.join("\n")
                 );
+                let will_wake = matches!(miner.changes, Some((_, false)));
+                assert!(!will_wake, "m{device} is freed and boots:\n{}", self.told.join("\n"));
                 assert!(miner.sleeps && watts.get() == SLEEPING, "m{device} is freed and draws");
                 miner.is_permitted = false;
                 self.freed.insert(device, watts);

@@ -149,6 +149,8 @@ pub struct DeviceRecord {
     pub goal: Goal,
     /// Whether its sleep was proven and nothing but sleep was sent since.
     pub is_proven_asleep: bool,
+    /// Until when a wake that was sent may still take effect.
+    pub rouses_until: Option<Timestamp>,
     /// The mode to wake it in.
     pub mode: Option<PowerMode>,
 }

@@ -238,7 +238,7 @@ fn a_person_at_the_rack_outranks_everybody() {
     rack.says(order(Goal::Mine, false));
     rack.passes(2);
     rack.says(Input::Lock("someone is at the rack".into()));
-    rack.passes(200);
+    rack.passes(300);
     assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::Lockout), "what was told to wake is told to sleep");
     rack.says(order(Goal::Mine, false));
     rack.says(Input::Release);
@@ -290,6 +290,7 @@ fn a_crash_at_every_second_of_a_drain_and_a_wake_loses_nobody() {
         rack.says(order(Goal::Mine, false));
         rack.until(Phase::Mining, 1_500);
         rack.passes(60);
+        assert!(!rack.heard("FAULT"), "crash after {crash} s:\n{}", rack.told.join("\n"));
         assert_eq!(rack.asleep(), 0, "crash after {crash} s:\n{}", rack.told.join("\n"));
     }
 }
