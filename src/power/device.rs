@@ -433,10 +433,10 @@ impl Device {
     pub fn handle_timeout(&mut self, now: Timestamp, patience: &Patience) {
         match self.stage {
             Stage::Dispatched { tries, deadline } if deadline <= now => self.missed(now, tries, patience),
-            Stage::Pending { .. } | Stage::Confirmed { .. } | Stage::Drifted => {
-                if self.sample.as_ref().is_none_or(|sample| later(sample.at, patience.fresh) <= now) {
-                    self.handle_unreachable();
-                }
+            Stage::Pending { .. } | Stage::Confirmed { .. } | Stage::Drifted
+                if self.sample.as_ref().is_none_or(|sample| later(sample.at, patience.fresh) <= now) =>
+            {
+                self.handle_unreachable();
             }
             _ => {}
         }

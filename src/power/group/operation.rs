@@ -82,7 +82,7 @@ impl Operation {
     }
 
     /// Its receipt; `None` if nothing was commanded. `ended` is [`Outcome::Done`] where devices decide whether it is partial.
-    pub fn receipt(mut self, now: Timestamp, group: &Box<str>, slots: &[Slot], ended: Outcome) -> Option<Receipt> {
+    pub fn receipt(mut self, now: Timestamp, group: &str, slots: &[Slot], ended: Outcome) -> Option<Receipt> {
         let first_command = self.first_command?;
         let moving = || slots.iter().filter(|slot| slot.is_moving).map(|slot| &slot.device);
         let count = |kind| moving().filter(|device| device.stage().kind() == kind).count() as u64;
@@ -99,7 +99,7 @@ impl Operation {
         Some(Receipt {
             v: RECEIPT_VERSION,
             event: self.event,
-            group: group.clone(),
+            group: group.into(),
             kind: self.kind,
             why: self.why,
             started: self.started,
