@@ -1,11 +1,17 @@
-//! Watts: who may draw how much of a site's power.
+//! Watts: who may draw how much of a site's power, and how machines are put to sleep and woken.
 //!
 //! | file | what |
 //! |---|---|
 //! | `merit.rs` | the merit order: sinks by margin under the caps of site and feeders |
+//! | `group.rs` | a power group that drains and wakes, batch by batch, with its table of phases |
+//! | `device.rs` | one ASIC of it: what it was told, and what its watts say of that |
+//! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
 //!
-//! Groups that drain and wake, the watt ledger and the drivers of machines have their place here and are not there yet.
+//! The watt ledger and the drivers of machines have their place here and are not there yet.
 
+pub mod device;
+pub mod group;
 mod merit;
+pub mod receipt;
 
 pub use merit::{Bound, Hold, Limits, Merit, Share, Sink};

@@ -1,0 +1,309 @@
+//! Scenes of a rack: what a drain and a wake do in good weather and in bad.
+
+use super::*;
+
+/// A rack of so many devices, measured and mining.
+fn rack(count: usize) -> Rack {
+    let mut rack = Rack::new(specs(count), terms());
+    rack.passes(10);
+    rack
+}
+
+fn asleep(count: usize) -> Rack {
+    let mut rack = rack(count);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 900);
+    rack
+}
+
+#[test]
+fn a_drain_and_a_wake_tell_their_story() {
+    let mut rack = rack(5);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 300);
+    rack.passes(120);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 600);
+    insta::assert_snapshot!(rack.told.join("\n"));
+}
+
+#[test]
+fn a_receipt_adds_up() {
+    let mut rack = asleep(5);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 600);
+    let receipts: Vec<String> =
+        rack.receipts.iter().map(|receipt| serde_json::to_string_pretty(receipt).unwrap()).collect();
+    for (receipt, text) in rack.receipts.iter().zip(&receipts) {
+        assert_eq!(serde_json::from_str::<Receipt>(text).unwrap(), *receipt);
+        let seconds = receipt.seconds;
+        let sum = seconds.to_first_command_s + seconds.to_last_proof_s + seconds.to_quiet_s;
+        assert!((sum - seconds.total_s).abs() < 1e-9, "{text}");
+    }
+    insta::assert_snapshot!(receipts.join("\n"));
+}
+
+#[test]
+fn the_worst_sleep_first_and_the_best_wake_first() {
+    let mut rack = asleep(6);
+    assert_eq!(rack.commanded("Sleep"), ["5", "4", "3", "2", "1", "0"]);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 900);
+    assert_eq!(rack.commanded("Wake"), ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn what_lies_is_tried_again_and_never_counted_as_free() {
+    let mut rack = rack(8);
+    rack.miners[7].lies = true;
+    rack.miners[3].lies = true;
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 900);
+    assert_eq!(rack.commanded("Sleep").iter().filter(|device| **device == "7").count(), 3);
+    assert_eq!(rack.freed.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 4, 5, 6]);
+    assert_eq!(rack.receipts[0].outcome, Outcome::Partial);
+    assert_eq!((rack.receipts[0].devices.confirmed, rack.receipts[0].devices.failed), (6, 2));
+}
+
+#[test]
+fn firmware_that_never_obeys_stops_at_its_canaries_and_is_tried_again() {
+    let mut rack = rack(40);
+    rack.miners.iter_mut().for_each(|miner| miner.lies = true);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Fault, 600);
+    let mut told = rack.commanded("Sleep");
+    told.sort_unstable();
+    told.dedup();
+    assert!(told.len() <= 6, "three canaries of two: {told:?}");
+    rack.miners.iter_mut().for_each(|miner| miner.lies = false);
+    rack.until(Phase::Asleep, 2_000);
+    assert_eq!(rack.asleep(), 40);
+}
+
+#[test]
+fn the_floor_goes_on_mining_and_what_cannot_be_managed_counts_to_it() {
+    let mut specs = specs(6);
+    specs[5].can_sleep = false;
+    let mut rack = Rack::new(specs, Terms { floor: watts(2.0 * MINING), ..terms() });
+    rack.passes(40);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 600);
+    let mines: Vec<usize> = (0..6).filter(|index| !rack.miners[*index].sleeps).collect();
+    assert_eq!(mines, [0, 5], "the best one, and the one that nothing can put to sleep");
+    assert_eq!(rack.receipts[0].devices.left_out, 2);
+    rack.says(order(Goal::Sleep, true));
+    rack.passes(60);
+    assert_eq!(rack.asleep(), 4, "an emergency does not break the floor");
+}
+
+#[test]
+fn an_emergency_knows_no_dwell_and_no_ramp_but_waits_for_the_record_and_the_watts() {
+    let mut rack = Rack::new(specs(20), Terms { min_mining: Duration::from_secs(3_600), ..terms() });
+    rack.passes(10);
+    // It wakes, and has to mine for an hour.
+    rack.says(order(Goal::Sleep, true));
+    rack.until(Phase::Asleep, 120);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 1_200);
+    let begin = rack.second;
+    rack.says(order(Goal::Sleep, false));
+    rack.passes(60);
+    assert_eq!(rack.group.phase(), Phase::DrainPending);
+    rack.commands.clear();
+    rack.says(order(Goal::Sleep, true));
+    rack.passes(2);
+    assert_eq!(rack.commands.len(), 20, "all at once");
+    assert!(rack.freed.is_empty(), "a command is no proof");
+    rack.until(Phase::Asleep, 60);
+    assert_eq!(rack.freed.len(), 20);
+    assert!(rack.second < begin + 180);
+}
+
+#[test]
+fn a_share_under_way_keeps_a_group_from_being_asleep() {
+    let mut rack = rack(3);
+    rack.pool_answers = false;
+    rack.says(order(Goal::Sleep, false));
+    rack.passes(60);
+    assert_eq!((rack.asleep(), rack.group.phase()), (3, Phase::Draining));
+    for index in 0..3 {
+        let waiting = rack.group.device(index).unwrap().in_flight();
+        assert!(waiting > 0);
+        rack.says(Input::Shares(index, Shares { accepted: waiting - 1, timed_out: 1, ..Shares::default() }));
+    }
+    assert_eq!(rack.group.phase(), Phase::Asleep);
+    assert_eq!(rack.receipts[0].shares.timed_out, 3);
+    assert_eq!(rack.receipts[0].shares.in_flight_at_end, 0);
+}
+
+#[test]
+fn a_pool_that_never_answers_is_not_waited_for_for_ever() {
+    let mut rack = rack(3);
+    rack.pool_answers = false;
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 300);
+    assert!(rack.receipts[0].shares.in_flight_at_end > 0, "and the receipt says so");
+}
+
+#[test]
+fn what_wakes_by_itself_is_debited_at_once_and_put_back_to_sleep() {
+    let mut rack = asleep(8);
+    rack.passes(60);
+    rack.miners.iter_mut().for_each(|miner| miner.sleeps = false);
+    rack.passes(EVERY);
+    assert!(rack.freed.is_empty(), "within one measurement");
+    rack.passes(150);
+    assert_eq!((rack.freed.len(), rack.group.phase()), (8, Phase::Asleep));
+    assert!(rack.heard("woke by itself"));
+}
+
+#[test]
+fn a_second_controller_is_left_to_a_person() {
+    let mut rack = asleep(4);
+    for _ in 0..3 {
+        rack.passes(90);
+        rack.miners[2].sleeps = false;
+    }
+    rack.passes(10);
+    assert_eq!(rack.group.phase(), Phase::ManualHold);
+    assert!(rack.heard("who else commands it?"));
+    rack.says(order(Goal::Mine, false));
+    rack.passes(120);
+    assert_eq!(rack.group.phase(), Phase::ManualHold, "an order does not end a hold");
+    rack.says(Input::Release);
+    rack.until(Phase::Mining, 900);
+}
+
+#[test]
+fn a_group_that_is_half_asleep_is_never_taken_for_the_one_or_the_other() {
+    let half = || {
+        let mut rack = rack(8);
+        rack.says(order(Goal::Sleep, false));
+        rack.passes(40);
+        rack.says(Input::Hold("a visit".into()));
+        rack.passes(20);
+        assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::ManualHold));
+        rack
+    };
+    let mut rack = half();
+    rack.says(Input::Release);
+    assert_eq!(rack.group.phase(), Phase::DrainPending);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 900);
+    assert_eq!(rack.asleep(), 0);
+
+    let mut rack = half();
+    rack.has_room = false;
+    rack.says(order(Goal::Mine, false));
+    rack.says(Input::Release);
+    assert_eq!(rack.group.phase(), Phase::WakePending);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 900);
+    assert_eq!(rack.asleep(), 8);
+}
+
+#[test]
+fn nothing_wakes_without_the_ledger() {
+    let mut rack = asleep(4);
+    rack.has_room = false;
+    rack.says(order(Goal::Mine, false));
+    rack.passes(600);
+    assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::WakePending));
+    assert_eq!(rack.told.iter().filter(|line| line.contains("no room for")).count(), 1, "said once");
+    rack.says(order(Goal::Sleep, false));
+    assert_eq!(rack.group.phase(), Phase::Asleep);
+    rack.has_room = true;
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 600);
+    assert_eq!(rack.asleep(), 0);
+}
+
+#[test]
+fn a_device_that_does_not_wake_is_a_fault_that_is_tried_again() {
+    let mut rack = asleep(4);
+    rack.miners[1].is_reachable = false;
+    rack.passes(10);
+    assert!(!rack.freed.contains_key(&1), "what is not seen counts at its bound");
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Fault, 900);
+    assert_eq!(rack.asleep(), 1);
+    rack.miners[1].is_reachable = true;
+    rack.until(Phase::Mining, 900);
+    assert_eq!(rack.asleep(), 0);
+}
+
+#[test]
+fn a_person_at_the_rack_outranks_everybody() {
+    let mut rack = asleep(4);
+    rack.says(order(Goal::Mine, false));
+    rack.passes(2);
+    rack.says(Input::Lock("someone is at the rack".into()));
+    rack.passes(300);
+    assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::Lockout), "what was told to wake is told to sleep");
+    rack.says(order(Goal::Mine, false));
+    rack.says(Input::Release);
+    rack.crashes();
+    rack.passes(600);
+    assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::Lockout));
+    rack.says(Input::Unlock);
+    rack.until(Phase::Mining, 900);
+}
+
+#[test]
+fn asleep_is_not_left_and_mining_not_entered_before_its_time() {
+    let terms = Terms { min_asleep: Duration::from_secs(900), ..terms() };
+    let mut rack = Rack::new(specs(2), terms);
+    rack.passes(10);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 300);
+    rack.says(order(Goal::Mine, false));
+    rack.passes(890);
+    assert_eq!((rack.asleep(), rack.group.phase()), (2, Phase::WakePending));
+    rack.until(Phase::Mining, 300);
+}
+
+#[test]
+fn no_share_no_proof_of_mining() {
+    let mut rack = asleep(2);
+    rack.pool_answers = false;
+    rack.says(order(Goal::Mine, false));
+    rack.passes(150);
+    assert_eq!((rack.asleep(), rack.group.phase()), (0, Phase::Waking));
+    rack.pool_answers = true;
+    rack.passes(EVERY);
+    assert_eq!(rack.group.phase(), Phase::Mining);
+}
+
+#[test]
+fn a_crash_at_every_second_of_a_drain_and_a_wake_loses_nobody() {
+    for crash in 0..160 {
+        let mut rack = rack(5);
+        rack.says(order(Goal::Sleep, false));
+        rack.passes(crash.min(80));
+        if crash > 80 {
+            rack.until(Phase::Asleep, 600);
+            rack.says(order(Goal::Mine, false));
+            rack.passes(crash - 80);
+        }
+        rack.crashes();
+        rack.passes(45);
+        rack.says(order(Goal::Mine, false));
+        rack.until(Phase::Mining, 1_500);
+        rack.passes(60);
+        assert!(!rack.heard("FAULT"), "crash after {crash} s:\n{}", rack.told.join("\n"));
+        assert_eq!(rack.asleep(), 0, "crash after {crash} s:\n{}", rack.told.join("\n"));
+    }
+}
+
+#[test]
+fn a_measurement_from_before_the_command_proves_nothing() {
+    let mut rack = rack(1);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Draining, 10);
+    rack.passes(1);
+    let stale = Sample { at: at(rack.second - 20), watts: watts(SLEEPING), mode: None };
+    rack.says(Input::Sample(0, stale));
+    let ahead = Sample { at: at(rack.second) + SignedDuration::from_secs(60), watts: watts(SLEEPING), mode: None };
+    rack.says(Input::Sample(0, ahead));
+    assert!(rack.freed.is_empty());
+}
