@@ -3,9 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | `merit.rs` | the merit order: sinks by margin under the caps of site and feeders |
+//! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
+//! | `journal.rs` | the ledger's book on disk (a task's file, as it owns one) |
 //!
-//! Groups that drain and wake, the watt ledger and the drivers of machines have their place here and are not there yet.
+//! Groups that drain and wake and the drivers of machines have their place here and are not there yet.
 
+pub mod ledger;
 mod merit;
 
 pub use merit::{Bound, Hold, Limits, Merit, Share, Sink};
