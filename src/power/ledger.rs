@@ -176,7 +176,12 @@ impl Ledger {
                 self.given = self.given.max(lease.number_in(self.epoch).unwrap_or(0));
                 let new = || Block::new(None, &self.rules);
                 let leases = &mut self.blocks.entry(block.clone()).or_insert_with(new).leases;
-                leases.entry(*lease).or_insert(Lease { watts: *watts, expires: *expires, revoked: None, released: None });
+                leases.entry(*lease).or_insert(Lease {
+                    watts: *watts,
+                    expires: *expires,
+                    revoked: None,
+                    released: None,
+                });
             }
             Booking::Revoke { block, lease } => {
                 if let Some(lease) = self.lease_mut(block, *lease) {
@@ -361,7 +366,11 @@ impl Ledger {
         let told = self.measured(now).told;
         let meter = self.fresh_meter(now).map(|(reading, _)| reading.watts).ok();
         let measured = match meter {
-            Some(watts) if self.rules.meter.is_some_and(|meter| !is_apart(told, watts, watts, meter.deviation.get())) => watts,
+            Some(watts)
+                if self.rules.meter.is_some_and(|meter| !is_apart(told, watts, watts, meter.deviation.get())) =>
+            {
+                watts
+            }
             Some(watts) => watts.max(told),
             None => told,
         };

@@ -8,6 +8,7 @@
 //!
 //! Groups that drain and wake and the drivers of machines have their place here and are not there yet.
 
+pub mod journal;
 pub mod ledger;
 mod merit;
 

@@ -54,10 +54,7 @@ impl Meter {
         if self.rests.len() == KEPT {
             self.rests.pop_front();
         }
-        self.rests.push_back(Rest {
-            taken_at: reading.taken_at,
-            unexplained: reading.watts.saturating_sub(explained),
-        });
+        self.rests.push_back(Rest { taken_at: reading.taken_at, unexplained: reading.watts.saturating_sub(explained) });
     }
 
     /// What was freed before this was seen to be free; `None` before there are comparisons enough.

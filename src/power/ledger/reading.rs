@@ -67,7 +67,8 @@ impl Readings {
         let before = self.last.iter().rev().find(|reading| reading.taken_at <= at);
         let before = before.filter(|reading| at.duration_since(reading.taken_at) <= max_age);
         let later = self.last.iter().filter(|reading| reading.taken_at > at);
-        let least = later.fold(before.map_or(Watts::ZERO, |before| before.watts), |least, later| least.min(later.watts));
+        let least =
+            later.fold(before.map_or(Watts::ZERO, |before| before.watts), |least, later| least.min(later.watts));
         let is_answered = self.newest().is_some_and(|newest| newest.taken_at > at);
         self.compared = Some(Compared { at, least, is_answered });
     }

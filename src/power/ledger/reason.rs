@@ -103,7 +103,13 @@ impl Display for Refusal {
                 allowed.get() * 100.0
             ),
             Self::Overdrawn { block, drawn, allowed } => {
-                write!(f, "AI block {block:?} draws {}, it may draw {}", drawn.in_words(), allowed.in_words(), block = block.as_str())
+                write!(
+                    f,
+                    "AI block {block:?} draws {}, it may draw {}",
+                    drawn.in_words(),
+                    allowed.in_words(),
+                    block = block.as_str()
+                )
             }
             Self::NoRoom { wanted, balance } => {
                 write!(f, "{} more do not fit under the cap: {balance}", wanted.in_words())
