@@ -206,7 +206,7 @@ impl Plant {
     /// What an ASIC's firmware is set not to exceed, where it is set: half of those that are tuned far past their nameplates.
     pub fn configured_max(&self, asic: usize) -> Option<f64> {
         let asic_of = &self.asics[asic];
-        (asic % 6 == 0 && asic_of.tuned > asic_of.nameplate).then_some(asic_of.tuned * 1.05)
+        (asic.is_multiple_of(6) && asic_of.tuned > asic_of.nameplate).then_some(asic_of.tuned * 1.05)
     }
 
     /// One second.
