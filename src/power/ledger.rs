@@ -17,7 +17,8 @@
 //! | what the meter sees and nobody tells | all of it |
 //!
 //! **The check gates increases only** ([`Ledger::wake`], [`Ledger::grant`]): at a cold start the bounds of an oversubscribed site exceed
-//! the cap although all is well. Only measured power over the cap sheds ([`Ledger::shed`]).
+//! the cap although all is well. Only measured power over the cap sheds ([`Ledger::shed`]), with leases counted whole: they may be drawn at
+//! any time.
 //!
 //! Failure is one-sided. What is lost, late or told twice leaves watts booked that are free, never the other way: readings older than the
 //! last are ignored, a wake that may still be on its way keeps a device from being freed, the release of a lease needs the word *and*
@@ -298,10 +299,14 @@ impl Ledger {
     }
 
     fn close_comparison(&mut self) {
+        let mut ai = Some(Watts::ZERO);
+        for block in self.blocks.values().filter(|block| block.rules.is_some()) {
+            ai = ai.zip(block.readings.ceiling()).map(|(sum, most)| sum + most);
+        }
         let told: Watts = all_readings(&mut self.devices, &mut self.blocks).map(Readings::floor).sum();
         // One that never tells anything is taken to draw what it may.
         let mute = self.devices.values().filter(|device| !device.rules.is_read).map(Device::bound).sum();
-        self.meter.close(self.rules.base_load + told + mute);
+        self.meter.close(self.rules.base_load + told + mute, ai);
     }
 
     /// A block says that it released a lease: `at` by our clock, when its word came.
@@ -360,7 +365,8 @@ impl Ledger {
         Ok(Entry { at: proof.taken_at, what: Booking::Returned { block: id.clone(), lease, watts: proof.watts } })
     }
 
-    /// What must go at once, because what is measured is over the cap. Without a fresh meter the sum of what was measured counts;
+    /// What must go at once, because what is measured is over the cap, or would be if AI compute drew what it was given: so it is after
+    /// ASICs woke unasked in a gap between two jobs. Without a fresh meter the sum of what was measured counts;
     /// so it does where the meter says so little that it is not believed.
     pub fn shed(&self, now: Timestamp) -> Option<Shed> {
         let told = self.measured(now).told;
@@ -375,8 +381,11 @@ impl Ledger {
             None => told,
         };
         let cap = self.rules.cap;
-        let watts = measured.saturating_sub(cap.saturating_sub(self.rules.reserve));
-        (measured > cap).then_some(Shed { measured, cap, watts })
+        // Beside AI compute by a comparison, which no lag deceives; what AI compute was given may be drawn at any time.
+        let given: Watts = self.blocks.values().map(Block::allowed).sum();
+        let with_all = self.meter.without_ai().map_or(measured, |rest| rest + given).max(measured);
+        let watts = with_all.saturating_sub(cap.saturating_sub(self.rules.reserve));
+        (with_all > cap).then_some(Shed { measured, undrawn: with_all.saturating_sub(measured), cap, watts })
     }
 
     // ---- more: gated ----

@@ -25,8 +25,9 @@ const AI_IDLE: f64 = 5e3;
 const RESERVE: f64 = 10e3;
 
 /// After a blip woke everybody, the site is under its cap again in so many seconds that a controller ran: some readings of the meter
-/// get lost (3 s apart, most within 4 s), a revocation is repeated every second, AI compute gives back in 10 s and fades in 8.
-pub const BACK_UNDER: u64 = 90;
+/// get lost (3 s apart, most within 4 s), a revocation is repeated every second, AI compute gives back in 10 s and fades in 8. If it
+/// drew nothing just then, booting ASICs must be silent for 30 s before the meter is compared without them, some 15 s apart.
+pub const BACK_UNDER: u64 = 120;
 
 #[derive(Clone, Debug)]
 enum Message {

@@ -20,6 +20,8 @@ const KEPT: usize = 2;
 struct Rest {
     taken_at: Timestamp,
     unexplained: Watts,
+    /// What it says beside AI compute; `None` if nobody knows what that drew.
+    without_ai: Option<Watts>,
 }
 
 /// What was measured when the meter was read.
@@ -48,13 +50,17 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Ends the open comparison: so much was explained at its time.
-    pub(super) fn close(&mut self, explained: Watts) {
+    /// Ends the open comparison: so much was explained at its time, and AI compute drew at most so much then.
+    pub(super) fn close(&mut self, explained: Watts, ai: Option<Watts>) {
         let Some(Open { reading, .. }) = self.open.take() else { return };
         if self.rests.len() == KEPT {
             self.rests.pop_front();
         }
-        self.rests.push_back(Rest { taken_at: reading.taken_at, unexplained: reading.watts.saturating_sub(explained) });
+        self.rests.push_back(Rest {
+            taken_at: reading.taken_at,
+            unexplained: reading.watts.saturating_sub(explained),
+            without_ai: ai.map(|ai| reading.watts.saturating_sub(ai)),
+        });
     }
 
     /// What was freed before this was seen to be free; `None` before there are comparisons enough.
@@ -65,5 +71,10 @@ impl Meter {
     /// The most that nobody told of.
     pub(super) fn unexplained(&self) -> Watts {
         self.rests.iter().map(|rest| rest.unexplained).fold(Watts::ZERO, Watts::max)
+    }
+
+    /// What the site last drew beside AI compute.
+    pub(super) fn without_ai(&self) -> Option<Watts> {
+        self.rests.back()?.without_ai
     }
 }

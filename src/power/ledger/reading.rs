@@ -30,6 +30,8 @@ struct Compared {
     at: Timestamp,
     /// The least that was read of it, from the last reading before.
     least: Watts,
+    /// The most.
+    most: Watts,
     /// Whether it was read after.
     is_answered: bool,
 }
@@ -57,6 +59,7 @@ impl Readings {
         self.last.push_back(reading);
         if let Some(compared) = &mut self.compared {
             compared.least = compared.least.min(reading.watts);
+            compared.most = compared.most.max(reading.watts);
             compared.is_answered |= reading.taken_at > compared.at;
         }
         Ok(())
@@ -66,16 +69,21 @@ impl Readings {
     pub(super) fn compare(&mut self, at: Timestamp, max_age: SignedDuration) {
         let before = self.last.iter().rev().find(|reading| reading.taken_at <= at);
         let before = before.filter(|reading| at.duration_since(reading.taken_at) <= max_age);
-        let later = self.last.iter().filter(|reading| reading.taken_at > at);
-        let least =
-            later.fold(before.map_or(Watts::ZERO, |before| before.watts), |least, later| least.min(later.watts));
+        let before = before.map_or(Watts::ZERO, |before| before.watts);
+        let later = || self.last.iter().filter(|reading| reading.taken_at > at).map(|reading| reading.watts);
+        let (least, most) = (later().fold(before, Watts::min), later().fold(before, Watts::max));
         let is_answered = self.newest().is_some_and(|newest| newest.taken_at > at);
-        self.compared = Some(Compared { at, least, is_answered });
+        self.compared = Some(Compared { at, least, most, is_answered });
     }
 
     /// Whether it was read after the reading of the meter that it is compared with.
     pub(super) fn is_answered(&self) -> bool {
         self.compared.is_none_or(|compared| compared.is_answered)
+    }
+
+    /// The most that it drew around the time that is compared; `None` if it was not read after it.
+    pub(super) fn ceiling(&self) -> Option<Watts> {
+        self.compared.filter(|compared| compared.is_answered).map(|compared| compared.most)
     }
 
     /// Ends the comparison: the least that it drew around that time, nothing if it was not read on both sides of it.

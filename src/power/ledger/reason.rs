@@ -215,11 +215,13 @@ impl Display for Ignored {
     }
 }
 
-/// The site draws more than it may: this much must go at once.
+/// The site draws more than it may, or will as soon as AI compute takes what it was given: this much must go at once, AI first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shed {
     /// What it draws.
     pub measured: Watts,
+    /// What AI compute was given and does not draw.
+    pub undrawn: Watts,
     /// What it may.
     pub cap: Watts,
     /// What must go, so that the reserve is free again.
@@ -234,6 +236,10 @@ impl Display for Shed {
             self.watts.in_words(),
             self.measured.in_words(),
             self.cap.in_words()
-        )
+        )?;
+        if self.undrawn > Watts::ZERO {
+            write!(f, ", and AI compute may draw {} more", self.undrawn.in_words())?;
+        }
+        Ok(())
     }
 }
