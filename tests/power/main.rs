@@ -38,7 +38,8 @@ fn sum(outcomes: &[Outcome]) -> Outcome {
 fn the_site_stays_under_its_cap_through_loss_lies_and_crashes() {
     let seeds = seeds(27);
     let mut outcomes = Vec::new();
-    for seed in 0..seeds {
+    // In 41, a blip comes in a gap between two AI jobs: the site was over its cap once the next one began.
+    for seed in (0..seeds).chain([41]) {
         let mut world = World::new(seed);
         // A third without a crash, a third with some, a third with many.
         world.crash = [0.0, 0.002, 0.02][seed as usize % 3];

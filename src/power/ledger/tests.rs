@@ -283,6 +283,33 @@ fn a_lost_meter_stops_increases_and_allows_drains() {
 }
 
 #[test]
+fn a_wake_unasked_between_two_jobs_sheds_what_ai_was_given() {
+    let mut rules = rules();
+    rules.cap = watts(8_000.0);
+    rules.meter = Some(MeterRules { max_age: seconds(10), deviation: ratio(0.1) });
+    let mut ledger = ledger_of(rules);
+    let lease = Booking::Lease { block: GPUS.into(), lease: LeaseId(9), watts: watts(3_000.0), expires: time(120) };
+    ledger.apply(&Entry { at: time(0), what: lease });
+    let round = |ledger: &mut Ledger, second: i64, a: f64, meter: f64| {
+        for (id, watts) in [(A, a), ("b", 2_900.0)] {
+            ledger.read_device(time(second), &id.into(), at(second, watts)).unwrap();
+        }
+        ledger.read_block(time(second), &GPUS.into(), at(second, 400.0)).unwrap();
+        ledger.read_meter(time(second + 1), at(second + 1, meter)).unwrap();
+        ledger.shed(time(second + 1))
+    };
+    for second in [2, 4, 6] {
+        assert_eq!(round(&mut ledger, second, 20.0, 3_820.0), None);
+    }
+    round(&mut ledger, 8, 2_900.0, 6_700.0);
+    let shed = round(&mut ledger, 10, 2_900.0, 6_700.0).expect("6.2 kW beside AI and 3 kW given");
+    assert_eq!(
+        shed.to_string(),
+        "shed 1.3 kW: the site draws 6.7 kW, its cap is 8.0 kW, and AI compute may draw 2.5 kW more"
+    );
+}
+
+#[test]
 fn who_sees_a_higher_epoch_only_observes() {
     let mut ledger = ledger();
     ledger.see_epoch(Epoch(1));
