@@ -6,11 +6,16 @@
 //! | `group.rs` | a power group that drains and wakes, batch by batch, with its table of phases |
 //! | `device.rs` | one ASIC of it: what it was told, and what its watts say of that |
 //! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
+//! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
+//! | `journal.rs` | the ledger's book on disk (a task's file, as it owns one) |
 //!
-//! The watt ledger and the drivers of machines have their place here and are not there yet.
+//! Only the merit order is used by the program yet: what drives groups and ledger, and the drivers of machines, have their place
+//! here and are not there.
 
 pub mod device;
 pub mod group;
+pub mod journal;
+pub mod ledger;
 mod merit;
 pub mod receipt;
 

@@ -50,6 +50,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/profit/source/", Floor::Task),
     ("src/profit/task", Floor::Task),
     ("src/profit/", Floor::Machine),
+    ("src/power/journal", Floor::Task),
     ("src/power/", Floor::Machine),
     ("src/metrics/", Floor::Task),
     ("src/state.rs", Floor::Task),
