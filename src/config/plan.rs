@@ -5,11 +5,11 @@
 use std::{
     fmt::{self, Display, Formatter},
     net::SocketAddr,
-    time::Duration,
 };
 
 use super::{
     Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, profit, signal,
+    units::time,
 };
 use crate::profit::Currency;
 
@@ -217,10 +217,6 @@ fn entered(listen: SocketAddr) -> String {
     } else {
         format!("stratum+tcp://{listen}")
     }
-}
-
-pub(super) fn time(duration: Duration) -> humantime::FormattedDuration {
-    humantime::format_duration(duration)
 }
 
 fn bytes(count: usize) -> String {

@@ -27,6 +27,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     })
 }
 
+/// A duration as an operator would write it: days stay days, where `humantime` makes months of 30.44 days of them.
+pub(super) fn time(duration: Duration) -> String {
+    const DAY: u64 = 86_400;
+    let seconds = duration.as_secs();
+    let is_days = duration.subsec_nanos() == 0 && seconds >= 2 * DAY && seconds.is_multiple_of(DAY);
+    if is_days { format!("{}days", seconds / DAY) } else { humantime::format_duration(duration).to_string() }
+}
+
 /// `"16 KiB"`, in bytes. A bare number is bytes.
 pub(super) fn size(text: &str) -> Result<usize, Wrong> {
     let (number, unit) = split_unit(text);
@@ -164,6 +172,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_time_is_shown_as_it_is_written() {
+        for written in ["5s", "1m 30s", "1day", "1day 12h", "30days", "32days", "365days"] {
+            let parsed = duration(written).unwrap();
+            assert_eq!(time(parsed), written);
+        }
+    }
 
     #[test]
     fn durations_need_a_unit() {

@@ -47,7 +47,7 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(&DeValue<
     move |value| {
         let written = text(value, "\"5s\"")?;
         let parsed = units::duration(written)?;
-        within(&range, Some(parsed), &shown(written), |bound| format!("\"{}\"", humantime::format_duration(*bound)))
+        within(&range, Some(parsed), &shown(written), |bound| format!("\"{}\"", units::time(*bound)))
     }
 }
 

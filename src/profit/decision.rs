@@ -8,6 +8,8 @@
 //! under the caps ───────────── power/merit.rs: where not all that would mine fit, the best margins do
 //! against AI compute ───────── which k groups to drain for it: the k that earns most, what a switch costs included
 //! ```
+//! The grid's share is a cap like the site's own, so it takes from groups and AI compute what earns least. While more is drawn than
+//! that, no group is spared because it woke lately, and an `interruptible` block gives up power at once.
 //!
 //! What a switch costs is spread over the time that power is expected to stay where it is moved (`horizon` of an AI block): a mining
 //! group counts as worth that much more, a sleeping one as that much less, AI that is not running as its start less. So a small
@@ -164,6 +166,8 @@ struct Scratch {
     order: Vec<usize>,
     plan: Plan,
     best: Plan,
+    /// What would be best if the grid took nothing; looked at only while it does.
+    ungridded: Plan,
     feeders: Vec<Watts>,
     merit: Merit,
 }
@@ -248,10 +252,16 @@ impl Engine {
         // Each round asks at least one block more.
         for _ in 0..=self.leases.len() {
             self.hear_offers(now, cost, inputs);
-            self.share_out(inputs);
+            self.share_out(inputs, self.allowed);
             if !self.grant(now) {
                 break;
             }
+        }
+        if self.allowed < Ratio::ONE {
+            // Who has less than this has the grid to thank for it.
+            std::mem::swap(&mut self.scratch.best, &mut self.scratch.ungridded);
+            self.share_out(inputs, Ratio::ONE);
+            std::mem::swap(&mut self.scratch.best, &mut self.scratch.ungridded);
         }
         let cost = self.profit.site.power_price.as_ref().and(cost.fresh());
         self.decide(now, cost, inputs);
@@ -259,7 +269,8 @@ impl Engine {
     }
 
     fn hear_offers(&mut self, now: Timestamp, cost: Reading<MoneyPerMwh>, inputs: &Inputs) {
-        let terms = Terms { now, cost, allowed: self.allowed, policy: &self.profit.policy };
+        let excess = self.drawn().saturating_sub(self.room(self.allowed));
+        let terms = Terms { now, cost, allowed: self.allowed, excess, policy: &self.profit.policy };
         let offers = &mut self.scratch.offers;
         offers.clear();
         let each = self.leases.iter_mut().zip(&self.profit.ai).zip(&inputs.ai).enumerate();
@@ -291,12 +302,27 @@ impl Engine {
         false
     }
 
-    /// Which groups run and what AI compute gets: into `scratch.best`.
-    fn share_out(&mut self, inputs: &Inputs) {
+    /// What groups and AI compute may draw where the grid allows this share.
+    fn room(&self, allowed: Ratio) -> Watts {
+        if allowed >= Ratio::ONE {
+            return self.cap;
+        }
         // The grid's share is of the meter, which counts the base load too.
         let base_load = self.profit.site.base_load;
-        let at_meter = Watts::clamped((self.cap + base_load).get() * self.allowed.get().min(1.0));
-        let cap = at_meter.saturating_sub(base_load);
+        Watts::clamped((self.cap + base_load).get() * allowed.get()).saturating_sub(base_load)
+    }
+
+    /// What groups and AI compute draw as decided last.
+    fn drawn(&self) -> Watts {
+        let each = self.groups.iter().zip(&self.draws);
+        let groups: Watts = each.map(|(state, draw)| if state.mines() { draw.mining } else { draw.asleep }).sum();
+        groups + self.leases.iter().map(|lease| lease.granted).sum()
+    }
+
+    /// Which groups run and what AI compute gets where the grid allows this share: into `scratch.best`.
+    fn share_out(&mut self, inputs: &Inputs, allowed: Ratio) {
+        let cap = self.room(allowed);
+        let is_over = allowed < Ratio::ONE && self.drawn() > cap;
         let scratch = &mut self.scratch;
         if !self.has_caps && scratch.offers.is_empty() {
             scratch.best.runs.clear();
@@ -306,7 +332,7 @@ impl Engine {
             return;
         }
         let curtail_pays = inputs.curtail_pays.fresh().unwrap_or(MoneyPerMwh::ZERO);
-        self.weigh(curtail_pays);
+        self.weigh(curtail_pays, is_over);
         let scratch = &mut self.scratch;
         let candidates = if scratch.offers.is_empty() { 0 } else { scratch.outbid.len() };
         scratch.best.worth = f64::NEG_INFINITY;
@@ -318,8 +344,8 @@ impl Engine {
         }
     }
 
-    /// Makes sinks of the groups, and orders those that AI compute may outbid.
-    fn weigh(&mut self, curtail_pays: MoneyPerMwh) {
+    /// Makes sinks of the groups, and orders those that AI compute may outbid: also those that just woke if the grid is waiting.
+    fn weigh(&mut self, curtail_pays: MoneyPerMwh, is_over: bool) {
         let scratch = &mut self.scratch;
         let policy = &self.profit.policy;
         let horizon = self.profit.ai.iter().map(|ai| ai.horizon(policy.expected_dwell)).min();
@@ -343,7 +369,7 @@ impl Engine {
             let gain = best_ai.zip(judgement.margin).map(|(ai, mining)| ai - mining);
             let gain = gain.map(|gain| gain.over(Watts::MEGAWATT, hours(policy.price_interval)));
             let is_held_back =
-                judgement.reluctant.is_some() && gain.zip(switch).is_none_or(|(gain, cost)| gain <= cost);
+                judgement.reluctant.is_some() && !is_over && gain.zip(switch).is_none_or(|(gain, cost)| gain <= cost);
             if judgement.runs && !judgement.is_fixed && !is_held_back {
                 scratch.outbid.push(index);
             }
@@ -374,7 +400,7 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Timestamp, cost: Option<MoneyPerMwh>, inputs: &Inputs) {
-        let Scratch { judgements, offers, best, outbid, order, .. } = &mut self.scratch;
+        let Scratch { judgements, offers, best, ungridded, outbid, order, .. } = &mut self.scratch;
         let policy = &self.profit.policy;
         let served = offers.iter().zip(&self.leases).filter(|(_, lease)| lease.granted > Watts::ZERO);
         let best_ai = served.filter_map(|(offer, _)| offer.margin).reduce(MoneyPerMwh::max);
@@ -383,8 +409,9 @@ impl Engine {
             Some(AiWhy::Leased { left }) => Some(left),
             _ => None,
         });
-        let crowd =
-            Crowd { allowed: self.allowed, cap: self.cap, returns_in, leased_for: leased_for.max(), ai: best_ai };
+        let crowd = Crowd { cap: self.cap, returns_in, leased_for: leased_for.max(), ai: best_ai };
+        let allowed = self.allowed;
+        let is_gridded = allowed < Ratio::ONE;
         let wanted = offers.iter().filter(|offer| offer.sink.capacity > Watts::ZERO);
         let offered = wanted.filter_map(|offer| offer.margin).reduce(MoneyPerMwh::max);
 
@@ -405,15 +432,17 @@ impl Engine {
         order.sort_unstable_by(|a, b| turn(a).cmp(&turn(b)).then(margin(a).total_cmp(&margin(b))).then(a.cmp(b)));
         for index in order.iter().copied() {
             let (judgement, draw) = (&judgements[index], self.draws[index]);
+            let is_taken = is_gridded && judgement.runs && !best.runs[index] && ungridded.runs[index];
             let action = if best.runs[index] {
                 Action::Mine
-            } else if owed > Watts::ZERO {
+            } else if owed > Watts::ZERO && !is_taken {
                 owed = owed.saturating_sub(draw.mining.saturating_sub(draw.asleep));
                 Action::Ai
             } else {
                 Action::Curtail
             };
             let why = match (judgement.runs, best.runs[index]) {
+                _ if is_taken => Why::Grid { allowed },
                 (true, false) => crowd.why(judgement),
                 _ => judgement.why,
             };
@@ -434,8 +463,10 @@ impl Engine {
                 },
             };
         }
-        for ((decision, lease), offer) in self.decisions.ai.iter_mut().zip(&self.leases).zip(&*offers) {
-            let why = lease_reason(lease, offer, now);
+        let each = self.decisions.ai.iter_mut().zip(&self.leases).zip(&*offers).enumerate();
+        for (index, ((decision, lease), offer)) in each {
+            let is_taken = is_gridded && lease.granted.get() < ungridded.ai[index].get() * (1.0 - 1e-9);
+            let why = lease_reason(lease, offer, is_taken.then_some(allowed), now);
             let is_new = decision.watts != lease.granted;
             *decision =
                 AiDecision { watts: lease.granted, is_new, reason: AiReason { why, currency: self.profit.currency } };
@@ -508,7 +539,6 @@ fn take(feeders: &mut [Watts], sink: &Sink, watts: Watts) {
 
 /// What may take a group's place under the caps.
 struct Crowd {
-    allowed: Ratio,
     cap: Watts,
     returns_in: Option<SignedDuration>,
     leased_for: Option<SignedDuration>,
@@ -520,7 +550,6 @@ impl Crowd {
     /// Why a group that would run does not.
     fn why(&self, judgement: &Judgement) -> Why {
         match (self.ai, judgement.margin) {
-            _ if self.allowed < Ratio::ONE => Why::Grid { allowed: self.allowed },
             (Some(ai), Some(mining)) if ai > mining => Why::PowerToAi { ai, mining },
             _ => match (self.returns_in, self.leased_for) {
                 (Some(left), _) => Why::AwaitsReturn { left },
@@ -531,9 +560,13 @@ impl Crowd {
     }
 }
 
-fn lease_reason(lease: &Lease, offer: &Offer, now: Timestamp) -> AiWhy {
+/// `taken`: the grid's share, if the block has less for it.
+fn lease_reason(lease: &Lease, offer: &Offer, taken: Option<Ratio>, now: Timestamp) -> AiWhy {
     if let Some(left) = lease.returns_in(now) {
         return AiWhy::Returning { left };
+    }
+    if let Some(allowed) = taken {
+        return AiWhy::Grid { allowed };
     }
     let margin = offer.margin.unwrap_or(MoneyPerMwh::ZERO);
     offer.why.unwrap_or(if lease.granted > Watts::ZERO { AiWhy::Earns { margin } } else { AiWhy::EarnsLess { margin } })

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{AfterHold, Ai, AiPrice, Efficiency, Group, Market, Mode, Profit, Quote, Rule, StaleGrid};
 use crate::{
-    config::plan::{line, time},
+    config::{plan::line, units::time},
     profit::{Currency, Money, Ratio, Watts, round_trip},
 };
 

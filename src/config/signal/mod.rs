@@ -30,6 +30,7 @@ use super::{
     Env,
     error::{Wrong, shown},
     raw::Section,
+    units::time,
     validate::secs,
     value,
 };
@@ -234,11 +235,6 @@ fn spread(value: &DeValue<'_>, unit: Option<Unit>) -> Result<Spread, Wrong> {
     }
     let number = value::number(0.0..=1e18)(value)?;
     Ok(Spread::Absolute(unit.map_or(number, |unit| unit.canonical(number))))
-}
-
-/// A duration in words.
-fn time(duration: Duration) -> humantime::FormattedDuration {
-    humantime::format_duration(duration)
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use std::fmt::{self, Formatter};
 use super::{
     Class, JobsField, Picker, Shape, Signal, SourceKind, Spread,
     kinds::{ExecSource, FileSource, HttpSource, MqttSource},
-    time,
     window::Windows,
 };
-use crate::{config::plan::line, profit::Currency};
+use crate::{
+    config::{plan::line, units::time},
+    profit::Currency,
+};
 
 /// One signal, some lines.
 pub(in crate::config) fn signal(

@@ -431,17 +431,20 @@ fn reach(history: &History, window: &Window) -> Result<(Date, Date), FieldError>
             "bitcoin's history must begin a day earlier than what is played".to_owned(),
         );
     }
-    let (from, to) = (window.from.unwrap_or(earliest), window.to.unwrap_or(latest));
-    if from > to {
+    if let (Some(from), Some(to)) = (window.from, window.to)
+        && from > to
+    {
         return refused(format!("--from {from} is after --to {to}"), "swap them".to_owned());
     }
-    if from < earliest || to > latest {
-        return refused(
-            format!("history reaches from {earliest} to {latest}, not from {from} to {to}"),
-            "ask for less; bitcoin's rows must begin a day earlier than what is played".to_owned(),
-        );
+    for (flag, asked) in [("--from", window.from), ("--to", window.to)] {
+        if let Some(day) = asked.filter(|day| !(earliest..=latest).contains(day)) {
+            return refused(
+                format!("{flag} {day} is outside of history, which reaches from {earliest} to {latest}"),
+                "ask for less; bitcoin's rows must begin a day earlier than what is played".to_owned(),
+            );
+        }
     }
-    Ok((from, to))
+    Ok((window.from.unwrap_or(earliest), window.to.unwrap_or(latest)))
 }
 
 /// What the config says that is not played.

@@ -11,6 +11,9 @@
 //!   asleep  cost < wake_at · value, or cost ≤ 0, wake_after times in a row       wake, if min_asleep is over
 //!   a number is missing               as it is, for max_hold; then after_hold
 //! ```
+//! In a row: of the power price, or of the group's own signal. A hashprice that is polled each minute confirms no price of an hour;
+//! it counts only where power has one price, written in the config.
+//!
 //! The band is on the ratio of cost and value: one in percent of the margin is undefined near zero. `drain_at` of 1.10 is the
 //! break-even of a drain that takes six minutes of revenue (one to sleep, five to wake) and lasts an hour: prices stay about so long.
 
@@ -30,6 +33,9 @@ use crate::{
 };
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// When a number that is written in the config was observed.
+const FIXED: Timestamp = Timestamp::MIN;
 
 /// What holds for every group at this evaluation.
 #[derive(Debug, Clone, Copy)]
@@ -217,14 +223,15 @@ impl GroupState {
         };
         let (cost, priced_at) = seen(What::PowerPrice, &site.cost)?;
         let (hashprice, earned_at) = seen(What::Hashprice, &site.hashprice)?;
-        seen(What::CurtailPayment, &site.curtail_pays)?;
+        let (_, paid_at) = seen(What::CurtailPayment, &site.curtail_pays)?;
         let efficiency = match efficiency {
             Efficiency::Fixed(efficiency) => Some(efficiency),
             Efficiency::Measured => self.efficiency,
         };
         let efficiency = efficiency.ok_or(Unknown { what: What::Efficiency, fault: Fault::Never })?;
         let value = at_meter(mining_value(hashprice, efficiency, pool_fee), site.overhead);
-        Ok(Known::Price { value, margin: value - cost, observed_at: priced_at.max(earned_at) })
+        let observed_at = [priced_at, earned_at, paid_at].into_iter().find(|at| *at > FIXED).unwrap_or(FIXED);
+        Ok(Known::Price { value, margin: value - cost, observed_at })
     }
 
     fn hold(&mut self, unknown: Unknown, site: &Site<'_>) -> (bool, Why) {
@@ -312,7 +319,8 @@ impl GroupState {
             return Some(Why::JustAsleep { left });
         }
         let wanted = site.policy.wake_after;
-        (self.good < wanted).then_some(Why::Unconfirmed { seen: self.good, wanted })
+        // What never changes is never seen again, so there is nothing to wait for.
+        (observed_at > FIXED && self.good < wanted).then_some(Why::Unconfirmed { seen: self.good, wanted })
     }
 
     fn reluctance(&mut self, site: &Site<'_>) -> Option<Reluctance> {

@@ -9,8 +9,11 @@
 //! | runs, after that | nothing | more |
 //! | was asked for power, `notice` is not over | what it has | nothing more |
 //! | its price, its demand or the power price is unknown | what it has, for `max_hold` and its term; then `after_hold` | nothing more |
-//! | the grid sheds | nothing if `interruptible`, else what it has | nothing more |
+//! | the grid allows a share, the block is `interruptible` | its term, less what is over the share: that goes at once | more |
+//! | the grid allows a share, the block is not | as ever: its term, its notice | nothing more |
+//! | the grid allows nothing | nothing, at once | nothing |
 //!
+//! Under the grid's share a block is a sink like others: its margin says whether it is cut before miners are.
 //! All watts here are at the site meter (IT × PUE). This is the engine's idea of leases; the power ledger has the last word.
 
 use jiff::{SignedDuration, Timestamp};
@@ -48,6 +51,8 @@ pub(super) struct Offer {
     pub margin: Option<MoneyPerMwh>,
     /// Why it gets what it gets, unless the dispatch says otherwise.
     pub why: Option<AiWhy>,
+    /// The grid takes power now, and this block's without notice.
+    is_cut: bool,
 }
 
 /// What the site says to all blocks.
@@ -58,6 +63,8 @@ pub(super) struct Terms<'p> {
     pub cost: Reading<MoneyPerMwh>,
     /// The share of the cap that the grid allows.
     pub allowed: Ratio,
+    /// What the site draws over that share.
+    pub excess: Watts,
     pub policy: &'p Policy,
 }
 
@@ -85,6 +92,8 @@ impl Lease {
         let value = input.value.fresh().map(|value| at_meter(value, ai.pue));
         let margin = value.zip(terms.cost.fresh()).map(|(value, cost)| value - cost);
         let demanded = demanded(ai, input.demand.fresh().unwrap_or(Ratio::ZERO));
+        let is_shut = terms.allowed <= Ratio::ZERO;
+        let is_cut = ai.interruptible && terms.excess > Watts::ZERO;
         let mut offer = Offer {
             sink: Sink {
                 id,
@@ -100,14 +109,14 @@ impl Lease {
             },
             margin,
             why: None,
+            is_cut: is_cut || is_shut,
         };
-        let is_shed = terms.allowed < Ratio::ONE;
-        if is_shed && ai.interruptible {
+        if is_shut {
             offer.keep(Watts::ZERO, AiWhy::Grid { allowed: terms.allowed });
-        } else if let Some((at, _)) = self.returning {
-            offer.keep(self.granted, AiWhy::Returning { left: at.duration_since(terms.now) });
-        } else if is_shed {
-            offer.keep(self.granted, AiWhy::Grid { allowed: terms.allowed });
+        } else if let Some((at, keeps)) = self.returning {
+            // What is on its way back is the first that the grid gets.
+            let left = if is_cut { self.granted.saturating_sub(terms.excess).max(keeps) } else { self.granted };
+            offer.keep(left, AiWhy::Returning { left: at.duration_since(terms.now) });
         } else if let Some(unknown) = unknown {
             if self.is_held_too_long(ai, terms) {
                 // A dead sender must not leave miners asleep for ever: all is asked back, with the block's notice.
@@ -120,9 +129,18 @@ impl Lease {
         } else if demanded <= Watts::ZERO {
             offer.why = Some(AiWhy::NoDemand);
         } else {
+            if terms.allowed < Ratio::ONE && !ai.interruptible && demanded > self.granted {
+                // Power that the grid may want next is not promised to who does not give it back at once.
+                offer.sink.capacity = self.granted;
+                offer.why = Some(AiWhy::Grid { allowed: terms.allowed });
+            }
             let left = self.term_left(ai, terms.now);
             if left > SignedDuration::ZERO {
-                offer.sink.hold = Some(Hold::Lease);
+                if is_cut {
+                    offer.sink.ramp_down = self.granted.min(terms.excess);
+                } else {
+                    offer.sink.hold = Some(Hold::Lease);
+                }
                 offer.why = Some(AiWhy::Leased { left });
             }
             if self.granted <= Watts::ZERO {
@@ -137,8 +155,12 @@ impl Lease {
 
     /// Takes what the dispatch gives. Less than before comes back after the block's notice: true if that began just now.
     pub fn becomes(&mut self, watts: Watts, ai: &Ai, offer: &Offer, now: Timestamp) -> bool {
-        let is_shed = matches!(offer.why, Some(AiWhy::Grid { .. }));
-        if self.returning.is_some() && !is_shed {
+        if let Some((_, keeps)) = self.returning {
+            if offer.is_cut && watts <= keeps {
+                self.keeps(watts);
+            } else if offer.is_cut {
+                self.granted = self.granted.min(watts);
+            }
             return false;
         }
         if watts >= self.granted {
@@ -149,9 +171,13 @@ impl Lease {
             return false;
         }
         // What nobody computes on, or the grid takes, needs no notice.
-        let is_at_once = ai.notice.is_zero() || is_shed || offer.why == Some(AiWhy::NoDemand);
-        let unused = self.granted.min(offer.sink.capacity);
-        if is_at_once || watts >= unused {
+        let is_free = offer.is_cut || offer.why == Some(AiWhy::NoDemand);
+        let used = self.granted.min(offer.sink.capacity);
+        let is_at_once = ai.notice.is_zero() || is_free;
+        if !is_free && self.term_left(ai, now) > SignedDuration::ZERO {
+            // Only the grid's share can leave too little for what was promised; then this is over it until the term ends.
+            self.keeps(watts.max(used));
+        } else if is_at_once || watts >= used {
             self.keeps(watts);
         } else {
             let at = now.saturating_add(SignedDuration::try_from(ai.notice).unwrap_or(SignedDuration::MAX));

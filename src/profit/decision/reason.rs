@@ -34,7 +34,7 @@ pub enum Why {
     Lockout,
     /// It must not draw power.
     Unsafe,
-    /// The grid allows this share of the cap, and better groups took it.
+    /// The grid allows this share of the cap, and what earns more took it.
     Grid {
         /// Of the cap.
         allowed: Ratio,
@@ -345,7 +345,7 @@ pub enum AiWhy {
         /// How long it was waited for.
         waited: Duration,
     },
-    /// The grid sheds.
+    /// The grid allows this share of the cap, and it has less for it.
     Grid {
         /// Of the cap.
         allowed: Ratio,

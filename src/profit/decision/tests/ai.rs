@@ -221,24 +221,93 @@ fn a_lockout_holds_for_a_group_that_draws_as_much_asleep() {
     assert_eq!(actions(&world.price(20.0).step()), [Curtail]);
 }
 
+/// Two groups and GPUs that take one MW at the meter and earn most, under a cap that all fit; and the grid's word.
+fn gridded() -> Profit {
+    let mut config = profit(vec![group("new", 13.5), group("mid", 21.5)], vec![gpus()]);
+    config.site.grid = Some(Arc::from("grid"));
+    config.site.cap = Watts::new(3e6);
+    config
+}
+
+/// AI at 878 a MWh of the meter, power at 40.
+fn at_share(world: &mut World, share: f64) -> Decisions {
+    world.inputs.grid = world.fresh(Ratio::new(share).unwrap());
+    world.price(40.0).ai(1097.5, 1.0).step()
+}
+
 #[test]
-fn the_grid_sheds_the_worst_first_and_ai_that_may_be_interrupted() {
+fn the_grids_share_takes_the_worst_group_first_and_ai_keeps_what_earns_most() {
+    let mut world = World::new(gridded());
+    let decisions = at_share(&mut world, 1.0);
+    assert_eq!((actions(&decisions), decisions.ai[0].watts.kilowatts()), (vec![Mine; 2], 1000.0));
+    for (share, groups) in [(0.9, [Mine, Curtail]), (0.5, [Curtail, Curtail])] {
+        let decisions = at_share(&mut world, share);
+        assert_eq!(actions(&decisions), groups, "at {share}");
+        assert_eq!(decisions.ai[0].watts.kilowatts(), 1000.0, "at {share}");
+        assert_eq!(decisions.ai[0].reason.to_string(), "margin 838.0 $/MWh");
+        let said = format!("drain: the grid allows {:.0} % of the cap", share * 100.0);
+        assert_eq!(decisions.groups[groups.iter().filter(|action| **action == Mine).count()].reason.to_string(), said);
+    }
+    // Less than AI has: it gets what is left over two sleeping groups, at once.
+    let decisions = at_share(&mut world, 0.2);
+    assert_eq!(decisions.ai[0].watts.kilowatts(), 580.0);
+    assert_eq!(decisions.ai[0].reason.to_string(), "the grid allows 20 % of the cap");
+    let decisions = at_share(&mut world, 0.0);
+    assert_eq!((actions(&decisions), decisions.ai[0].watts), (vec![Curtail; 2], Watts::ZERO));
+    assert_eq!(decisions.mode, SiteMode::Curtailed);
+    assert_eq!(decisions.groups[0].reason.to_string(), "stay asleep: the grid allows 0 % of the cap");
+    assert_eq!(decisions.ai[0].reason.to_string(), "the grid allows 0 % of the cap");
+    let decisions = at_share(&mut world, 1.0);
+    assert_eq!((actions(&decisions), decisions.ai[0].watts.kilowatts()), (vec![Mine; 2], 1000.0));
+}
+
+#[test]
+fn the_grid_interrupts_ai_within_its_term_by_no_more_than_is_over_its_share() {
+    let mut config = gridded();
+    (config.ai[0].min_term, config.ai[0].notice) = (Duration::from_secs(7200), Duration::from_secs(1800));
+    let mut world = World::new(config);
+    at_share(&mut world, 1.0);
+    // AI earns less than any miner by now: it is cut first, and only by the 300 kW that are over.
+    world.inputs.grid = world.fresh(Ratio::new(0.9).unwrap());
+    for _ in 0..3 {
+        let decisions = world.price(40.0).ai(60.0, 1.0).step();
+        assert_eq!((actions(&decisions), decisions.ai[0].watts.kilowatts().round()), (vec![Mine; 2], 700.0));
+    }
+}
+
+#[test]
+fn ai_that_may_not_be_interrupted_keeps_its_power_for_its_term_and_notice_and_a_full_shed_takes_it() {
+    let mut config = gridded();
+    (config.ai[0].min_term, config.ai[0].notice) = (Duration::from_secs(1800), Duration::from_secs(900));
+    config.ai[0].interruptible = false;
+    let mut world = World::new(config.clone());
+    at_share(&mut world, 1.0);
+    // 600 kW are allowed, 20 of them for sleeping groups: a quarter of an hour of its term is left, then comes the notice.
+    let watts: Vec<f64> = (0..4).map(|_| at_share(&mut world, 0.2).ai[0].watts.kilowatts().round()).collect();
+    assert_eq!(watts, [1000.0, 1000.0, 580.0, 580.0]);
+    let mut world = World::new(config.clone());
+    at_share(&mut world, 1.0);
+    let decisions = at_share(&mut world, 0.0);
+    assert_eq!((actions(&decisions), decisions.ai[0].watts), (vec![Curtail; 2], Watts::ZERO));
+    // It is promised nothing while the grid takes power.
+    let mut world = World::new(config);
+    let decisions = at_share(&mut world, 0.9);
+    assert_eq!(decisions.ai[0].watts, Watts::ZERO);
+    assert_eq!(decisions.ai[0].reason.to_string(), "the grid allows 90 % of the cap");
+}
+
+#[test]
+fn what_sleeps_for_ai_and_what_sleeps_for_the_grid_are_told_apart() {
     let mut config = three();
     config.site.grid = Some(Arc::from("grid"));
-    let mut world = World::new(config.clone());
-    world.price(40.0).ai(312.5, 1.0).step();
-    world.inputs.grid = world.fresh(Ratio::new(0.4).unwrap());
-    let decisions = world.price(40.0).ai(312.5, 1.0).step();
-    assert_eq!(actions(&decisions), [Mine, Curtail, Curtail]);
-    assert_eq!(decisions.ai[0].watts, Watts::ZERO);
-    assert_eq!(decisions.groups[1].reason.to_string(), "drain: the grid allows 40 % of the cap");
-    config.ai[0].interruptible = false;
     let mut world = World::new(config);
-    world.price(40.0).ai(312.5, 1.0).step();
-    world.inputs.grid = world.fresh(Ratio::new(0.4).unwrap());
-    let decisions = world.price(40.0).ai(312.5, 1.0).step();
-    assert_eq!(decisions.ai[0].watts.kilowatts(), 990.0, "what cannot be interrupted keeps what it has");
-    assert_eq!(actions(&decisions), [Curtail, Curtail, Action::Ai]);
+    assert_eq!(actions(&at_share(&mut world, 1.0)), [Mine, Mine, Action::Ai]);
+    let decisions = at_share(&mut world, 0.9);
+    assert_eq!(actions(&decisions), [Mine, Curtail, Action::Ai]);
+    assert_eq!(decisions.groups[1].reason.to_string(), "drain: the grid allows 90 % of the cap");
+    assert!(
+        decisions.groups[2].reason.to_string().starts_with("stay asleep for AI: AI compute gives a margin of 838.0")
+    );
 }
 
 #[test]

@@ -102,6 +102,52 @@ fn patience_on_the_way_back_counts_observations_not_evaluations() {
 }
 
 #[test]
+fn only_another_power_price_confirms_a_power_price() {
+    let mut config = profit(vec![group("hall", 21.5)], Vec::new());
+    (config.policy.wake_after, config.policy.max_hold) = (2, Duration::from_secs(1000 * 3600));
+    let mut world = World::new(config.clone());
+    assert_eq!(world.at_price(500.0), Curtail);
+    world.price(50.0);
+    for _ in 0..60 {
+        world.now += SignedDuration::from_mins(1);
+        world.hashprice(HASHPRICE);
+        world.inputs.curtail_pays = world.fresh(MoneyPerMwh::ZERO);
+        assert_eq!(world.ask().groups[0].action, Curtail, "a hashprice each minute is no price of power");
+    }
+    assert_eq!(world.sentence(0), "stay asleep: mining pays again, seen 1 of 2 times");
+    assert_eq!(world.at_price(50.0), Mine);
+
+    // Where power has one price for ever, it is the hashprice that comes and goes.
+    let fixed = Reading::Fresh { value: MoneyPerMwh::new(50.0).unwrap(), observed_at: Timestamp::MIN };
+    let mut world = World::new(config.clone());
+    world.inputs.power_price = fixed;
+    for (hashprice, want) in [(10.0, Curtail), (50.0, Curtail), (50.0, Mine)] {
+        world.hashprice(hashprice);
+        assert_eq!(world.step().groups[0].action, want);
+    }
+    // And where nothing ever changes, nothing is waited for.
+    let mut world = World::new(config.clone());
+    world.inputs.power_price = fixed;
+    let earned = MoneyPerPhDay::new(HASHPRICE).unwrap();
+    world.inputs.hashprice = Reading::Fresh { value: earned, observed_at: Timestamp::MIN };
+    for (order, want) in [(Some(Curtail), Curtail), (None, Mine)] {
+        world.inputs.groups[0].order = order;
+        assert_eq!(world.step().groups[0].action, want);
+    }
+
+    config.groups[0].rule = Rule::Threshold { signal: Arc::from("earnings"), drain_below: 45.0, wake_above: 50.0 };
+    let mut world = World::new(config);
+    world.inputs.groups[0].signal = world.fresh(40.0);
+    assert_eq!(world.at_price(50.0), Curtail);
+    world.inputs.groups[0].signal = world.fresh(60.0);
+    for _ in 0..3 {
+        assert_eq!(world.at_price(50.0), Curtail, "its signal is what a group with thresholds waits for");
+    }
+    world.inputs.groups[0].signal = world.fresh(60.0);
+    assert_eq!(world.at_price(50.0), Mine);
+}
+
+#[test]
 fn minimum_mining_time_and_the_budget_stop_small_drains_and_never_costly_ones() {
     let mut config = profit(vec![group("hall", 21.5)], Vec::new());
     config.policy.min_mining = Duration::from_secs(3600);
