@@ -103,7 +103,8 @@ fn in_phase(phase: Phase) -> Rack {
 /// Every phase, made by a rack, against what may be said to it and against time: what it does within a minute and a half.
 #[test]
 fn every_state_meets_every_event() {
-    let events: [(&str, fn(&mut Rack)); 9] = [
+    type Event = (&'static str, fn(&mut Rack));
+    let events: [Event; 9] = [
         ("sleep", |rack| rack.says(order(Goal::Sleep, false))),
         ("emergency", |rack| rack.says(order(Goal::Sleep, true))),
         ("mine", |rack| rack.says(order(Goal::Mine, false))),
