@@ -510,8 +510,10 @@ impl Scratch {
             let runs =
                 judgement.runs && sink.capacity >= draw.mining && share.watts.get() >= draw.mining.get() * (1.0 - 1e-9);
             self.plan.runs.push(runs);
-            mining = mining + share.watts;
-            take(&mut self.feeders, sink, share.watts);
+            // What sleeping machines draw is there also where AI compute keeps so much that merit leaves them nothing.
+            let watts = share.watts.max(draw.asleep);
+            mining = mining + watts;
+            take(&mut self.feeders, sink, watts);
             // What comes before all others runs in every plan; its limitless margin would drown what differs.
             if runs && sink.margin.get() < LIMIT {
                 worth += (sink.margin - curtail_pays).get() * draw.mining.saturating_sub(draw.asleep).get();

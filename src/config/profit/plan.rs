@@ -193,7 +193,7 @@ fn ai(profit: &Profit, ai: &Ai, f: &mut Formatter<'_>) -> fmt::Result {
     if ai.block > Watts::ZERO {
         line(f, "in steps of", ai.block.in_words())?;
     }
-    let shed = if ai.interruptible { "the grid may cut it at once" } else { "the grid cannot cut it" };
+    let shed = if ai.interruptible { "the grid may cut it at once" } else { "only a grid share of 0 cuts it at once" };
     line(
         f,
         "gives back",

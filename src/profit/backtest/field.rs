@@ -439,7 +439,7 @@ fn reach(history: &History, window: &Window) -> Result<(Date, Date), FieldError>
     for (flag, asked) in [("--from", window.from), ("--to", window.to)] {
         if let Some(day) = asked.filter(|day| !(earliest..=latest).contains(day)) {
             return refused(
-                format!("{flag} {day} is outside of history, which reaches from {earliest} to {latest}"),
+                format!("history reaches from {earliest} to {latest}; {flag} {day} is outside of it"),
                 "ask for less; bitcoin's rows must begin a day earlier than what is played".to_owned(),
             );
         }

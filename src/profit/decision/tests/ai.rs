@@ -1,5 +1,7 @@
 //! Groups against AI compute, under caps.
 
+use proptest::prelude::*;
+
 use super::*;
 use Action::{Curtail, Mine};
 
@@ -334,4 +336,24 @@ fn an_external_verdict_is_not_outbid_but_what_it_drains_goes_to_ai() {
     let decisions = world.ai(1000.0, 1.0).step();
     assert_eq!(actions(&decisions), [Action::Ai]);
     assert_eq!(decisions.groups[0].reason.to_string(), "drain for AI: the verdict is unprofitable");
+}
+
+proptest! {
+    #[test]
+    fn never_over_the_grids_share_where_ai_may_be_interrupted(
+        steps in prop::collection::vec((0.0..=1.0, 0.0..1500.0, 0.0..=1.0, 0.0..200.0, 0..3600_i64), 1..30)
+    ) {
+        let mut config = three();
+        config.site.grid = Some(Arc::from("grid"));
+        (config.ai[0].min_term, config.ai[0].notice) = (Duration::from_secs(7200), Duration::from_secs(3600));
+        let mut world = World::new(config);
+        for (share, ai, demand, price, seconds) in steps {
+            world.now += SignedDuration::from_secs(seconds);
+            world.inputs.grid = world.fresh(Ratio::new(share).unwrap());
+            let decisions = world.price(price).ai(ai, demand).ask();
+            let groups: f64 = actions(&decisions).iter().map(|action| if *action == Mine { 1e6 } else { 1e4 }).sum();
+            // Sleeping machines are never less than that.
+            prop_assert!(groups + decisions.ai[0].watts.get() <= (share * 3e6).max(3e4) + 1.0, "{decisions:?}");
+        }
+    }
 }
