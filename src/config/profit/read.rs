@@ -395,7 +395,7 @@ fn check_together(
     }
     for (ai, table) in profit.ai.iter().zip(ai_tables) {
         if site.grid.is_some() && !ai.interruptible {
-            let what = "the grid may ask the site to shed, and this block keeps its power";
+            let what = "the grid may ask the site to shed, and this block keeps its power unless it sheds all";
             table.warn("interruptible", Wrong::new(what, "write interruptible = true if it can be cut at once"));
         }
     }
