@@ -17,6 +17,7 @@ mod listeners;
 mod plan;
 mod pool_url;
 mod pools;
+mod power;
 mod profit;
 mod raw;
 mod routes;
@@ -42,6 +43,10 @@ pub use self::{
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
+    power::{
+        ActuatorKind, ComputeKind, DeviceEntry, HttpCall, HttpMethod, MAX_DEVICES, Miners, Moves, Power, PowerBlock,
+        PowerGroup, PowerUnit, SiteMeter, Survives, WattsSource,
+    },
     profit::{
         AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,
     },
@@ -82,6 +87,8 @@ pub struct Config {
     pub signals: Vec<Signal>,
     /// What mining earns and power costs, and the groups it matters to; `None` without `[[group]]`.
     pub profit: Option<Profit>,
+    /// What moves the groups' machines and tells AI compute; `None` where nothing does.
+    pub power: Option<Power>,
 }
 
 /// `[proxy]`: the process itself.

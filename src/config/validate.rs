@@ -94,6 +94,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         routes,
         signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
         profit,
+        power: None,
     })
 }
 

@@ -14,7 +14,7 @@
 //!
 //! Proof of sleep is one sample that was taken after the last command and is not over [`Spec::sleep_max`]; not so while a device may still
 //! be booting from an earlier wake ([`Device::rouses_until`]): it draws little and may have heard nothing. Proof of mining is a sample over it and
-//! a share that was both submitted and accepted since. What the firmware answers proves nothing: LuxOS says "sent", Antminer stock says
+//! a share that was found good since. What the firmware answers proves nothing: LuxOS says "sent", Antminer stock says
 //! OK and stays awake, and asic-rs's Whatsminer says success regardless.
 //!
 //! [`Device::counts_full`] is what the watt ledger must know: a device counts at its bound from before it may draw until its
@@ -96,6 +96,9 @@ pub struct Sample {
 /// What happened to a device's shares since this was told last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Shares {
+    /// Found good by our own check, whether a pool wants them or not.
+    #[serde(default)]
+    pub found: u64,
     /// Sent on to a pool.
     pub submitted: u64,
     /// Accepted by the pool.
@@ -205,7 +208,6 @@ pub struct Device {
 #[derive(Debug, Clone, Copy, Default)]
 struct SinceSent {
     drew: bool,
-    submitted: bool,
     worked: bool,
 }
 
@@ -288,7 +290,7 @@ impl Device {
         self.in_flight
     }
 
-    /// When it submitted last.
+    /// When its last share was found.
     pub fn last_submit(&self) -> Option<Timestamp> {
         self.last_submit
     }
@@ -400,13 +402,13 @@ impl Device {
     pub fn handle_shares(&mut self, now: Timestamp, shares: &Shares, patience: &Patience) {
         let settled = shares.accepted.saturating_add(shares.rejected).saturating_add(shares.timed_out);
         self.in_flight = self.in_flight.saturating_add(shares.submitted).saturating_sub(settled);
-        if shares.submitted > 0 {
+        if shares.found > 0 {
             self.last_submit = Some(now);
-            self.since_sent.submitted = true;
+            // What a pool says comes later, and of a few of them only: it sees what its own difficulty lets through.
+            self.since_sent.worked = true;
         }
-        self.since_sent.worked |= self.since_sent.submitted && shares.accepted > 0;
         match (self.goal, self.stage) {
-            (Goal::Sleep, Stage::Confirmed { since }) if shares.submitted > 0 && now > later(since, patience.quiet) => {
+            (Goal::Sleep, Stage::Confirmed { since }) if shares.found > 0 && now > later(since, patience.quiet) => {
                 self.drift(now);
             }
             (Goal::Mine, _) => self.prove_mining(now),

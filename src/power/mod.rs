@@ -12,11 +12,20 @@
 //! Only the merit order is used by the program yet: what drives groups and ledger, and the drivers of machines, have their place
 //! here and are not there.
 
+pub mod actuator;
+pub mod compute;
+pub mod control;
 pub mod device;
 pub mod group;
+mod handle;
 pub mod journal;
 pub mod ledger;
 mod merit;
 pub mod receipt;
+pub mod site;
 
+pub use self::{
+    handle::{ASK_QUEUE, Ask, MAX_RECEIPTS, Power},
+    site::Target,
+};
 pub use merit::{Bound, Hold, Limits, Merit, Share, Sink};

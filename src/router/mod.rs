@@ -17,6 +17,7 @@
 //! | `task.rs` | the loop, and what is told to whom |
 
 mod connection;
+mod errand;
 mod layout;
 mod lease;
 mod message;
@@ -24,6 +25,7 @@ mod offers;
 mod switchboard;
 mod task;
 
+pub use errand::{Census, CensusPart, ERRAND_QUEUE, Errand, Errands, MinerReport, Settled};
 pub use layout::{Layout, MIN_POOL_EXTRANONCE2, Offer};
 pub use lease::{
     Exhausted, ExtranonceLease, Grant, LaneId, LeaseBook, LeaseTerms, MAX_LANES, MAX_PARKED, PARK, Released, SessionId,

@@ -70,7 +70,7 @@ impl Story {
                 Step::Sleeps => self.sees(20.0, 0),
                 Step::SleptBefore => self.sees(20.0, 25),
                 Step::Shares => {
-                    let shares = Shares { submitted: 1, accepted: 1, ..Shares::default() };
+                    let shares = Shares { found: 1, submitted: 1, accepted: 1, ..Shares::default() };
                     self.device.handle_shares(now, &shares, &PATIENCE);
                 }
                 Step::Late => {

@@ -213,7 +213,7 @@ impl Rack {
             self.does();
             if !sleeps {
                 let accepted = u64::from(self.pool_answers);
-                let shares = Shares { submitted: 1, accepted, ..Shares::default() };
+                let shares = Shares { found: 1, submitted: 1, accepted, ..Shares::default() };
                 self.group.handle(now, Input::Shares(index, shares));
                 self.does();
             }
