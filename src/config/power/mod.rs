@@ -3,10 +3,13 @@
 //!
 //! The money side of the same tables is `config/profit.rs`; groups and blocks have the same indexes in both.
 
+mod template;
+
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+pub use self::template::{MAX_TEMPLATE_BYTES, Place, Template, TemplateError};
 use super::{Broker, HttpUrl, Secret, UserPattern};
 use crate::profit::{JoulesPerTerahash, Ratio, Watts};
 
