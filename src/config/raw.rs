@@ -326,6 +326,11 @@ pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.chars().count() > MAX_CHARS {
         return None;
     }
+    // Half of a key is no slip, and is meant all the same: `ramp` for `ramp_down`.
+    let begins = |known: &&&str| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(whole) = known.iter().find(begins) {
+        return Some(whole);
+    }
     // One slip in three characters; a word more than that away is another word.
     let allowed = name.chars().count().div_ceil(3);
     known
@@ -414,6 +419,7 @@ pub(super) mod tests {
     fn nearness_has_a_limit() {
         assert_eq!(nearest("kep_alive", &["listen", "keep_alive"]), Some("keep_alive"));
         assert_eq!(nearest("port", &["listen", "keep_alive"]), None);
+        assert_eq!(nearest("ramp", &["name", "ramp_down"]), Some("ramp_down"));
         assert_eq!(nearest(&"x".repeat(10_000), &["listen"]), None);
     }
 }

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, th
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, Env, Limits, Log, LogFormat, Metrics, Proxy, admin,
+    Config, Env, Limits, Log, LogFormat, Metrics, Mode, Power, Profit, Proxy, admin,
     error::{Wrong, shown},
     listeners, pools, power, profit,
     raw::Section,
@@ -81,6 +81,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
     let mut machines = power::open(root, opened.currency, env);
     let profit = profit::read(root, opened, &known, &mut machines);
     let power = machines.finish(profit.as_ref());
+    warn_of_no_operator(root, profit.as_ref(), power.as_ref());
     root.refuse_unknown_keys();
 
     let pools = pools.into_iter().collect::<Option<Vec<_>>>()?;
@@ -108,6 +109,18 @@ fn warn_of_deaf_signals(root: &Section<'_, '_>, signals: &[Option<signal::Signal
     let what = format!("is missing, so nobody can send signal {} by HTTP", shown(&deaf.name));
     let help = "add [admin] with token_file or token_env; leave it out only if a program that embeds hashgate feeds the signal";
     root.warn("admin", Wrong::new(what, help));
+}
+
+/// Machines that move, and nobody who could stop them.
+fn warn_of_no_operator(root: &Section<'_, '_>, profit: Option<&Profit>, power: Option<&Power>) {
+    let moves = power.is_some() && profit.is_some_and(|profit| profit.mode != Mode::DryRun);
+    if moves && !root.has("admin") {
+        let what = "is missing, so nobody can drain, wake, hold or lock out a group";
+        root.warn(
+            "admin",
+            Wrong::new(what, "add [admin] with token_file or token_env: `hashgate drain` and its like need it"),
+        );
+    }
 }
 
 fn proxy(mut section: Section<'_, '_>) -> Proxy {

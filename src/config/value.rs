@@ -84,14 +84,14 @@ pub(super) fn difficulty_or_hashrate(shares_per_minute: f64) -> impl FnOnce(&DeV
 /// One of a few words.
 pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, Wrong> {
     move |value| {
-        let written = text(value, "\"…\"")?;
-        words.iter().find(|(word, _)| *word == written).map(|(_, meaning)| *meaning).ok_or_else(|| {
-            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            Wrong::new(
-                format!("{} is not one of the choices", shown(written)),
-                format!("write \"{}\"", names.join("\" or \"")),
-            )
-        })
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let help = format!("\"{}\"", names.join("\" or \""));
+        let Some(written) = value.as_str() else { return Err(wrong_type(value, &help)) };
+        words
+            .iter()
+            .find(|(word, _)| *word == written)
+            .map(|(_, meaning)| *meaning)
+            .ok_or_else(|| Wrong::new(format!("{} is not one of the choices", shown(written)), format!("write {help}")))
     }
 }
 

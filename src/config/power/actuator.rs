@@ -74,6 +74,9 @@ enum Kind {
     Custom(Arc<str>),
 }
 
+const SLEEP_HELP: &str = "write what puts a machine to sleep: sleep = [\"/usr/local/bin/asic\", \"off\", \"{ip}\"]";
+const WAKE_HELP: &str = "write what wakes a machine: wake = [\"/usr/local/bin/asic\", \"on\", \"{ip}\"]";
+
 /// The keys of the table. `None` only if a problem was reported.
 pub(super) fn read(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<ActuatorKind> {
     let kind = section.required("kind", HELP, value::parsed("\"exec\"", kind))?;
@@ -110,16 +113,8 @@ pub(super) fn custom(text: &str, words: &[&str], help: &str) -> Result<Arc<str>,
 }
 
 fn exec(section: &mut Section<'_, '_>) -> Option<ActuatorKind> {
-    let sleep = section.required(
-        "sleep",
-        "write what puts a machine to sleep: sleep = [\"/usr/local/bin/asic\", \"off\", \"{ip}\"]",
-        call::command(&Place::MACHINE),
-    );
-    let wake = section.required(
-        "wake",
-        "write what wakes a machine: wake = [\"/usr/local/bin/asic\", \"on\", \"{ip}\"]",
-        call::command(&Place::WAKE),
-    );
+    let sleep = section.required("sleep", SLEEP_HELP, call::command(&Place::MACHINE, SLEEP_HELP));
+    let wake = section.required("wake", WAKE_HELP, call::command(&Place::WAKE, WAKE_HELP));
     let timeout = section.or("timeout", secs(30), value::duration(TIMEOUT));
     refuse_same(section, sleep.is_some() && sleep == wake);
     Some(ActuatorKind::Exec { sleep: sleep?, wake: wake?, timeout })

@@ -78,23 +78,25 @@ impl fmt::Debug for HttpCall {
 }
 
 /// A command: program and arguments. Only the latter may have places, as what stands there may be a miner's own word.
-pub(super) fn command(allowed: &[Place]) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<String>, Wrong> {
-    const HELP: &str = "write the program and its arguments: [\"/usr/local/bin/asic\", \"off\", \"{ip}\"]";
+pub(super) fn command<'a>(
+    allowed: &'a [Place],
+    help: &'a str,
+) -> impl FnOnce(&DeValue<'_>) -> Result<Vec<String>, Wrong> + 'a {
     move |value| {
         if value.as_str().is_some() {
-            return Err(Wrong::new("is one text, and no shell takes it apart", HELP));
+            return Err(Wrong::new("is one text, and no shell takes it apart", help));
         }
         let command = value::strings(value)?;
         let (program, arguments) = match &command[..] {
             [program, arguments @ ..] if !program.trim().is_empty() => (program, arguments),
-            _ => return Err(Wrong::new("names no program", HELP)),
+            _ => return Err(Wrong::new("names no program", help)),
         };
         if !Template::parse(program, allowed)?.is_plain() {
             return Err(Wrong::new("has a place in its program", "name the program; {…} may stand in its arguments"));
         }
         if arguments.is_empty() && program.contains(' ') {
             let what = format!("{} is taken for the name of one program, and has spaces", shown(program));
-            return Err(Wrong::new(what, HELP));
+            return Err(Wrong::new(what, help));
         }
         arguments.iter().try_for_each(|argument| Template::parse(argument, allowed).map(|_| ()))?;
         Ok(command)
@@ -141,9 +143,10 @@ pub(super) fn headers(section: &mut Section<'_, '_>, env: &dyn Env) -> Vec<(Arc<
 
 /// An address that is one with any machine's places in it.
 pub(super) fn address(value: &DeValue<'_>, allowed: &[Place]) -> Result<Arc<str>, Wrong> {
-    let text = value::string(value)?;
-    HttpUrl::parse(&with_example(&Template::parse(&text, allowed)?))?;
-    Ok(text.into())
+    value::parsed("\"http://{ip}/path\"", |text| {
+        HttpUrl::parse(&with_example(&Template::parse(text, allowed)?))?;
+        Ok(Arc::from(text))
+    })(value)
 }
 
 pub(super) fn warn_if_plain(section: &Section<'_, '_>, key: &'static str, url: &str, allowed: &[Place]) {

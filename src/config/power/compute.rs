@@ -41,6 +41,10 @@ const BLOCK_KEYS: [&str; 11] = [
 
 const HELP: &str = "write kind = \"webhook\", \"exec\" or \"custom:NAME\"";
 
+const TELL_HELP: &str =
+    "write what is run for a message: tell = [\"/usr/local/bin/lease\", \"{type}\", \"{id}\", \"{watts}\"]";
+const STATUS_HELP: &str = "write what prints its status: status = [\"/usr/local/bin/lease\", \"status\"]";
+
 /// What the money side has read of the same table.
 pub(in crate::config) struct Beside {
     /// Of IT, when all of it runs.
@@ -160,16 +164,8 @@ fn signing(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Secret> {
 }
 
 fn exec(section: &mut Section<'_, '_>) -> Option<ComputeKind> {
-    let tell = section.required(
-        "tell",
-        "write what is run for a message: tell = [\"/usr/local/bin/lease\", \"{type}\", \"{id}\", \"{watts}\"]",
-        call::command(&Place::LEASE),
-    );
-    let status = section.required(
-        "status",
-        "write what prints its status: status = [\"/usr/local/bin/lease\", \"status\"]",
-        call::command(&[]),
-    );
+    let tell = section.required("tell", TELL_HELP, call::command(&Place::LEASE, TELL_HELP));
+    let status = section.required("status", STATUS_HELP, call::command(&[], STATUS_HELP));
     let timeout = section.or("timeout", secs(10), value::duration(TIMEOUT));
     Some(ComputeKind::Exec { tell: tell?, status: status?, timeout })
 }

@@ -12,7 +12,7 @@
 
 use std::{collections::HashMap, net::IpAddr, path::Path, sync::Arc};
 
-use super::{DeviceEntry, MAX_DEVICES};
+use super::{DeviceEntry, MAX_DEVICES, group::NAMEPLATE};
 use crate::{
     config::{
         Env, MAX_USER_BYTES,
@@ -115,7 +115,7 @@ fn entry(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<DeviceE
     let address = section.optional("address", value::parsed("\"10.1.0.7\"", self::address));
     let worker = section.optional("worker", value::parsed("\"hall-a.07\"", self::worker));
     let nameplate = section.optional("nameplate", |value| {
-        let watts = quote::watts(context.currency)(value)?;
+        let watts = super::group::between(context.currency, NAMEPLATE, "\"3500 W\"")(value)?;
         context.nameplate(watts).map(|()| watts)
     });
     let efficiency = section.optional("efficiency", value::parsed("\"21.5 J/TH\"", quote::efficiency));
@@ -129,10 +129,6 @@ fn entry(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<DeviceE
 impl Context<'_> {
     /// Whether a machine's own nameplate can be one of this group.
     fn nameplate(&self, watts: Watts) -> Result<(), Wrong> {
-        let (least, most) = super::group::NAMEPLATE;
-        if !(least..=most).contains(&watts.get()) {
-            return Err(Wrong::new(format!("{} is out of range", watts.in_words()), "write \"1 W\" to \"10 MW\""));
-        }
         match self.sleep_max {
             Some(asleep) if asleep.get() * 2.0 > watts.get() => Err(Wrong::new(
                 format!("{} is not twice the {} that it may draw asleep", watts.in_words(), asleep.in_words()),
@@ -255,7 +251,8 @@ impl Columns {
         let [name, ip, user, nameplate, efficiency] =
             self.at.map(|at| at.and_then(|at| record.get(at)).filter(|text| !text.is_empty()));
         let nameplate = nameplate.map(|text| {
-            let watts = text.parse::<f64>().ok().and_then(Watts::new);
+            let in_range = |watts: &f64| (NAMEPLATE.0..=NAMEPLATE.1).contains(watts);
+            let watts = text.parse::<f64>().ok().filter(in_range).and_then(Watts::new);
             let wrong = || Wrong::new(format!("{} is no nameplate", shown(text)), "write watts as a number: 3500");
             watts.ok_or_else(wrong).and_then(|watts| context.nameplate(watts).map(|()| watts))
         });

@@ -91,8 +91,8 @@ pub(super) fn read(
     let has_watts = watts_table.is_some();
     let watts = watts::read(watts_table, actuator.as_ref(), env);
     let miners = miners(section);
-    let nameplate = section.optional("nameplate", between(currency, NAMEPLATE));
-    let configured_max = section.optional("configured_max", between(currency, NAMEPLATE));
+    let nameplate = section.optional("nameplate", between(currency, NAMEPLATE, "\"3500 W\""));
+    let configured_max = section.optional("configured_max", between(currency, NAMEPLATE, "\"3500 W\""));
     let sleep_max = sleep_max(section, nameplate, currency);
     let context = devices::Context { group: &beside.name, sleep_max, currency, env };
     let devices = devices::read(section, taken, &context);
@@ -130,9 +130,11 @@ pub(super) fn read(
 pub(super) fn between(
     currency: Currency,
     (least, most): (f64, f64),
+    example: &'static str,
 ) -> impl FnOnce(&toml::de::DeValue<'_>) -> Result<Watts, Wrong> {
     move |value| {
-        let watts = quote::watts(currency)(value)?;
+        let watts =
+            quote::watts(currency)(value).map_err(|wrong| Wrong::new(wrong.what, format!("write {example}")))?;
         if (least..=most).contains(&watts.get()) {
             return Ok(watts);
         }
@@ -163,7 +165,7 @@ fn sleep_max(section: &mut Section<'_, '_>, nameplate: Option<Watts>, currency: 
     if !section.has("sleep_max") {
         return default;
     }
-    let sleep_max = section.optional("sleep_max", between(currency, (0.1, NAMEPLATE.1)))?;
+    let sleep_max = section.optional("sleep_max", between(currency, (0.1, NAMEPLATE.1), "\"60 W\""))?;
     if let Some(nameplate) = nameplate
         && sleep_max.get() > nameplate.get() * SLEEP_MOST_SHARE
     {
@@ -175,9 +177,10 @@ fn sleep_max(section: &mut Section<'_, '_>, nameplate: Option<Watts>, currency: 
 
 fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> Moves {
     const RAMP: (f64, f64) = (1.0, 1e12);
+    const RAMP_EXAMPLE: &str = "\"500 kW\": as much as may go within a minute";
     let moves = Moves {
-        ramp_down: section.optional("ramp_down", between(currency, RAMP)),
-        ramp_up: section.optional("ramp_up", between(currency, RAMP)),
+        ramp_down: section.optional("ramp_down", between(currency, RAMP, RAMP_EXAMPLE)),
+        ramp_up: section.optional("ramp_up", between(currency, RAMP, RAMP_EXAMPLE)),
         canary: section.or("canary", 1, value::integer(1..=MAX_CANARY)),
         tries: section.or("tries", 3, value::integer(1..=20)),
         backoff: section.or("backoff", secs(10), value::duration(PAUSE)),

@@ -80,7 +80,7 @@ fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
     let own = Own {
         ledger: section.or("ledger", "hashgate-power.db".into(), ledger),
         reserve: section.or("reserve", Reserve::Share(Ratio::clamped(0.02)), |value| reserve(value, currency)),
-        drift: section.or("drift", Watts::clamped(25.0), group::between(currency, (0.0, 1e6))),
+        drift: section.or("drift", Watts::clamped(25.0), group::between(currency, (0.0, 1e6), "\"25 W\"")),
         max_age: section.or("max_age", secs(30), value::duration(secs(2)..=secs(600))),
         proofs: section.or("proofs", 3, value::integer(1..=20)),
         poll: section.or("poll", secs(10), value::duration(secs(1)..=secs(300))),
@@ -143,9 +143,7 @@ impl Machines<'_, '_, '_> {
         let has_control = tables.ai.iter().any(|table| table.has("control"));
         if tables.mode == Mode::Active && !has_actuator {
             let help = "add [group.actuator] to a group, or write \"advise\"";
-            tables
-                .profit
-                .warn("mode", Wrong::new("no group has an [group.actuator]: nothing can be carried out", help));
+            tables.profit.warn("mode", Wrong::new("no group has a [group.actuator]: nothing can be carried out", help));
         }
         if !has_actuator && !has_control {
             if self.section.is_there() {

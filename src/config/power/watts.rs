@@ -43,6 +43,9 @@ impl WattsSource {
     }
 }
 
+const COMMAND_HELP: &str =
+    "write what prints a machine's watts: command = [\"/usr/local/bin/asic\", \"watts\", \"{ip}\"]";
+
 /// The keys of the table, or without it what the actuator's driver tells. `None` only if a problem was reported.
 pub(super) fn read(
     section: Option<Section<'_, '_>>,
@@ -95,11 +98,7 @@ fn unit(section: &mut Section<'_, '_>) -> Option<PowerUnit> {
 }
 
 fn exec(section: &mut Section<'_, '_>) -> Option<WattsSource> {
-    let command = section.required(
-        "command",
-        "write what prints a machine's watts: command = [\"/usr/local/bin/asic\", \"watts\", \"{ip}\"]",
-        call::command(&Place::MACHINE),
-    );
+    let command = section.required("command", COMMAND_HELP, call::command(&Place::MACHINE, COMMAND_HELP));
     let unit = unit(section);
     let timeout = section.or("timeout", secs(10), value::duration(TIMEOUT));
     Some(WattsSource::Exec { command: command?, unit: unit?, timeout })

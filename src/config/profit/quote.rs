@@ -105,6 +105,9 @@ fn in_unit(text: &str, quantity: Quantity, currency: Currency) -> Result<Option<
     if unit.is_empty() && quantity == Quantity::Ratio {
         return Ok(number);
     }
+    if unit.is_empty() {
+        return Err(Wrong::new(format!("{} has no unit", shown(text)), help()));
+    }
     let unit = Unit::parse(unit)
         .ok()
         .filter(|unit| unit.quantity == quantity)

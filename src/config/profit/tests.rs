@@ -129,16 +129,16 @@ interruptible = "yes"
 fn what_shares_power_must_know_how_much_each_takes() {
     let told = errors("[profit]\nsignal = \"pays\"\n[site]\ncap = \"5 MW\"\n[[group]]\nname = \"a\"\n");
     assert!(told[0].contains("group \"a\".power: is missing, and the site has a cap"), "{told:?}");
-    let told = errors("[[group]]\nefficiency = \"measured\"\n");
+    let told = errors("[[group]]\nefficiency = \"21.5 J/TH\"\n");
     assert!(told[0].contains("profit.hashprice: is missing"), "{told:?}");
     assert!(told[1].contains("site.power_price: is missing"), "{told:?}");
 }
 
 #[test]
-fn what_does_nothing_yet_is_said() {
+fn an_active_mode_without_anything_to_move_is_said() {
     let text = format!("{MINIMAL}{SIGNALS}[profit]\nmode = \"active\"\nsignal = \"pays\"\n[[group]]\n");
     let (_, warnings) = Config::parse(&text, &NoEnv).unwrap();
-    assert!(warnings[0].to_string().contains("profit.mode: nothing carries decisions out yet"), "{warnings:?}");
+    assert!(warnings[0].to_string().contains("profit.mode: no group has a [group.actuator]"), "{warnings:?}");
 }
 
 #[test]
@@ -200,6 +200,7 @@ interruptible = true
 fn the_example_shows_every_key_with_its_default() {
     let example = include_str!("../../../config.example.toml");
     let (_, block) = example.split_once("# All of it:\n").unwrap();
+    let (block, _) = block.split_once("\n# -----").unwrap();
     let uncommented: String = block.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
     let signals = [
         ("hashprice", "USD/PH/day"),
