@@ -1,7 +1,7 @@
 //! Runs a command of the operator's: to read what it writes, or to have something done.
 //!
-//! Its words are the program and its arguments; no shell reads them. The command has no standard input and, of our environment,
-//! where programs, the user's home, language and time zone are: passwords of pools are none of its business. Knows nothing of
+//! Its words are the program and its arguments; no shell reads them. The command has an empty standard input, or what is for it, and, of our
+//! environment, where programs, the user's home, language and time zone are: passwords of pools are none of its business. Knows nothing of
 //! what it is run for.
 //!
 //! | it | we |
@@ -14,7 +14,7 @@ use std::{process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     process::{Child, Command},
     time::timeout,
 };
@@ -54,6 +54,16 @@ pub(crate) enum CommandError {
 /// What a command writes to its standard output, `most` bytes of it, if it ends well and in time. Where `most` is 0, nobody reads
 /// it, and it may write what it likes.
 pub(crate) async fn run(command: &[String], most: usize, within: Duration) -> Result<Vec<u8>, CommandError> {
+    run_with(command, None, most, within).await
+}
+
+/// The same for one that may read something from its standard input; one that does not is none the worse for it.
+pub(crate) async fn run_with(
+    command: &[String],
+    input: Option<&[u8]>,
+    most: usize,
+    within: Duration,
+) -> Result<Vec<u8>, CommandError> {
     let [program, arguments @ ..] = command else { return Err(CommandError::Nothing) };
     let program = || program.clone();
     let environment = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -61,7 +71,7 @@ pub(crate) async fn run(command: &[String], most: usize, within: Duration) -> Re
         .args(arguments)
         .env_clear()
         .envs(environment)
-        .stdin(Stdio::null())
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(if most == 0 { Stdio::null() } else { Stdio::piped() })
         .stderr(Stdio::piped())
         .process_group(0)
@@ -69,6 +79,7 @@ pub(crate) async fn run(command: &[String], most: usize, within: Duration) -> Re
     let mut group = Group::of(child.map_err(|why| CommandError::NotStarted { program: program(), why })?);
     let run = async {
         let (out, mut complaints) = (group.child.stdout.take(), group.child.stderr.take());
+        let fed = group.child.stdin.take();
         let mut tail = Tail(Vec::new());
         let end = async {
             let Some(out) = at_most(out, most).await else {
@@ -82,7 +93,10 @@ pub(crate) async fn run(command: &[String], most: usize, within: Duration) -> Re
             biased;
             ended = end => ended?,
             // Goes on until the other ends.
-            never = async { tail.read(&mut complaints).await; std::future::pending().await } => never,
+            never = async {
+                tokio::join!(tail.read(&mut complaints), feed(fed, input.unwrap_or_default()));
+                std::future::pending().await
+            } => never,
         };
         if status.success() {
             return Ok(out);
@@ -95,6 +109,13 @@ pub(crate) async fn run(command: &[String], most: usize, within: Duration) -> Re
     };
     let ended = timeout(within, run).await;
     ended.unwrap_or_else(|_| Err(CommandError::Killed { program: program(), within }))
+}
+
+/// Gives a command what it may read, and its end.
+async fn feed(to: Option<impl AsyncWrite + Unpin>, input: &[u8]) {
+    let Some(mut to) = to else { return };
+    // It may end, or close its input, without having read all of it.
+    let _ = to.write_all(input).await;
 }
 
 /// All that is written; `None` if that is more than `most` bytes, and who goes on writing is told by the closed pipe.

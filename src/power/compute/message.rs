@@ -97,7 +97,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// For a block whose machines draw one watt of `pue` at the site meter.
+    /// For a block that draws `pue` watts at the site meter for each of its machines'.
     pub fn new(message: &LeaseMessage, pue: Ratio) -> Self {
         let (kind, watts, deadline, expires) = match message.what {
             LeaseOrder::Grant { watts, expires } => (Kind::Grant, watts, None, Some(time(expires))),
@@ -109,7 +109,8 @@ impl Message {
             epoch: message.epoch.0,
             kind,
             watts: watts.get(),
-            it_watts: (watts / pue).get(),
+            // No block draws more than the site: the config has it so.
+            it_watts: watts.get() / pue.get().max(1.0),
             deadline,
             expires,
         }
@@ -146,7 +147,10 @@ impl Answer {
     pub fn read(body: &[u8]) -> Result<Self, DriverError> {
         bounded(body)?;
         let wrong = |error: serde_json::Error| {
-            DriverError::Garbled(format!("{error}, where {{\"state\":\"taken\"}} or the like was expected: {}", quoted(body)))
+            DriverError::Garbled(format!(
+                "{error}, where {{\"state\":\"taken\"}} or the like was expected: {}",
+                quoted(body)
+            ))
         };
         serde_json::from_slice(body).map_err(wrong)
     }
@@ -157,12 +161,12 @@ impl Answer {
     /// [`DriverError`] if it is none to this kind.
     pub fn to(self, kind: Kind) -> Result<LeaseAnswer, DriverError> {
         match (kind, self.state) {
-            (Kind::Revoke, LeaseAnswer::Taken) => {
-                Err(DriverError::Garbled("it says \"taken\" to a revocation, which is \"releasing\" or \"released\"".into()))
-            }
-            (Kind::Revoke, LeaseAnswer::Refused) => {
-                Err(DriverError::Refused("it says \"refused\" to a revocation, which every receiver has to take".into()))
-            }
+            (Kind::Revoke, LeaseAnswer::Taken) => Err(DriverError::Garbled(
+                "it says \"taken\" to a revocation, which is \"releasing\" or \"released\"".into(),
+            )),
+            (Kind::Revoke, LeaseAnswer::Refused) => Err(DriverError::Refused(
+                "it says \"refused\" to a revocation, which every receiver has to take".into(),
+            )),
             (_, state) => Ok(state),
         }
     }
@@ -287,7 +291,8 @@ mod tests {
         use Kind::{Grant, Revoke};
         use LeaseAnswer::{Refused, Released, Releasing, Taken};
         let to = |word: &str, kind| Answer::read(format!("{{\"state\":\"{word}\",\"more\":1}}").as_bytes())?.to(kind);
-        for (word, state) in [("taken", Taken), ("refused", Refused), ("releasing", Releasing), ("released", Released)] {
+        for (word, state) in [("taken", Taken), ("refused", Refused), ("releasing", Releasing), ("released", Released)]
+        {
             assert_eq!(to(word, Grant), Ok(state));
         }
         assert_eq!((to("releasing", Revoke), to("released", Revoke)), (Ok(Releasing), Ok(Released)));
@@ -297,7 +302,8 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_not_understood() {
-        for body in ["", "{}", "\"taken\"", "{\"state\":\"Taken\"}", "{\"state\":1}", "{\"state\":\"taken\"} x", "null"] {
+        for body in ["", "{}", "\"taken\"", "{\"state\":\"Taken\"}", "{\"state\":1}", "{\"state\":\"taken\"} x", "null"]
+        {
             assert!(matches!(Answer::read(body.as_bytes()), Err(DriverError::Garbled(_))), "{body}");
         }
         let long = format!("{{\"state\":\"taken\",\"x\":\"{}\"}}", "y".repeat(MAX_ANSWER));

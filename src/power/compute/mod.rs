@@ -15,6 +15,8 @@
 mod exec;
 pub mod message;
 pub mod signature;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 use std::sync::Arc;
@@ -95,7 +97,11 @@ pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Res
             let found = drivers.compute.iter().find(|(known, _)| known == name);
             found.map(|(_, driver)| driver.clone()).ok_or_else(|| {
                 let names: Vec<&str> = drivers.compute.iter().map(|(name, _)| &**name).collect();
-                let known = if names.is_empty() { "none was brought along".into() } else { format!("there is {}", names.join(", ")) };
+                let known = if names.is_empty() {
+                    "none was brought along".into()
+                } else {
+                    format!("there is {}", names.join(", "))
+                };
                 BuildError::UnknownDriver { block: id, name: name.clone(), known }
             })
         }

@@ -102,9 +102,13 @@ impl Webhook {
         let message = Message::new(&message, self.pue);
         let answer = self.call(Method::POST, &self.url, message.to_json()).await?;
         match answer.status {
-            StatusCode::OK => Answer::read(&answer.body).and_then(|said| said.to(message.kind)).map_err(|error| self.about(error)),
+            StatusCode::OK => {
+                Answer::read(&answer.body).and_then(|said| said.to(message.kind)).map_err(|error| self.about(error))
+            }
             StatusCode::FORBIDDEN | StatusCode::CONFLICT => match Answer::read(&answer.body) {
-                Ok(said @ Answer { state: LeaseAnswer::Refused }) => said.to(message.kind).map_err(|error| self.about(error)),
+                Ok(said @ Answer { state: LeaseAnswer::Refused }) => {
+                    said.to(message.kind).map_err(|error| self.about(error))
+                }
                 _ => Err(unexpected(&self.url, &answer)),
             },
             _ => Err(unexpected(&self.url, &answer)),

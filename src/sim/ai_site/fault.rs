@@ -57,7 +57,8 @@ impl FromStr for AiFault {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let wrong = |wanted: &str| format!("{text:?}: {wanted}");
         let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-        let duration = |text: &str| humantime::parse_duration(text).map_err(|_| wrong("a duration is wanted, as in =20s"));
+        let duration =
+            |text: &str| humantime::parse_duration(text).map_err(|_| wrong("a duration is wanted, as in =20s"));
         Ok(match name {
             "releases-late" => Self::ReleasesLate(duration(value)?),
             "answers-late" => Self::AnswersLate(duration(value)?),

@@ -119,10 +119,8 @@ impl Ai {
         }
         self.epoch = epoch;
         match known {
-            Some(Lease { run: Run::Releasing { .. }, .. }) => {
-                self.stats.refused += 1;
-                Said::Refused("it is being given back")
-            }
+            // Refused would say that nothing is drawn under it.
+            Some(Lease { run: Run::Releasing { .. }, .. }) => Said::Releasing,
             Some(lease) => {
                 lease.expires = lease.expires.max(expires);
                 self.stats.renewals += 1;
@@ -244,7 +242,9 @@ impl Ai {
                         Run::Job { until: after(until, settings.job) }
                     }
                     // It was renewed when it had expired, or what kept it from starting is over.
-                    Run::Gap { until } if until <= now && may_start(now) => Run::Job { until: after(now, settings.job) },
+                    Run::Gap { until } if until <= now && may_start(now) => {
+                        Run::Job { until: after(now, settings.job) }
+                    }
                     Run::Job { until } if until <= now => Run::Gap { until: after(until, settings.gap) },
                     Run::Releasing { until, .. } if until <= now && !standing.no_release => {
                         over.push(id.clone());

@@ -8,7 +8,8 @@ const BLOCK: usize = 64;
 
 /// Whether any of the signatures in a header is that of the body, and of about now.
 pub(super) fn is_valid(secret: &[u8], header: &str, body: &[u8], now: i64, window_seconds: u64) -> bool {
-    let value = |name: &'static str| header.split(',').filter_map(move |part| part.strip_prefix(name)?.strip_prefix('='));
+    let value =
+        |name: &'static str| header.split(',').filter_map(move |part| part.strip_prefix(name)?.strip_prefix('='));
     let (mut times, time) = (value("t"), value("t").next().unwrap_or_default());
     let is_now = time.parse::<i64>().is_ok_and(|at| at.abs_diff(now) <= window_seconds);
     let expected = hex::encode(hmac(secret, &[time.as_bytes(), b".", body]));
