@@ -5,12 +5,10 @@
 """
 import collections, datetime, hashlib, hmac, http.server, json, os, sys, time
 
-SECRET = os.environ["AI_WEBHOOK_SECRET"].encode()
-WINDOW = 300  # seconds that a signature counts; the clocks must agree
+SECRET, WINDOW = os.environ["AI_WEBHOOK_SECRET"].encode(), 300  # Seconds that a signature counts: the clocks must agree.
 # The highest epoch, id -> message, ids that were asked back. Keep them on disk: a restart must not make old grants good again.
 highest, leases, closed = 0, {}, collections.deque(maxlen=10_000)
 
-# These three are yours.
 def start(lease):  # Start jobs that draw `it_watts` more than without this lease. Once it has expired: no new jobs.
     print(f"start {lease['it_watts'] / 1000:.1f} kW for lease {lease['id']}")
 def stop(lease, deadline):  # Stop them by the deadline. True once they are; until then, hashgate asks again.
@@ -36,9 +34,10 @@ def take(message):  # What hashgate is answered.
             del leases[one]
         return "releasing" if any(one in leases for one in asked) else "released"
     expires = datetime.datetime.fromisoformat(message["expires"].replace("Z", "+00:00")).timestamp()
-    if kind != "lease.grant" or epoch < highest or name in closed or expires < time.time():
-        return "releasing" if name in closed and name in leases else "refused"
-    highest, is_new, leases[name] = epoch, name not in leases, message  # The same id again is a renewal: it expires later.
+    is_new, is_over = name not in leases, expires < time.time()  # The same id again is a renewal: it expires later.
+    if kind != "lease.grant" or epoch < highest or name in closed or (is_new and is_over):
+        return "releasing" if name in closed and not is_new else "refused"  # "refused" says that nothing is drawn under it.
+    highest, leases[name] = epoch, message
     is_new and start(message)
     return "taken"
 

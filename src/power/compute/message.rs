@@ -8,7 +8,7 @@
 //! status → {"epoch":7,"drawn_watts":9800.5,"state":"running","observed_at":"2026-01-31T12:00:03Z"}
 //! ```
 //! `watts` are at the site meter, `it_watts` and `drawn_watts` are what the machines themselves draw. The id `0-0` of a revocation is
-//! whatever the block may hold.
+//! whatever the block may hold. `refused` and `released` both say that nothing is drawn under the lease, and nothing will be.
 //!
 //! | what comes back | what follows |
 //! |---|---|
@@ -202,6 +202,8 @@ impl Observer {
         let wrong = |why: String| DriverError::Garbled(format!("{why}, in the status {}", quoted(body)));
         let status: WrittenStatus = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
         let watts = Watts::new(status.drawn_watts).ok_or_else(|| wrong("drawn_watts is no power".into()))?;
+        // Sums of nothing are -0.0 in some languages, Rust among them.
+        let watts = Watts::ZERO.max(watts);
         let is_word = !status.state.is_empty() && status.state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if !is_word || status.state.len() > MAX_STATE {
             return Err(wrong(format!("state is not 1 to {MAX_STATE} printable characters")));
@@ -319,6 +321,7 @@ mod tests {
         assert_eq!((good.epoch, good.drawn.watts.get(), good.drawn.taken_at), (Epoch(7), 1234.5, at(-2)));
         assert_eq!(&*good.state, "running jobs");
         assert!(read(&status("0", &"x".repeat(MAX_STATE), 0)).is_ok());
+        assert!(read(&status("-0.0", "idle", 0)).unwrap().drawn.watts.get().is_sign_positive());
         for bad in [
             status("-0.1", "running", 0),
             status("1e400", "running", 0),

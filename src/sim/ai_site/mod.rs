@@ -220,15 +220,15 @@ impl Site {
         }
     }
 
-    /// Whether a request is signed, as it must be.
-    fn admits(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Response> {
+    /// What is answered to a request that is not signed as it must be.
+    fn refusal(&self, headers: &HeaderMap, body: &[u8]) -> Option<Response> {
         let signature = headers.get("x-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let now = Timestamp::now().as_second();
         if signature::is_valid(self.secret.as_bytes(), signature, body, now, WINDOW_SECONDS) {
-            return Ok(());
+            return None;
         }
         self.ai().stats.unsigned += 1;
-        Err(json_answer(StatusCode::UNAUTHORIZED, &json!({ "error": "no signature that counts" })))
+        Some(json_answer(StatusCode::UNAUTHORIZED, &json!({ "error": "no signature that counts" })))
     }
 }
 
@@ -268,7 +268,7 @@ fn told(site: &Site, headers: &HeaderMap, body: &[u8]) -> Response {
     if site.ai().is_broken() {
         return broken();
     }
-    if let Err(answer) = site.admits(headers, body) {
+    if let Some(answer) = site.refusal(headers, body) {
         return answer;
     }
     let bad = |why: String| json_answer(StatusCode::BAD_REQUEST, &json!({ "error": why }));
@@ -296,7 +296,7 @@ fn told(site: &Site, headers: &HeaderMap, body: &[u8]) -> Response {
 async fn status(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let answer = if site.ai().is_broken() {
         broken()
-    } else if let Err(answer) = site.admits(&headers, b"") {
+    } else if let Some(answer) = site.refusal(&headers, b"") {
         answer
     } else {
         let shown = site.ai().status(Timestamp::now());

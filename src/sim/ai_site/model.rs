@@ -106,7 +106,7 @@ impl Ai {
             "of a lower epoch"
         } else if self.closed.iter().any(|closed| closed == id) {
             "it was asked back before"
-        } else if expires <= now {
+        } else if known.is_none() && expires <= now {
             "it has expired"
         } else if known.is_none() && is_full {
             "there are too many leases"

@@ -63,6 +63,7 @@ fn messages_are_idempotent_and_higher_epochs_win() {
     assert_eq!(ai.revoke(at(15.0), "9-9", 9, at(15.0)), Said::Released, "it never had it");
     assert_eq!(ai.grant(at(15.0), "9-9", 9, 1.0, at(900.0)), Said::Refused("it was asked back before"));
     assert_eq!(ai.grant(at(15.0), "9-10", 9, 1.0, at(15.0)), Said::Refused("it has expired"));
+    assert_eq!(ai.grant(at(15.0), "8-1", 9, 5_000.0, at(14.0)), Said::Taken, "a renewal that comes late is no refusal");
     assert_eq!(ai.status(at(15.0)).epoch, 9);
 }
 
