@@ -14,7 +14,7 @@
 //! Where a machine's address or name stands in a command or a call: `template.rs`. What HTTP calls have in common: `call.rs`.
 //!
 //! Limits: each call has the time that its config gives; how many run at once is the caller's (`[power] calls`), and
-//! [`call::TURNS`] of them to one server.
+//! [`TURNS`] of them to one server.
 
 pub(in crate::power) mod call;
 mod exec;
@@ -25,6 +25,7 @@ mod webhook;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+pub use self::call::TURNS;
 use self::template::{TemplateError, Unfit, Values};
 use crate::{
     config::{ActuatorKind, PowerGroup, Survives},
