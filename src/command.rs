@@ -206,6 +206,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_for_a_command_is_on_its_input_and_need_not_be_read() {
+        let input = "x".repeat(200_000);
+        let with = |script: &'static str| async {
+            let out = run_with(&shell(script), Some(input.as_bytes()), MOST, LONG).await;
+            out.map(|out| String::from_utf8(out).unwrap().trim().to_owned())
+        };
+        assert_eq!(with("wc -c").await.unwrap(), "200000");
+        assert_eq!(with("exec 0<&-; echo closed").await.unwrap(), "closed");
+        assert_eq!(with("echo unread").await.unwrap(), "unread");
+        assert_eq!(said("wc -c", LONG).await.unwrap().trim(), "0");
+    }
+
+    #[tokio::test]
     async fn a_command_that_fails_is_quoted_with_its_last_words() {
         let error =
             said("echo 42; echo Traceback: >&2; echo no such meter >&2; echo >&2; exit 3", LONG).await.unwrap_err();

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use super::{
@@ -48,12 +49,12 @@ impl Secret {
     }
 }
 
-/// For programs that embed the proxy and bring a driver along. The error does not show the text.
-impl std::str::FromStr for Secret {
+/// A text of one line, as long as a header may be.
+impl FromStr for Secret {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::new(text.to_owned()).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+        Secret::bounded(text.to_owned(), MAX_HEADER_BYTES).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
+    str::FromStr,
 };
 
 use url::{Host, Url};
@@ -64,8 +65,7 @@ fn near_v4(address: Ipv4Addr) -> bool {
     address.is_loopback() || address.is_private()
 }
 
-/// For programs that embed the proxy and bring a driver along.
-impl std::str::FromStr for HttpUrl {
+impl FromStr for HttpUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::{HttpUrl, Secret},
-    http::{self, HttpClient, HttpError},
+    http::{self, HttpClient, HttpError, Question},
     power::{
         actuator::{Call, DriverError},
         site::{LeaseAnswer, LeaseMessage, Status},
@@ -65,12 +65,13 @@ impl Webhook {
     }
 
     async fn call(&self, method: Method, url: &HttpUrl, body: Vec<u8>) -> Result<http::Answer, DriverError> {
-        let headers = self.headers(&body);
-        let sent = self.client.send(method, url.expose(), &headers, Bytes::from(body), self.timeout).await;
-        let answer = sent.map_err(|error| match error {
+        let (headers, body) = (self.headers(&body), Bytes::from(body));
+        let question = Question { method, url: url.expose().clone(), headers, body };
+        // Pages about errors may be long, and the status says more than that; an answer may not (`message.rs`).
+        let answer = self.client.ask(question, http::MAX_BODY, self.timeout).await.map_err(|error| match error {
             HttpError::Timeout(within) => DriverError::Timeout(within),
             HttpError::Setup(_) | HttpError::Connection(_) => DriverError::Unreachable(format!("{url}: {error}")),
-            HttpError::Redirect(_) | HttpError::TooLarge => DriverError::Garbled(format!("{url}: {error}")),
+            HttpError::Redirect(_) | HttpError::TooLarge(_) => DriverError::Garbled(format!("{url}: {error}")),
         })?;
         match answer.status {
             StatusCode::UNAUTHORIZED => {

@@ -104,7 +104,8 @@ async fn raw(url: &str, seconds: i64, body: &str) -> u16 {
     headers.insert("x-signature", signed.parse().unwrap());
     let client = crate::http::HttpClient::new(false, None).unwrap();
     let body = hyper::body::Bytes::copy_from_slice(body.as_bytes());
-    client.send(hyper::Method::POST, &url.parse().unwrap(), &headers, body, LIMIT).await.unwrap().status.as_u16()
+    let question = crate::http::Question { method: hyper::Method::POST, url: url.parse().unwrap(), headers, body };
+    client.ask(question, message::MAX_ANSWER, LIMIT).await.unwrap().status.as_u16()
 }
 
 #[test]

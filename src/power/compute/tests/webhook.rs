@@ -62,8 +62,8 @@ async fn every_answer_means_one_thing() {
     const AWAY: &str = "not reached: http://127.0.0.1:";
     let state = |word: &str| format!("{{\"state\":\"{word}\"}}");
     let signature = "signature not accepted: is the secret the same and the clock right?";
-    let long = "x".repeat(message::MAX_ANSWER + 1);
     let endless = "x".repeat(crate::http::MAX_BODY + 1);
+    let long = "x".repeat(message::MAX_ANSWER + 1);
     let cases: Vec<(u16, String, Wanted, Wanted)> = vec![
         (200, state("taken"), Ok(Taken), Err((GARBLED, "\"taken\" to a revocation"))),
         (200, state("refused"), Ok(Refused), Err((REFUSED, "which every receiver has to take"))),
@@ -76,7 +76,9 @@ async fn every_answer_means_one_thing() {
         (401, state("refused"), Err((REFUSED, signature)), Err((REFUSED, signature))),
         (200, String::new(), Err((GARBLED, "(nothing)")), Err((GARBLED, "(nothing)"))),
         (200, "taken".into(), Err((GARBLED, "expected")), Err((GARBLED, "expected"))),
-        (200, long, Err((GARBLED, "4096 at most")), Err((GARBLED, "4096 at most"))),
+        (200, long.clone(), Err((GARBLED, "4096 at most")), Err((GARBLED, "4096 at most"))),
+        (401, long.clone(), Err((REFUSED, signature)), Err((REFUSED, signature))),
+        (500, long, Err((AWAY, "500 Internal")), Err((AWAY, "500"))),
         (200, endless, Err((GARBLED, "longer than")), Err((GARBLED, "longer than"))),
         (202, state("taken"), Err((GARBLED, "202 Accepted")), Err((GARBLED, "202 Accepted"))),
         (204, String::new(), Err((GARBLED, "204 No Content")), Err((GARBLED, "204 No Content"))),
