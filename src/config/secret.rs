@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use super::{
@@ -45,6 +46,15 @@ impl Secret {
     /// The text itself, for the peer that it is meant for and nothing else.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// A text of one line, as long as a header may be.
+impl FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Secret::bounded(text.to_owned(), MAX_HEADER_BYTES).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `mqtt.rs` | a real broker, in the clear and in TLS |
 
 mod api;
+mod broker;
 mod examples;
 mod http;
 mod jobs;

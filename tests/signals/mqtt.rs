@@ -1,92 +1,17 @@
 //! A real broker (Debian's `mosquitto`), in the clear and in TLS. Where there is none, these say so and pass; with
 //! `HASHGATE_NEED_MOSQUITTO` set they fail.
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, process::Command};
 
 use hashgate::profit::Reading;
 use jiff::Timestamp;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-use crate::site::{LIMIT, Live};
-
-/// Turns a skip into a failure.
-const NEED: &str = "HASHGATE_NEED_MOSQUITTO";
-
-/// Where Debian puts it, which is not on everybody's path.
-const PLACES: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
-
-struct Broker {
-    child: Child,
-    port: u16,
-    folder: TempDir,
-}
-
-impl Broker {
-    /// `None` where there is no mosquitto.
-    fn start(more: &str, files: &[(&str, &str)]) -> Option<Self> {
-        let program = PLACES
-            .into_iter()
-            .find(|place| Command::new(place).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok());
-        let Some(program) = program else {
-            assert!(std::env::var_os(NEED).is_none(), "mosquitto is not here, and {NEED} wants it");
-            println!("skipped: mosquitto is not on the path");
-            return None;
-        };
-        // It can't be given port 0 and asked for what it got. In the moment between, somebody else may take the port: then it
-        // ends, and the next one is tried.
-        for _ in 0..5 {
-            let folder = tempfile::tempdir().unwrap();
-            for (name, text) in files {
-                fs::write(folder.path().join(name), text).unwrap();
-            }
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let config = folder.path().join("mosquitto.conf");
-            let more = more.replace("{folder}", folder.path().to_str().unwrap());
-            // As root it would become another user, who can't read the folder.
-            let user = if rustix::process::geteuid().is_root() { "user root\n" } else { "" };
-            fs::write(&config, format!("listener {port} 127.0.0.1\npersistence false\n{user}{more}\n")).unwrap();
-            let child = Command::new(program)
-                .arg("-c")
-                .arg(&config)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut broker = Self { child, port, folder };
-            if broker.is_up() {
-                return Some(broker);
-            }
-        }
-        panic!("mosquitto does not start");
-    }
-
-    fn is_up(&mut self) -> bool {
-        let begin = Instant::now();
-        while begin.elapsed() < LIMIT && self.child.try_wait().unwrap().is_none() {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::{
+    broker::{Broker, NEED},
+    site::{LIMIT, Live},
+};
 
 /// Publishes, and waits until the broker has it.
 async fn publish(port: u16, login: Option<(&str, &str)>, retain: bool, messages: &[String]) {

@@ -121,7 +121,7 @@ pub fn program() -> Vec<Source> {
 /// Everything that people read or a machine runs: sources, tests, texts, scripts.
 pub fn everything() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "benches", "examples", ".ci"] {
+    for folder in ["src", "tests", "benches", "examples", "deploy", ".ci"] {
         walk(folder, &mut sources);
     }
     for name in sorted(root()) {

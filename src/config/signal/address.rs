@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
+    str::FromStr,
 };
 
 use url::{Host, Url};
@@ -62,6 +63,14 @@ fn is_near(host: Option<Host<&str>>) -> bool {
 
 fn near_v4(address: Ipv4Addr) -> bool {
     address.is_loopback() || address.is_private()
+}
+
+impl FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+    }
 }
 
 impl fmt::Display for HttpUrl {

@@ -1,0 +1,19 @@
+//! What puts machines to sleep and tells their watts, over real sockets and processes, against servers that behave badly.
+//!
+//! | file | the promise |
+//! |---|---|
+//! | `orders.rs` | an order is sent or it isn't, and why is told; a miner's name changes nothing but its place |
+//! | `meters.rs` | what a machine draws is read, and what it can't draw is not |
+//! | `mqtt.rs` | a real broker: readings as they come, from whom they come |
+//! | `sockets.rs` | thousands of machines are not thousands of sockets |
+
+// Not all of it is needed here.
+#[allow(dead_code)]
+#[path = "../signals/broker.rs"]
+mod broker;
+mod meters;
+mod mqtt;
+mod orders;
+mod server;
+mod sockets;
+mod world;
