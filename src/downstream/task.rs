@@ -46,7 +46,7 @@ mod sleep;
 mod sweep;
 mod wire;
 
-use accept::{Doors, be_patient, prepare};
+use accept::{Doors, prepare};
 use census::{Gone, Tally};
 pub use mail::{Mailbox, Postbox, mailbox};
 use sleep::Rest;

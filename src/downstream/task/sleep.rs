@@ -9,12 +9,16 @@
 //! |---|---|
 //! | each new work is clean and takes the place of what waits (`outbox.rs`) | what waits does not grow, so that it is not disconnected as a slow reader |
 //! | no `TCP_USER_TIMEOUT` | its window may be zero for hours ([`be_patient`]) |
+//! | a small buffer in the kernel | what is in there can't be replaced |
 //! | silence says nothing (`vardiff.rs`) | its difficulty is what it was |
 //!
 //! A [rising](Rest::Rising) one rests still, because its firmware boots for minutes and reads nothing meanwhile. Nothing of it outlives the
 //! connection. Limits: those of the outbox; answers that a sleeper asks for and does not read count there as anybody's.
 
-use super::*;
+use super::{
+    accept::{be_patient, be_strict},
+    *,
+};
 use crate::downstream::vardiff::RISE;
 
 /// Whether a connection's miner is at work.
@@ -61,7 +65,7 @@ impl Hall {
         let slot = &mut self.slots[index];
         slot.rest = Rest::Asleep { has_stirred: false };
         // If it fails, the connection is gone, which is heard of soon.
-        let _ = be_patient(&slot.stream, None);
+        let _ = be_patient(&slot.stream);
         slot.session.handle_sleep(self.now, &mut self.io);
         self.settle(index);
     }
@@ -91,7 +95,7 @@ impl Hall {
         slot.rest = Rest::Awake;
         slot.session.handle_awake();
         let unacked_timeout = self.settings[slot.session.listener()].limits.unacked_timeout;
-        let _ = be_patient(&slot.stream, Some(unacked_timeout));
+        let _ = be_strict(&slot.stream, unacked_timeout);
     }
 
     /// The newest work once more, unless it has gone out already.
