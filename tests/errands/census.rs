@@ -68,7 +68,7 @@ async fn adds_up(seed: u64) {
     let proxy = Site::new().pool("only", pool.addr(), "").start().await;
     let mut sum = Sum::default();
     sum.take(&proxy).await;
-    let (stays, leaves) = (swarm(&proxy, 20, 60.0), swarm(&proxy, 20, 60.0));
+    let (stays, leaves) = (swarm(&proxy, 20, 20.0), swarm(&proxy, 20, 20.0));
     mining(&proxy, &stays).await;
     let mut leaves = Some(leaves);
     for round in 0..60 {
@@ -86,7 +86,7 @@ async fn adds_up(seed: u64) {
     eventually("half have left", || proxy.totals().connections == 20).await;
     sum.take(&proxy).await;
     let totals = proxy.totals();
-    assert!(totals.forwarded > 500, "seed {seed}: it is no proof if nothing moves: {totals:?}");
+    assert!(totals.forwarded > 200, "seed {seed}: it is no proof if nothing moves: {totals:?}");
     assert_eq!(sum.of(|miner| miner.found), totals.accepted, "seed {seed}");
     assert_eq!(sum.of(|miner| miner.refused), totals.rejected_total(), "seed {seed}");
     assert_eq!(sum.of(|miner| miner.forwarded), totals.forwarded, "seed {seed}");
@@ -143,8 +143,8 @@ async fn who_asks_a_proxy_that_has_ended_hears_so() {
     assert!(errands.census().await.is_none());
 }
 
-/// Both ends of every connection are in this process.
-const CROWD: usize = 5000;
+/// Both ends of every connection are in this process. `HASHGATE_CROWD=9000` has more.
+const CROWD: usize = 1000;
 
 /// Prints what it takes: `cargo test --release --test errands crowd -- --nocapture`.
 #[test]
@@ -152,20 +152,29 @@ fn a_crowd_is_told_of_in_full() {
     if !alone("census::a_crowd_is_told_of_in_full") {
         return;
     }
+    let crowd = std::env::var("HASHGATE_CROWD").ok().and_then(|crowd| crowd.parse().ok()).unwrap_or(CROWD);
     runtime().block_on(async {
         let pool = start(easy()).await;
         let limits = "accepts_per_second = 100000\nconnections_per_address = 100000";
         let proxy = Site::new().proxy("workers = 1").limits(limits).pool("only", pool.addr(), "").start().await;
-        let farm = swarm(&proxy, CROWD, 0.0);
-        eventually("all miners mine", || farm.mining() == CROWD).await;
+        let farm = swarm(&proxy, crowd, 0.0);
+        eventually("all miners mine", || farm.mining() == crowd).await;
         let mut took = Vec::new();
         for _ in 0..20 {
             let start = std::time::Instant::now();
             let census = proxy.errands().census().await.expect("it lives");
             took.push(start.elapsed());
-            assert_eq!(census.miners.len(), CROWD);
+            assert_eq!(census.miners.len(), crowd);
         }
         took.sort_unstable();
-        println!("a census of {CROWD} miners on one worker, asked and read: {:?} (median), {:?}", took[10], took[0]);
+        let all: Vec<_> =
+            proxy.errands().census().await.expect("it lives").miners.iter().map(|m| m.connection).collect();
+        for asleep in [true, false] {
+            let start = std::time::Instant::now();
+            proxy.errands().sleepers(all.clone(), asleep).await;
+            proxy.errands().census().await.expect("it lives");
+            println!("and with a word that they sleep ({asleep}): {:?}", start.elapsed());
+        }
+        println!("a census of {crowd} miners on one worker, asked and read: {:?} (median), {:?}", took[10], took[0]);
     });
 }

@@ -52,8 +52,10 @@ impl Scene {
         self.proxy.errands().census().await.expect("it lives");
     }
 
-    /// One block more, which who reads has heard of.
+    /// One more job of the same block, and one block more, which who reads has heard of.
     async fn block(&mut self) -> WireJob {
+        self.pool.new_template();
+        self.honest.next_job().await;
         self.pool.new_block();
         self.honest.next_job().await
     }

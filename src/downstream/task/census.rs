@@ -115,3 +115,33 @@ impl Hall {
         let _ = answer.try_send(CensusPart::Miners(reports));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn of_those_that_left_only_the_last_are_kept_if_nobody_asks() {
+        let left = |key: u64| MinerReport {
+            connection: ConnectionId { worker: 0, key },
+            peer: Ipv4Addr::LOCALHOST.into(),
+            user: None,
+            firmware: "",
+            hashrate: None,
+            found: 1,
+            work: 1.0,
+            refused: 0,
+            forwarded: 0,
+            is_gone: true,
+        };
+        let mut gone = Gone::default();
+        for key in 0..MAX_GONE as u64 + 10 {
+            gone.add(Some(left(key)));
+            gone.add(None);
+        }
+        assert_eq!((gone.reports.len(), gone.dropped), (MAX_GONE, 10));
+        assert_eq!(gone.reports.front().map(|report| report.connection.key), Some(10));
+    }
+}
