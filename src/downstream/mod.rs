@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `session.rs` | one miner's connection as a state machine: lines in, lines and effects out; `session/handshake.rs`, `session/shares.rs` |
+//! | `session.rs` | one miner's connection as a state machine: lines in, lines and effects out; `session/handshake.rs`, `session/shares.rs`, `session/sleep.rs` |
 //! | `round.rs` | the shares that a worker has read in one turn, hashed together |
 //! | `effect.rs` | what a session wants done, and why it ends a connection |
 //! | `options.rs` | what a miner asks for in its password |
@@ -10,7 +10,7 @@
 //! | `quirks.rs` | what a firmware needs, as data |
 //! | `outbox.rs` | what a slow miner has not taken yet |
 //! | `gate.rs` | who may connect |
-//! | `task.rs` | one worker thread: its sockets and sessions; `task/accept.rs`, `task/wire.rs`, `task/sweep.rs`, `task/mail.rs`: taking connections, their bytes, carrying a job to all, the router's way in |
+//! | `task.rs` | one worker thread: its sockets and sessions; `task/accept.rs`, `task/wire.rs`, `task/sweep.rs`, `task/mail.rs`, `task/census.rs`, `task/sleep.rs`: taking connections, their bytes, carrying a job to all, the router's way in, counting the miners, those that sleep |
 
 mod effect;
 mod gate;

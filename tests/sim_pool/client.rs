@@ -53,7 +53,11 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Client {
-        let socket = timeout(LIMIT, TcpStream::connect(addr)).await.expect("connects in time").expect("connects");
+        Client::over(timeout(LIMIT, TcpStream::connect(addr)).await.expect("connects in time").expect("connects"))
+    }
+
+    /// Over a socket that the test has prepared.
+    pub fn over(socket: TcpStream) -> Client {
         Client {
             reader: BufReader::new(socket),
             next_id: 1,

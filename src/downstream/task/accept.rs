@@ -23,6 +23,17 @@ const BURSTS_PER_SECOND: f64 = 50.0;
 /// Out of files or memory: time until it is tried again.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 
+/// The system counts these in whole seconds, and refuses 0 (tcp(7)).
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// What the kernel holds for a sleeper, as it counts (twice of it, with its own bookkeeping): some jobs. It would hold some hundred
+/// kilobytes, times a hall, of jobs that are older than those that wait here and are replaced; and the miner would have to read them first
+/// when it wakes.
+const ASLEEP_SEND_BUFFER: usize = 4 * 1024;
+
+/// What it holds for one that slept; about what it gives a connection that it was told nothing of.
+const AWAKE_SEND_BUFFER: usize = 64 * 1024;
+
 /// How many connections a second one worker takes, on all its listeners together: a token bucket.
 #[derive(Debug)]
 pub struct Pace {
@@ -155,10 +166,41 @@ impl Doors {
 pub fn prepare(stream: &TcpStream, unacked_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(unacked_timeout).with_interval(unacked_timeout / 4);
+    let keepalive = TcpKeepalive::new()
+        .with_time(unacked_timeout.max(LEAST_KEEPALIVE))
+        .with_interval((unacked_timeout / 4).max(LEAST_KEEPALIVE));
     socket.set_tcp_keepalive(&keepalive)?;
+    wait_for(&socket, Some(unacked_timeout))
+}
+
+/// A sleeper may leave what it is sent unread for hours. Then its window is zero, and its kernel goes on to acknowledge the probes of ours.
+///
+/// That is enough for TCP (RFC 1122, 4.2.2.17), but with `TCP_USER_TIMEOUT` set, Linux ends the connection when the first such probe is that
+/// old, acknowledged or not (tcp(7); `tcp_probe_timer` in net/ipv4/tcp_timer.c). Without it, a connection ends when `tcp_retries2` probes
+/// in a row were not acknowledged: a dead sleeper is found after some quarter of an hour.
+///
+/// # Errors
+/// The connection went already.
+pub fn be_patient(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(ASLEEP_SEND_BUFFER)?;
+    wait_for(&socket, None)
+}
+
+/// The sleeper is up: it is a miner as any other again.
+///
+/// # Errors
+/// The connection went already.
+pub fn be_strict(stream: &TcpStream, unacked_timeout: Duration) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(AWAKE_SEND_BUFFER)?;
+    wait_for(&socket, Some(unacked_timeout))
+}
+
+/// How long a peer may acknowledge nothing; `None`: as long as the system allows.
+fn wait_for(socket: &SockRef<'_>, unacked_timeout: Option<Duration>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(unacked_timeout))?;
+    socket.set_tcp_user_timeout(unacked_timeout)?;
     Ok(())
 }
 

@@ -425,3 +425,74 @@ fn a_remembered_miner_starts_where_it_was_and_may_sleep_at_once() {
     }
     assert!(vardiff.difficulty().get() > start / 17.0);
 }
+
+/// An hour awake, then put to sleep; so much later that is known.
+fn asleep(seed: u64, step: Step, firmware: Firmware, hs: f64, known_after: Duration) -> (Sim, f64) {
+    let mut sim = Sim::new(seed, step, firmware, hs, ideal(hs));
+    sim.run(90 * MINUTE);
+    let awake = sim.vardiff.difficulty().get();
+    sim.hs = 0.0;
+    sim.run(known_after);
+    sim.vardiff.sleep(sim.now);
+    (sim, awake)
+}
+
+#[test]
+fn a_night_of_known_sleep_changes_no_difficulty_and_ends_in_no_flood() {
+    every_miner(|seed, step, firmware, hs| {
+        // Meters prove the sleep at once, or when silence was held against the miner already.
+        for known_after in [Duration::ZERO, HOUR] {
+            let (mut sim, awake) = asleep(seed, step, firmware, hs, known_after);
+            let (night, boot) = (10 * HOUR, 10 * MINUTE);
+            assert_eq!(sim.run(night), [], "{}", sim.what);
+            assert_eq!(sim.vardiff.hashrate(sim.now), None, "{}: a sleeper hashes nothing", sim.what);
+            sim.vardiff.rise(sim.now);
+            assert_eq!(sim.run(boot), [], "{}", sim.what);
+            let now = sim.vardiff.difficulty().get();
+            // What silence took is given back from the estimate, which is as good as the band is wide.
+            let factor = if known_after.is_zero() { 1.0 } else { 2.5 };
+            assert!((awake / factor..=awake * factor).contains(&now), "{}: {awake} became {now}", sim.what);
+            sim.hs = hs;
+            let shares = sim.shares;
+            sim.run(2 * MINUTE);
+            assert!(sim.shares - shares < 140, "{}: {} shares on waking", sim.what, sim.shares - shares);
+            assert!(sim.run(90 * MINUTE).len() <= 2, "{}: {:?}", sim.what, sim.retargets);
+            sim.assert_settled();
+        }
+    });
+}
+
+#[test]
+fn a_sleeper_that_stirs_goes_on_sleeping() {
+    let (mut sim, awake) = asleep(7, Step::Fine, Firmware::NextJob, 1e14, Duration::ZERO);
+    for _ in 0..20 {
+        // Shares that were on their way, or a minute of a person's test.
+        sim.hs = 1e14;
+        sim.run(10 * Duration::from_secs(1));
+        sim.hs = 0.0;
+        sim.run(HOUR);
+    }
+    let now = sim.vardiff.difficulty().get();
+    assert!((awake / 1.5..awake * 1.5).contains(&now), "{awake} became {now}: {:?}", sim.retargets);
+}
+
+#[test]
+fn one_that_is_said_to_sleep_and_hashes_is_followed() {
+    let (mut sim, _) = asleep(8, Step::Fine, Firmware::NextJob, 1e12, Duration::ZERO);
+    sim.hs = 1e14;
+    let shares = sim.shares;
+    sim.run(10 * MINUTE);
+    assert!(sim.shares - shares < 2000, "{} shares", sim.shares - shares);
+    sim.assert_settled();
+}
+
+#[test]
+fn one_that_does_not_wake_in_time_is_silent_as_any_other() {
+    let (mut sim, awake) = asleep(9, Step::Fine, Firmware::NextJob, 1e14, Duration::ZERO);
+    sim.run(HOUR);
+    sim.vardiff.rise(sim.now);
+    sim.run(RISE);
+    assert_eq!(sim.vardiff.difficulty().get(), awake);
+    sim.run(HOUR);
+    assert!(sim.vardiff.difficulty().get() < awake / 8.0);
+}
