@@ -47,3 +47,8 @@ fn a_flaky_pool_is_left_and_returned_to() {
 fn a_signal_may_come_from_a_source_of_ones_own() {
     run("custom_signal");
 }
+
+#[test]
+fn a_driver_may_be_ones_own() {
+    run("custom_actuator");
+}
