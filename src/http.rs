@@ -184,6 +184,11 @@ impl HttpClient {
             .body(Full::new(question.body.clone()))
             .map_err(|error| HttpError::Connection(format!("not an address: {error}")))?;
         request.headers_mut().clone_from(&question.headers);
+        let has_body = matches!(question.method, Method::POST | Method::PUT | Method::PATCH);
+        if has_body && question.body.is_empty() {
+            // As it should be said (RFC 9110, 8.6): small servers wait for a body otherwise.
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         if self.closes {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -52,3 +52,8 @@ fn a_signal_may_come_from_a_source_of_ones_own() {
 fn an_ai_team_can_start_from_a_receiver() {
     run("ai_webhook_receiver");
 }
+
+#[test]
+fn a_driver_may_be_ones_own() {
+    run("custom_actuator");
+}

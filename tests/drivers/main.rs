@@ -7,8 +7,6 @@
 //! | `mqtt.rs` | a real broker: readings as they come, from whom they come |
 //! | `sockets.rs` | thousands of machines are not thousands of sockets |
 
-// Not all of it is needed here.
-#[allow(dead_code)]
 #[path = "../signals/broker.rs"]
 mod broker;
 mod meters;

@@ -1,5 +1,7 @@
 //! A real MQTT broker (Debian's `mosquitto`). Where there is none, tests say so and pass; with `HASHGATE_NEED_MOSQUITTO` set they
-//! fail.
+//! fail. Several tests have it, each with its own part of it.
+
+#![allow(dead_code)]
 
 use std::{
     fs,
