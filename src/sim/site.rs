@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::http::Server;
-use super::miner::{ASICS, MinerSettings, MinerStats, Pace, Swarm};
+use super::miner::{ASICS, MinerHandle, MinerSettings, MinerStats, Pace, Swarm};
 use asic::Hashing;
 use model::Model;
 
@@ -137,6 +137,13 @@ impl SimSite {
     #[must_use]
     pub fn with_job(&self) -> usize {
         self.shared.swarm.get().map_or(0, Swarm::mining)
+    }
+
+    /// The machine with this name, once it was given a server.
+    #[must_use]
+    pub fn machine(&self, name: &str) -> Option<&MinerHandle> {
+        let asic = self.shared.model().find(name)?;
+        self.shared.swarm.get()?.miners().get(asic)
     }
 
     /// The sum of all machines' counters.

@@ -112,7 +112,8 @@ impl MinerHandle {
     }
 
     /// Whether, asleep, it will send no more shares and is owed no reply.
-    pub(super) fn is_settled(&self) -> bool {
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         !self.is_mining() || self.control.is_resting() && self.with_stats(MinerStats::unanswered) == 0
     }
 
