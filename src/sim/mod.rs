@@ -1,4 +1,5 @@
 //! The world around the proxy, simulated: it speaks TCP and HTTP like a stranger and never calls into the proxy.
+pub mod ai_site;
 mod draw;
 mod http;
 pub mod load;
