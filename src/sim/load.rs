@@ -229,7 +229,7 @@ impl TryFrom<LoadArgs> for LoadSettings {
 }
 
 /// Adds the `d=` option to a password.
-fn with_difficulty(password: &str, difficulty: Option<f64>) -> String {
+pub(super) fn with_difficulty(password: &str, difficulty: Option<f64>) -> String {
     match (difficulty, password) {
         (None, _) => password.to_owned(),
         (Some(difficulty), "" | "x") => format!("d={difficulty}"),

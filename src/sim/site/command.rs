@@ -9,12 +9,15 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::report::Watts;
 use super::settings::{AiDraw, SimGroup, SimSiteSettings};
 use super::{HASHES_PER_TERAHASH, Lie, SimSite, SiteReport};
+use crate::sim::ai_site::{AiFault, AiSite, AiSiteSettings};
 use crate::sim::load::{self, LoadError};
 
 /// How often a line is said.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How long replies are waited for in the end.
 const SETTLE: Duration = Duration::from_secs(5);
+/// What AI compute draws without work, as a share of the most that it can.
+const AI_IDLE: f64 = 0.04;
 /// Without an end of its own: a year.
 const FAR: Duration = Duration::from_secs(86_400 * 365);
 
@@ -36,9 +39,18 @@ pub struct SiteArgs {
     /// What is always there, at most
     #[arg(long, value_name = "POWER", default_value = "0 kW", value_parser = parse_watts)]
     pub base_load: f64,
-    /// What AI compute draws, of IT; a number that stays
-    #[arg(long, value_name = "POWER", default_value = "0 kW", value_parser = parse_watts)]
-    pub ai: f64,
+    /// Simulated AI compute beside the ASICs: the most that it can draw, of IT, as in "4 MW"; it draws what it is leased
+    #[arg(long, value_name = "POWER", value_parser = parse_watts)]
+    pub ai: Option<f64>,
+    /// Where that is told of leases: POST /lease, GET /status
+    #[arg(long, default_value = "127.0.0.1:9500")]
+    pub ai_listen: SocketAddr,
+    /// What it wants its messages signed with
+    #[arg(long, value_name = "TEXT", default_value = "simulated")]
+    pub ai_secret: String,
+    /// What goes wrong with it, as in releases-late=30s or overdraws=10%; may be given several times
+    #[arg(long, value_name = "FAULT")]
+    pub ai_fault: Vec<AiFault>,
     /// The share of ASICs whose firmware lies
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = parse_share)]
     pub liars: f64,
@@ -54,7 +66,7 @@ pub struct SiteArgs {
     /// Password of all ASICs
     #[arg(long, default_value = "x")]
     pub password: String,
-    /// What firmware suggests as its difficulty
+    /// Difficulty to ask for, as `d=` in the password and as a suggestion
     #[arg(long, value_name = "D")]
     pub difficulty: Option<f64>,
     /// Connects per second
@@ -141,27 +153,43 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 impl SiteArgs {
     /// The site that these arguments ask for.
-    fn settings(&self) -> SimSiteSettings {
+    fn settings(&self, ai: Option<AiDraw>) -> SimSiteSettings {
         let groups = self.group.iter().cloned().map(|group| SimGroup {
             hashrate: group.nameplate / group.joules_per_terahash * self.hashes_per_terahash,
             ..group
         });
-        let ai = self.ai;
         SimSiteSettings {
             listen: self.listen,
             groups: groups.collect(),
             base_load: self.base_load,
             cap: self.cap,
-            ai: (ai > 0.0).then(|| AiDraw::new(move || ai)),
+            ai,
             liars: self.liars,
             lies: if self.lies.is_empty() { Lie::ALL.to_vec() } else { self.lies.clone() },
             time_scale: self.time_scale,
-            password: self.password.clone(),
+            password: load::with_difficulty(&self.password, self.difficulty),
             difficulty: self.difficulty,
             connects_per_second: self.connect_rate,
             seed: self.seed,
             ..SimSiteSettings::default()
         }
+    }
+
+    /// The AI compute that they ask for.
+    async fn ai_site(&self) -> std::io::Result<Option<AiSite>> {
+        let Some(capacity) = self.ai else {
+            return Ok(None);
+        };
+        let settings = AiSiteSettings {
+            listen: self.ai_listen,
+            secret: self.ai_secret.clone(),
+            capacity,
+            idle: capacity * AI_IDLE,
+            seed: self.seed,
+            faults: self.ai_fault.clone(),
+            ..AiSiteSettings::default()
+        };
+        AiSite::start(settings).await.map(Some)
     }
 }
 
@@ -173,7 +201,12 @@ pub async fn run_and_report(args: &SiteArgs) -> Result<SiteReport, SiteRunError>
     let server = resolve(args).await?;
     let count: usize = args.group.iter().map(|group| group.count).sum();
     load::check_descriptors(count).map_err(SiteRunError::Descriptors)?;
-    let site = SimSite::start(args.settings()).await.map_err(SiteRunError::Start)?;
+    let ai = args.ai_site().await.map_err(SiteRunError::Start)?;
+    if let Some(ai) = &ai {
+        eprintln!("simulated AI compute: leases to {}, its status at {}", ai.url(), ai.status_url());
+    }
+    let draw = ai.map(|ai| AiDraw::new(move || ai.watts()));
+    let site = SimSite::start(args.settings(draw)).await.map_err(SiteRunError::Start)?;
     let began = Instant::now();
     site.connect(server);
     let cap = args.cap.map_or("no cap".to_owned(), |cap| format!("a cap of {}", Watts(cap)));
@@ -251,7 +284,7 @@ mod tests {
             "--hashes-per-terahash",
             "0.1",
         ]);
-        let settings = args.expect("good arguments").settings();
+        let settings = args.expect("good arguments").settings(None);
         assert_eq!(settings.validate(), Ok(()));
         assert_eq!((settings.cap, settings.liars, settings.groups.len()), (Some(10e6), 0.05, 2));
         assert_eq!(settings.lies, [Lie::IsLate, Lie::StaysAwake]);
@@ -273,7 +306,7 @@ mod tests {
             assert!(error.contains(names), "{error}");
         }
         for (group, names) in [("a b:1:20:3000", "a b"), ("a:0:20:3000", "0 ASICs"), ("a:25001:20:3000", "25001")] {
-            let settings = args(&["--group", group]).expect("it parses").settings();
+            let settings = args(&["--group", group]).expect("it parses").settings(None);
             let error = settings.validate().expect_err("nonsense").to_string();
             assert!(error.contains(names), "{error}");
         }

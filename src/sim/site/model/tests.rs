@@ -252,7 +252,9 @@ fn the_meter_is_the_sum_of_machines_losses_ai_and_base_load() {
     world.ai = 50e3;
     for second in 0..120 {
         if second == 20 {
-            (0..5).for_each(|asic| drop(world.tell(asic, Command::Sleep)));
+            for asic in 0..5 {
+                assert_eq!(world.tell(asic, Command::Sleep), Answer::Ok);
+            }
         }
         world.seconds(1);
         let machines: f64 = (0..10).map(|asic| world.watts(asic)).sum();
@@ -269,7 +271,9 @@ fn the_meter_is_the_sum_of_machines_losses_ai_and_base_load() {
 #[test]
 fn a_blip_boots_whatever_sleeps_and_nothing_else() {
     let mut world = World::new(|_| {});
-    (0..8).for_each(|asic| drop(world.tell(asic, Command::Sleep)));
+    for asic in 0..8 {
+        assert_eq!(world.tell(asic, Command::Sleep), Answer::Ok);
+    }
     world.seconds(10);
     assert_eq!(world.model.counts(None).asleep, 8);
     world.changes.clear();
