@@ -46,7 +46,7 @@ pub struct SiteArgs {
     #[arg(long, default_value = "127.0.0.1:9500")]
     pub ai_listen: SocketAddr,
     /// What it wants its messages signed with
-    #[arg(long, value_name = "TEXT", default_value = "simulated")]
+    #[arg(long, value_name = "TEXT", default_value = "simulated-site-secret")]
     pub ai_secret: String,
     /// What goes wrong with it, as in releases-late=30s or overdraws=10%; may be given several times
     #[arg(long, value_name = "FAULT")]

@@ -5,7 +5,7 @@
 //! | `POST /asics/{name}/sleep` | `{"ok": true}`: the firmware was told, which proves nothing |
 //! | `POST /asics/{name}/wake`, if wanted with `{"mode": "low"}` | the same |
 //! | `GET /asics/{name}` | `{"watts": 3312.5, "mode": "normal", "state": "mining"}`, as the firmware says it |
-//! | `GET /meter` | `{"watts": 9123456.7, "at": "…"}`, with noise |
+//! | `GET /meter` | `{"watts": 9123456.7, "kilowatts": 9123.4567, "at": "…"}`, with noise |
 //! | `GET /report` | the truth: peak, seconds over the cap, machines, shares |
 //! | `POST /faults` with `{"blip": true}`, `{"blip": true, "group": "old"}` or `{"asic": "old.0001", "lie": "stays-awake"}`, `"lie": null` to end it | `{"ok": true}` |
 //!
@@ -136,7 +136,7 @@ async fn tell(site: &Shared, name: &str, command: Command) -> Response {
 
 async fn meter(State(site): State<Arc<Shared>>) -> Response {
     let watts = site.model().meter();
-    answer(StatusCode::OK, &json!({ "watts": watts, "at": Timestamp::now().to_string() }))
+    answer(StatusCode::OK, &json!({ "watts": watts, "kilowatts": watts / 1e3, "at": Timestamp::now().to_string() }))
 }
 
 async fn report(State(site): State<Arc<Shared>>) -> Response {

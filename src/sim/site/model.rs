@@ -66,22 +66,19 @@ pub struct Record {
     pub longest_over_cap_seconds: f64,
     /// Watt-hours that AI compute drew.
     pub ai_watt_hours: f64,
-    /// How long it is over the cap now without a break.
-    #[serde(skip)]
-    over: f64,
 }
 
 impl Record {
-    /// `draw` is what was found at the last step and held until now.
-    fn add(&mut self, since: Duration, draw: &Draw, cap: Option<f64>) {
+    /// `draw` is what was found at the last step and held until now; `over` is how long it is over the cap without a break.
+    fn add(&mut self, since: Duration, draw: &Draw, cap: Option<f64>, over: &mut f64) {
         let seconds = since.as_secs_f64();
         self.seconds += seconds;
         self.ai_watt_hours += draw.ai * seconds / 3600.0;
-        self.over = if cap.is_some_and(|cap| draw.total() > cap) { self.over + seconds } else { 0.0 };
-        if self.over > 0.0 {
+        *over = if cap.is_some_and(|cap| draw.total() > cap) { *over + seconds } else { 0.0 };
+        if *over > 0.0 {
             self.over_cap_seconds += seconds;
         }
-        self.longest_over_cap_seconds = self.longest_over_cap_seconds.max(self.over);
+        self.longest_over_cap_seconds = self.longest_over_cap_seconds.max(*over);
     }
 
     fn found(&mut self, now: Duration, draw: &Draw) {
@@ -104,6 +101,7 @@ pub(super) struct Model {
     now: Duration,
     draw: Draw,
     record: Record,
+    over: f64,
 }
 
 impl Model {
@@ -138,6 +136,7 @@ impl Model {
             now: Duration::ZERO,
             draw: Draw::default(),
             record: Record::default(),
+            over: 0.0,
         };
         model.weigh(0.0);
         model
@@ -154,7 +153,7 @@ impl Model {
 
     /// Time passed, and AI compute draws so many watts of IT. `changed` is told of each ASIC that does something else now.
     pub(super) fn step(&mut self, now: Duration, ai: f64, mut changed: impl FnMut(usize, Hashing)) {
-        self.record.add(now.saturating_sub(self.now), &self.draw, self.cap);
+        self.record.add(now.saturating_sub(self.now), &self.draw, self.cap, &mut self.over);
         self.now = now;
         for (at, asic) in self.asics.iter_mut().enumerate() {
             if let Some(hashing) = asic.step(now, &self.groups[asic.group].1, &mut self.rng) {
