@@ -50,10 +50,11 @@ impl Admin {
             .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         let env = ProcessEnv { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
         let report = Report::new(&text);
-        let admin = report.parse().and_then(|document| match Section::root(&report, &document).optional_table("admin") {
-            Some(section) => read(section, &env).map(Some),
-            None => Some(None),
-        });
+        let admin =
+            report.parse().and_then(|document| match Section::root(&report, &document).optional_table("admin") {
+                Some(section) => read(section, &env).map(Some),
+                None => Some(None),
+            });
         let read = report.finish(admin).map_err(|errors| LoadError::Invalid { path: path.to_owned(), errors });
         read.map(|(admin, _)| admin)
     }
@@ -149,9 +150,15 @@ mod tests {
                 "read_token = \"read-0123456789abcdef\"\nsignal_token = \"read-0123456789abcdef\"\n",
                 "admin.signal_token: is the same as read_token",
             ),
-            ("read_token_env = \"HASHGATE_READ\"\n", "admin.read_token_env: names an environment variable that is not set"),
+            (
+                "read_token_env = \"HASHGATE_READ\"\n",
+                "admin.read_token_env: names an environment variable that is not set",
+            ),
             ("signal_token_file = \"no\"\n", "admin.signal_token_file: names a file that cannot be read"),
-            ("read_token = \"read-0123456789abcdef\"\nread_token_env = \"R\"\n", "admin.read_token_env: read_token is there too"),
+            (
+                "read_token = \"read-0123456789abcdef\"\nread_token_env = \"R\"\n",
+                "admin.read_token_env: read_token is there too",
+            ),
         ] {
             let errors = admin(rest);
             assert!(errors.iter().any(|error| error.contains(wanted)), "{rest}{errors:?}");
