@@ -173,10 +173,12 @@ impl Api {
     }
 
     fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Response> {
-        serde_json::from_slice(bytes).map_err(|error| {
-            let why = format!("the body is not what it should be: {error}");
-            self.refuse(StatusCode::BAD_REQUEST, "bad_request", &why)
-        })
+        let bad = |why: &str| self.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
+        // serde takes a list for a struct as well: values without names, which may mean anything.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(bad("the body is no JSON object: it begins with {"));
+        }
+        serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is not what it should be: {error}")))
     }
 
     /// Serves until `stop`, then lets requests under way end.

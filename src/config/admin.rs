@@ -114,7 +114,8 @@ fn token(section: &mut Section<'_, '_>, keys: Keys, env: &dyn Env) -> Option<Sec
     let token = secret::read(section, keys, env)?;
     if token.expose().len() < MIN_TOKEN_BYTES {
         let key = key_of(section, keys);
-        section.error(key, Wrong::new(format!("is shorter than {MIN_TOKEN_BYTES} bytes and could be guessed"), HELP));
+        let help = "write what `openssl rand -hex 32` prints";
+        section.error(key, Wrong::new(format!("is shorter than {MIN_TOKEN_BYTES} bytes and could be guessed"), help));
     }
     Some(token)
 }
