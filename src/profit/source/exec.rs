@@ -6,6 +6,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, copy, sink},
@@ -13,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Feed, MAX_DOCUMENT, jittered, text};
+use super::{Feed, MAX_DOCUMENT, dated, jittered, text};
 use crate::{
     config::ExecSource,
     profit::{
@@ -39,8 +40,10 @@ pub async fn run(source: ExecSource, unit: Unit, feed: Feed) {
 }
 
 async fn once(source: &ExecSource, unit: Unit) -> Result<Vec<Observation>, Refusal> {
+    // What it says was so then, or later: a command may take its time.
+    let asked_at = Timestamp::now();
     let document = output(&source.command, source.timeout).await?;
-    extract(text(&document)?, &source.picker, unit)
+    extract(text(&document)?, &source.picker, unit).map(|said| dated(said, Some(asked_at)))
 }
 
 /// What a command writes, if it ends well and in time.
