@@ -56,7 +56,6 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/power/actuator/", Floor::Task),
     ("src/power/meter/", Floor::Task),
     ("src/power/compute/", Floor::Task),
-    ("src/router/errand.rs", Floor::Task),
     ("src/power/", Floor::Machine),
     ("src/metrics/", Floor::Task),
     ("src/state.rs", Floor::Task),
