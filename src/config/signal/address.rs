@@ -18,7 +18,7 @@ impl HttpUrl {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
         const HELP: &str = "write https://host/path";
         let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not an address: {error}"), HELP))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -94,7 +94,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
         const HELP: &str = "write mqtt://host:1883, or mqtts://host:8883 for TLS";
         let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not an address: {error}"), HELP))?;
         let tls = match url.scheme() {
