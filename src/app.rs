@@ -155,7 +155,7 @@ impl Proxy {
         let mut api = None;
         if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
             info!("admin API on http://{address}/api/v1");
-            let serving = api.insert(Api::new(admin.token.expose(), signals.clone())).clone();
+            let serving = api.insert(Api::new(admin, signals.clone(), None)).clone();
             let stop = stop.clone();
             beside.push(tokio::spawn(async move { serving.serve(socket, stop).await }));
         }

@@ -2,7 +2,7 @@
 //!
 //! | answer | |
 //! |---|---|
-//! | a redirect to the same scheme, host and port | followed, up to [`MAX_REDIRECTS`] times |
+//! | a redirect to the same scheme, host and port | followed, up to [`MAX_REDIRECTS`] times, if nothing but a document was asked for |
 //! | any other redirect | [`HttpError::Redirect`]: headers may hold secrets, and an address that moved is the operator's to write |
 //! | more than [`MAX_BODY`] bytes | [`HttpError::TooLarge`] |
 //!
@@ -10,9 +10,9 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Request, StatusCode,
+    HeaderMap, Method, Request, StatusCode,
     body::{Bytes, Incoming},
     header,
 };
@@ -74,8 +74,8 @@ pub struct HttpClient {
 }
 
 enum AnyClient {
-    Plain(Client<HttpConnector, Empty<Bytes>>),
-    Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+    Plain(Client<HttpConnector, Full<Bytes>>),
+    Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
 impl HttpClient {
@@ -102,22 +102,37 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError`] if there is no whole answer; an answer that says no is an answer.
     pub async fn get(&self, url: &Url, headers: &HeaderMap, within: Duration) -> Result<Answer, HttpError> {
-        match timeout(within, self.follow(url, headers)).await {
+        self.send(Method::GET, url, headers, Bytes::new(), within).await
+    }
+
+    /// Makes any request. Only a `GET` is sent on to where a redirect points: what does something is done where the operator wrote.
+    ///
+    /// # Errors
+    /// [`HttpError`] if there is no whole answer; the request may have been heard all the same. An answer that says no is an answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Answer, HttpError> {
+        match timeout(within, self.follow(method, url, headers, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(HttpError::Timeout(within)),
         }
     }
 
-    async fn follow(&self, url: &Url, headers: &HeaderMap) -> Result<Answer, HttpError> {
+    async fn follow(&self, method: Method, url: &Url, headers: &HeaderMap, body: Bytes) -> Result<Answer, HttpError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.ask(&url, headers).await?;
+            let answer = self.ask(&method, &url, headers, body.clone()).await?;
             // 304 is about what we have, 300 has no one place to go.
             let moves = answer.status.is_redirection() && !matches!(answer.status.as_u16(), 300 | 304);
             let Some(location) = answer.headers.get(header::LOCATION).filter(|_| moves) else { return Ok(answer) };
             let next = location.to_str().ok().and_then(|location| url.join(location).ok());
             let Some(next) = next else { return Err(HttpError::Redirect("no address".to_owned())) };
-            if next.origin() != url.origin() {
+            if next.origin() != url.origin() || method != Method::GET {
                 return Err(HttpError::Redirect(format!("{}{}", next.origin().ascii_serialization(), next.path())));
             }
             url = next;
@@ -125,9 +140,11 @@ impl HttpClient {
         Err(HttpError::Redirect("itself, again and again".to_owned()))
     }
 
-    async fn ask(&self, url: &Url, headers: &HeaderMap) -> Result<Answer, HttpError> {
-        let mut request = Request::get(url.as_str())
-            .body(Empty::new())
+    async fn ask(&self, method: &Method, url: &Url, headers: &HeaderMap, body: Bytes) -> Result<Answer, HttpError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .body(Full::new(body))
             .map_err(|error| HttpError::Connection(format!("not an address: {error}")))?;
         request.headers_mut().clone_from(headers);
         let sent = match &self.client {
