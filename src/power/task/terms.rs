@@ -59,7 +59,7 @@ pub(super) fn site(config: &Config, profit: &Profit, power: &Power, actuators: &
     let meter = power.meter.as_ref().filter(|meter| has_meter(&meter.signal));
     SiteTerms {
         rules: Rules {
-            cap: power.cap.unwrap_or(times(Watts::MEGAWATT, LIMIT)),
+            cap: power.cap.unwrap_or(Watts::clamped(LIMIT)),
             base_load: profit.site.base_load,
             reserve: power.reserve,
             drift: power.drift,
@@ -82,7 +82,7 @@ pub(super) fn block_id(ai: &Ai) -> BlockId {
 fn group_terms(moved: &PowerGroup, floor: Watts, overhead: Ratio, power: &Power) -> Terms {
     let moves = &moved.moves;
     // A ramp is at the meter, a group's own watts are not.
-    let own = |ramp: Option<Watts>| ramp.map_or(times(Watts::MEGAWATT, LIMIT), |ramp| times(ramp, 1.0 / overhead.get()));
+    let own = |ramp: Option<Watts>| ramp.map_or(Watts::clamped(LIMIT), |ramp| times(ramp, 1.0 / overhead.get()));
     Terms {
         ramp_down: own(moves.ramp_down),
         ramp_up: own(moves.ramp_up),
