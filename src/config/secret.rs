@@ -48,6 +48,15 @@ impl Secret {
     }
 }
 
+/// For programs that embed the proxy and bring a driver along. The error does not show the text.
+impl std::str::FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::new(text.to_owned()).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

@@ -64,6 +64,15 @@ fn near_v4(address: Ipv4Addr) -> bool {
     address.is_loopback() || address.is_private()
 }
 
+/// For programs that embed the proxy and bring a driver along.
+impl std::str::FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+    }
+}
+
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.0;
