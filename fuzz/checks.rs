@@ -160,7 +160,7 @@ fn react(pool: &mut Rehearsal, now: Instant, said: Said) -> bool {
                 Event::Ready(facts) => extranonce2_size = facts.extranonce2_size,
                 Event::Job(job) => {
                     if let Some(share) = share(&job, extranonce2_size) {
-                        let origin = Origin { worker: 0, connection: 0, ticket: 0 };
+                        let origin = Origin { worker: 0, connection: 0, ticket: 0, is_counted: false };
                         to_check.push(pool.submit(now, Outgoing { share, user: "farm.0001".into(), origin }));
                     }
                 }

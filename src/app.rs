@@ -34,7 +34,7 @@ use crate::{
         source,
         task::{self, JOB_QUEUE, Signals},
     },
-    router::{ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
+    router::{Errands, ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
     sim::pool::{PoolSettings, SimPool},
 };
 
@@ -80,6 +80,7 @@ pub struct Proxy {
     metrics_address: Option<SocketAddr>,
     admin_address: Option<SocketAddr>,
     signals: Option<Signals>,
+    errands: Errands,
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
@@ -134,7 +135,9 @@ impl Proxy {
             threads.push(spawn_worker(index, ended, || worker.run()).map_err(system("a worker thread"))?);
         }
         let (shutdown, shutdowns) = mpsc::channel(1);
-        let (mut router, inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
+        let (mut router, mut inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
+        let (errands, to_do) = Errands::new(workers);
+        inbox.take_errands(to_do);
         let stop = CancellationToken::new();
         let mut beside = Vec::new();
         let jobs = source::wants_jobs(&config).then(|| mpsc::channel(JOB_QUEUE)).map(|(tap, jobs)| {
@@ -177,6 +180,7 @@ impl Proxy {
             metrics_address,
             admin_address,
             signals,
+            errands,
             books,
             shutdown,
             threads,
@@ -210,6 +214,11 @@ impl Proxy {
     /// Signals and the decision; `None` if the config has neither signals, groups nor an admin API.
     pub fn signals(&self) -> Option<&Signals> {
         self.signals.as_ref()
+    }
+
+    /// The way to the router for a census of the miners, and for word of those that sleep.
+    pub fn errands(&self) -> &Errands {
+        &self.errands
     }
 
     /// Everything counted until now.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, profit, signal,
-    units::time,
+    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, power, profit,
+    signal, units::time,
 };
 use crate::profit::Currency;
 
@@ -37,7 +37,10 @@ impl Display for Plan<'_> {
             signal::plan::signal(one, &pools, currency, f)?;
         }
         if let Some(profit) = &config.profit {
-            profit::plan::profit(profit, f)?;
+            profit::plan::profit(profit, config.power.as_ref(), f)?;
+        }
+        if let Some(power) = &config.power {
+            power::plan::power(power, config.profit.as_ref(), f)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! | a signal's | `"spot"`, the name of a `[[signal]]` | [`Quote::Signal`] |
 
 pub(super) mod plan;
-mod quote;
+pub(super) mod quote;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -120,7 +120,7 @@ impl<'r, 't> Section<'r, 't> {
                 key,
                 Wrong::new(
                     format!("is {}, not a table", kind(value.get_ref())),
-                    format!("write [{key}] on a line of its own"),
+                    format!("write [{}] on a line of its own", self.header(key)),
                 ),
             );
             return None;
@@ -137,6 +137,12 @@ impl<'r, 't> Section<'r, 't> {
     /// Every `[[key]]` (or table of an inline list), in file order; named by their `name` where they have one, else by their
     /// number from 1.
     pub fn tables(&mut self, key: &'static str) -> Vec<Section<'r, 't>> {
+        self.tables_up_to(key, MAX_TABLES, "")
+    }
+
+    /// As [`Section::tables`], with a limit of its own and what to do beyond it.
+    pub fn tables_up_to(&mut self, key: &'static str, most: usize, beyond: &str) -> Vec<Section<'r, 't>> {
+        let header = self.header(key);
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
@@ -145,26 +151,27 @@ impl<'r, 't> Section<'r, 't> {
                 key,
                 Wrong::new(
                     format!("is {}, not a list of tables", kind(value.get_ref())),
-                    format!("write [[{key}]], in double brackets, on a line of its own"),
+                    format!("write [[{header}]], in double brackets, on a line of its own"),
                 ),
             );
             return Vec::new();
         };
         if array.is_empty() {
-            let help = format!("write [[{key}]] on a line of its own, or leave it out");
+            let help = format!("write [[{header}]] on a line of its own, or leave it out");
             self.error(key, Wrong::new("is an empty list", help));
         }
-        if array.len() > MAX_TABLES {
-            self.error(key, Wrong::new(format!("there are {}", array.len()), format!("write at most {MAX_TABLES}")));
+        if array.len() > most {
+            let help = format!("write at most {most}{beyond}");
+            self.error(key, Wrong::new(format!("there are {}", array.len()), help));
         }
         let mut sections = Vec::new();
-        for (index, entry) in array.iter().take(MAX_TABLES).enumerate() {
+        for (index, entry) in array.iter().take(most).enumerate() {
             let DeValue::Table(table) = entry.get_ref() else {
                 self.error(
                     key,
                     Wrong::new(
                         format!("entry {} is {}, not a table", index + 1, kind(entry.get_ref())),
-                        format!("write [[{key}]] on a line of its own"),
+                        format!("write [[{header}]] on a line of its own"),
                     ),
                 );
                 continue;
@@ -224,6 +231,16 @@ impl<'r, 't> Section<'r, 't> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Whether the file has this table.
+    pub fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Whether the key is there and is a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        self.table.and_then(|table| table.get(key)).is_some_and(|value| value.get_ref().is_table())
+    }
+
     /// Records an error at a key of this section.
     pub fn error(&self, key: &str, wrong: Wrong) {
         self.report.errors.borrow_mut().push(self.problem(key, wrong));
@@ -237,6 +254,19 @@ impl<'r, 't> Section<'r, 't> {
     /// Records a warning at a key of this section.
     pub fn warn(&self, key: &str, wrong: Wrong) {
         self.report.warnings.borrow_mut().push(self.problem(key, wrong));
+    }
+
+    /// Reports keys that belong to the table above: what stands below a header is that header's, whatever its indent.
+    pub fn refuse_misplaced(&mut self, keys: &[&'static str], owner: &str) {
+        for key in keys {
+            if !self.has(key) || self.asked.contains(key) {
+                continue;
+            }
+            let header = self.header("");
+            let help = format!("write it above [{header}]: all that stands below that line belongs to it");
+            self.error(key, Wrong::new(format!("is {owner}"), help));
+            self.asked.push(key);
+        }
     }
 
     /// Reports every key that nobody asked for. To be called when all were.
@@ -272,6 +302,12 @@ impl<'r, 't> Section<'r, 't> {
             what: wrong.what,
             help: wrong.help,
         }
+    }
+
+    /// What stands in the brackets of a table below this one: `group.actuator`, whatever the group's name.
+    fn header(&self, key: &str) -> String {
+        let kinds = self.path.split('.').map(|step| step.split([' ', '[']).next().unwrap_or_default());
+        kinds.chain([key]).filter(|kind| !kind.is_empty()).collect::<Vec<_>>().join(".")
     }
 
     fn key_path(&self, key: &str) -> String {

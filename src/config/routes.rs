@@ -215,14 +215,25 @@ fn indexes(wanted: Vec<String>, kind: &str, known: &[Arc<str>]) -> Result<Vec<us
     Err(Wrong::new(format!("no {kind} has the name {}", names.join(" or ")), help))
 }
 
-/// Networks; a lone address is a network of one. Everything named in two halves is everything.
+/// Networks of which none need be named. Everything named in two halves is everything.
 fn subnets(texts: Vec<String>) -> Result<Vec<IpNet>, Wrong> {
-    const HELP: &str = "write networks: [\"10.1.0.0/16\", \"fd00::/8\"]";
     if texts.is_empty() {
         return Err(Wrong::new("is empty", "leave the key out to take every network"));
     }
+    let mut subnets = networks(&texts)?;
+    let everything =
+        |ipv4: bool| subnets.iter().any(|subnet| subnet.prefix_len() == 0 && subnet.addr().is_ipv4() == ipv4);
+    if everything(true) && everything(false) {
+        subnets.clear();
+    }
+    Ok(subnets)
+}
+
+/// Networks; a lone address is a network of one.
+pub(super) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Wrong> {
+    const HELP: &str = "write networks: [\"10.1.0.0/16\", \"fd00::/8\"]";
     let mut subnets = Vec::new();
-    for text in &texts {
+    for text in texts {
         let subnet: IpNet = text
             .parse()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
@@ -235,24 +246,23 @@ fn subnets(texts: Vec<String>) -> Result<Vec<IpNet>, Wrong> {
         }
         subnets.push(subnet);
     }
-    let everything =
-        |ipv4: bool| subnets.iter().any(|subnet| subnet.prefix_len() == 0 && subnet.addr().is_ipv4() == ipv4);
-    if everything(true) && everything(false) {
-        subnets.clear();
-    }
     Ok(subnets)
 }
 
 /// A pattern; `None` for one that takes every name.
 fn pattern(text: &str) -> Result<Option<UserPattern>, Wrong> {
+    users(text).map(|pattern| Some(pattern).filter(|pattern| pattern.0.pattern() != "*"))
+}
+
+/// A pattern, even one that takes every name.
+pub(super) fn users(text: &str) -> Result<UserPattern, Wrong> {
     if text.is_empty() || text.len() > MAX_USER_BYTES {
         return Err(Wrong::new(
             format!("is {} bytes long", text.len()),
             format!("write 1 to {MAX_USER_BYTES} bytes: \"account.*\""),
         ));
     }
-    let pattern = WildMatch::new(text);
-    Ok((pattern.pattern() != "*").then_some(UserPattern(pattern)))
+    Ok(UserPattern(WildMatch::new(text)))
 }
 
 #[cfg(test)]

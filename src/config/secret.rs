@@ -48,6 +48,15 @@ impl Secret {
     }
 }
 
+/// For programs that embed the proxy and bring a driver along. The error does not show the text.
+impl std::str::FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::new(text.to_owned()).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -70,6 +79,15 @@ pub trait Env {
     /// # Errors
     /// What the system says of a file that is not there, not readable, not text or too large.
     fn read_file(&self, path: &Path) -> io::Result<String>;
+
+    /// The text of a list, which may be large.
+    ///
+    /// # Errors
+    /// As [`Env::read_file`].
+    fn read_list(&self, path: &Path, max_bytes: u64) -> io::Result<String> {
+        let _ = max_bytes;
+        self.read_file(path)
+    }
 }
 
 /// This process's environment; relative paths start at `folder`.
@@ -87,6 +105,10 @@ impl Env for ProcessEnv {
     fn read_file(&self, path: &Path) -> io::Result<String> {
         // One byte of grace each for `\r` and `\n`.
         read_bounded(&self.folder.join(path), MAX_SECRET_BYTES as u64 + 2)
+    }
+
+    fn read_list(&self, path: &Path, max_bytes: u64) -> io::Result<String> {
+        read_bounded(&self.folder.join(path), max_bytes)
     }
 }
 

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Config, Env, Limits, Log, LogFormat, Metrics, Proxy, admin,
     error::{Wrong, shown},
-    listeners, pools, profit,
+    listeners, pools, power, profit,
     raw::Section,
     routes, signal, value,
 };
@@ -77,8 +77,10 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         .collect();
     warn_of_deaf_signals(root, &signals);
     let units: Vec<_> = signals.iter().map(|signal| signal.as_ref().map(|signal| signal.unit)).collect();
-    let known = profit::Signals { currency: opened.currency, names: &signal_names, units: &units };
-    let profit = profit::read(root, opened, &known);
+    let known = profit::Signals { currency: opened.currency, names: &signal_names, units: &units, read: &signals };
+    let mut machines = power::open(root, opened.currency, env);
+    let profit = profit::read(root, opened, &known, &mut machines);
+    let power = machines.finish(profit.as_ref());
     root.refuse_unknown_keys();
 
     let pools = pools.into_iter().collect::<Option<Vec<_>>>()?;
@@ -94,7 +96,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         routes,
         signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
         profit,
-        power: None,
+        power,
     })
 }
 
@@ -203,7 +205,8 @@ pub(super) fn names(sections: &mut [Section<'_, '_>], kind: &str) -> Vec<Arc<str
     names
 }
 
-fn name(text: &str) -> Result<String, Wrong> {
+/// A name fit for labels.
+pub(super) fn name(text: &str) -> Result<String, Wrong> {
     let valid = (1..=MAX_NAME_CHARS).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if valid {

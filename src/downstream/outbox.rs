@@ -2,7 +2,8 @@
 //!
 //! Empty for nearly every miner nearly always: lines go straight to the socket, and only what it does not take waits here.
 //! A clean job overtakes what waits: it goes right behind the line that is half sent, and the notifies that it supersedes
-//! are dropped. Limit: the caller disconnects a miner whose outbox is over its bound.
+//! are dropped, as are settings that it or a later one sets again: however many clean jobs come for a miner that reads nothing, what waits
+//! does not grow. Limit: the caller disconnects a miner whose outbox is over its bound.
 
 use std::collections::VecDeque;
 
@@ -17,6 +18,7 @@ pub struct Outbox {
 
 const NOTIFY: &[u8] = br#"{"id":null,"method":"mining.notify""#;
 const NOTIFICATION: &[u8] = br#"{"id":null,"method":"#;
+const SETTING: &[u8] = br#"{"id":null,"method":"mining.set_"#;
 
 impl Outbox {
     /// Nothing waits.
@@ -55,15 +57,31 @@ impl Outbox {
         let is_half_sent = self.sent > 0;
         let mut answers = Vec::new();
         for (at, line) in waiting.into_iter().enumerate() {
-            if (at == 0 && is_half_sent) || (line.starts_with(NOTIFICATION) && !line.starts_with(NOTIFY)) {
+            if at == 0 && is_half_sent {
                 self.lines.push_back(line);
+            } else if line.starts_with(NOTIFICATION) && !line.starts_with(NOTIFY) {
+                self.announce(line);
             } else if !line.starts_with(NOTIFY) {
                 answers.push(line);
             }
         }
-        self.lines.extend(lines.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec));
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            self.announce(line.to_vec());
+        }
         self.lines.extend(answers);
         self.len = self.lines.iter().map(Vec::len).sum::<usize>() - self.sent;
+    }
+
+    /// Adds a line; a setting takes the place of the one before it, unless that is half sent.
+    fn announce(&mut self, line: Vec<u8>) {
+        if let Some(name) = setting(&line) {
+            let half_sent = usize::from(self.sent > 0);
+            let older = self.lines.iter().skip(half_sent).position(|waiting| setting(waiting) == Some(name));
+            if let Some(at) = older {
+                self.lines.remove(half_sent + at);
+            }
+        }
+        self.lines.push_back(line);
     }
 
     /// What to send next.
@@ -83,6 +101,11 @@ impl Outbox {
             self.lines = VecDeque::new();
         }
     }
+}
+
+/// What a line sets for the miner, if it is one that does.
+fn setting(line: &[u8]) -> Option<&[u8]> {
+    line.strip_prefix(SETTING)?.split(|byte| *byte == b'"').next()
 }
 
 #[cfg(test)]
@@ -118,5 +141,25 @@ mod tests {
         outbox.push(format!("{answer}{difficulty}{}{answer}", notify("old")).as_bytes(), 3, false);
         outbox.push(notify("new").as_bytes(), 0, true);
         assert_eq!(drain(&mut outbox), format!("{}{difficulty}{}{answer}", &answer[3..], notify("new")));
+    }
+
+    #[test]
+    fn clean_jobs_for_one_that_reads_nothing_replace_each_other_with_their_settings() {
+        let notify = |job: u32| format!("{{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"{job:04}\"]}}\n");
+        let set = |what: &str, value: u32| format!("{{\"id\":null,\"method\":\"mining.set_{what}\",\"params\":[{value}]}}\n");
+        for sent in [0, 20] {
+            let mut outbox = Outbox::default();
+            let first = set("difficulty", 1) + &notify(0);
+            outbox.push(first.as_bytes(), sent, false);
+            for job in 1..=1000 {
+                outbox.push((set("version_mask", job) + &notify(job)).as_bytes(), 0, true);
+                outbox.push((set("difficulty", job) + &notify(job)).as_bytes(), 0, true);
+                assert!(outbox.len() < 300, "{}", outbox.len());
+            }
+            // The line that is half sent stays, although it is out of date.
+            let half = if sent > 0 { set("difficulty", 1)[sent..].to_owned() } else { String::new() };
+            let newest = set("version_mask", 1000) + &set("difficulty", 1000) + &notify(1000);
+            assert_eq!(drain(&mut outbox), half + &newest);
+        }
     }
 }

@@ -44,6 +44,7 @@ use crate::{
 
 mod handshake;
 mod shares;
+mod sleep;
 
 use shares::Awaited;
 
@@ -196,6 +197,8 @@ pub struct Session {
     first_work: Option<Instant>,
     last_work: Instant,
     credited_any: bool,
+    /// It sleeps, or is waking up: whatever work it is sent is clean, so that it replaces what it has not read.
+    rests: bool,
 }
 
 /// Whether a session took a line.
@@ -247,6 +250,7 @@ impl Session {
             first_work: None,
             last_work: now,
             credited_any: false,
+            rests: false,
         }
     }
 
@@ -538,9 +542,13 @@ impl Session {
 
     /// The next work of the job that the miner has: new headers under a new id.
     fn send_more(&mut self, now: Instant, io: &mut Io) {
+        self.send_again(now, false, io);
+    }
+
+    fn send_again(&mut self, now: Instant, clean: bool, io: &mut Io) {
         let Some(Latest { series, came, number }) = self.latest.clone() else { return };
         if matches!(self.link, Link::Live(upstream) if upstream == series.job().upstream) {
-            self.send_work(now, &series, came, number + 1, false, io);
+            self.send_work(now, &series, came, number + 1, clean, io);
         }
     }
 
@@ -554,6 +562,7 @@ impl Session {
         clean: bool,
         io: &mut Io,
     ) {
+        let clean = clean || self.rests;
         // A miner never gets one work twice, also not when it resumes, or comes back to a pool that has no new job.
         let sent = match &self.latest {
             Some(latest) if Arc::ptr_eq(&latest.series, series) => Some(latest.number),

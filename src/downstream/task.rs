@@ -33,19 +33,23 @@ use crate::{
         outbox::Outbox,
     },
     metrics::WorkerBook,
-    router::{Berth, ConnectionId, LaneId, Layout, Offer, ToRouter, ToWorker},
+    router::{Berth, CensusPart, ConnectionId, LaneId, Layout, MinerReport, Offer, ToRouter, ToWorker},
     stratum::{Lines, RawId, Response},
     upstream::{Origin, Outgoing},
     work::{HASHES_PER_DIFFICULTY, Hashrate, UpstreamId, WorkSeries},
 };
 
 mod accept;
+mod census;
 mod mail;
+mod sleep;
 mod sweep;
 mod wire;
 
-use accept::{Doors, prepare};
+use accept::{Doors, be_patient, prepare};
+use census::{Gone, Tally};
 pub use mail::{Mailbox, Postbox, mailbox};
+use sleep::Rest;
 use wire::Lingering;
 
 /// Bytes read at once; one buffer per worker.
@@ -207,6 +211,8 @@ struct Slot {
     has_hung_up: bool,
     /// Set once; the connection is removed at the end of the turn.
     ends: Option<End>,
+    tally: Tally,
+    rest: Rest,
     _admission: Admission,
 }
 
@@ -249,6 +255,8 @@ struct Hall {
     relayouts: VecDeque<(usize, u64, Layout)>,
     io: Io,
     effects: Vec<Effect>,
+    /// Who left since the last census; `None` before the first, until which nothing is counted by connection.
+    gone: Option<Gone>,
     buffer: Box<[u8]>,
     /// When this turn began: the one clock of all that is done in it.
     now: Instant,
@@ -283,6 +291,7 @@ impl Hall {
             relayouts: VecDeque::new(),
             io: Io::default(),
             effects: Vec::new(),
+            gone: None,
             buffer: vec![0; READ_BUFFER].into(),
             now: Instant::now(),
             ticks: 0,
@@ -331,6 +340,8 @@ impl Hall {
             is_unread: false,
             has_hung_up: false,
             ends: None,
+            tally: Tally::default(),
+            rest: Rest::default(),
             _admission: admission,
         });
         self.book.opened.add(1);
@@ -355,7 +366,7 @@ impl Hall {
     }
 
     fn remove(&mut self, index: usize) {
-        let slot = self.slots.remove(index);
+        let mut slot = self.slots.remove(index);
         match slot.ends {
             Some(End::Closed(reason)) => {
                 self.book.close(reason);
@@ -363,6 +374,9 @@ impl Hall {
                 debug!(peer = %slot.peer, user, firmware, "disconnected: {reason}");
             }
             Some(End::Left) | None => self.book.left.add(1),
+        }
+        if let Some(gone) = &mut self.gone {
+            gone.add(slot.last_report(self.index));
         }
         self.remember(&slot.session);
         slot.session.park(self.now);
@@ -381,19 +395,25 @@ impl Hall {
     /// Does what a session wants done, then sends what it wants said.
     fn settle(&mut self, index: usize) {
         let mut effects = std::mem::replace(&mut self.io.effects, std::mem::take(&mut self.effects));
+        let is_counted = self.gone.is_some();
         let mut judged = 0;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Judged(verdict) => {
                     judged += 1;
+                    if is_counted {
+                        self.slots[index].tally.judge(&verdict);
+                    }
                     match verdict {
                         Ok(share) => self.book.credit(share),
                         Err(reject) => self.book.reject(reject),
                     }
                 }
                 Effect::Submit { share, user, ticket } => {
-                    let origin = Origin { worker: self.index, connection: self.slots[index].key, ticket };
-                    self.submit(Outgoing { share, user, origin });
+                    let connection = self.slots[index].key;
+                    let origin = Origin { worker: self.index, connection, ticket, is_counted };
+                    let is_forwarded = self.submit(Outgoing { share, user, origin });
+                    self.slots[index].tally.forward(is_counted && is_forwarded);
                 }
                 Effect::WantOffer => {
                     // The router says it to all as soon as it is known.
@@ -446,7 +466,8 @@ impl Hall {
         }
     }
 
-    fn submit(&mut self, outgoing: Outgoing) {
+    /// Hands a share to its pool connection; whether that took it.
+    fn submit(&mut self, outgoing: Outgoing) -> bool {
         let is_valid = outgoing.share.is_valid();
         let id = outgoing.share.upstream();
         let sent = self.upstreams.get(&id).map(|upstream| upstream.shares.try_send(outgoing).is_ok());
@@ -463,6 +484,7 @@ impl Hall {
                 }
             }
         }
+        sent == Some(true)
     }
 
     fn close_all(&mut self, reason: CloseReason) {

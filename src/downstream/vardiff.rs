@@ -25,6 +25,9 @@
 //! a bounded flood. A share that ends a silence without the old rate coming back lets it go one such step lower.
 //! The share that ends a silence starts the average and both windows afresh: a night's sleep isn't slow hashing.
 //!
+//! **Sleep.** A miner that is known to sleep ([`Vardiff::sleep`]) is not lowered at all, and what silence took before that was known is
+//! given back. Its time stands still until its first share, or until [`RISE`] after it should be up ([`Vardiff::rise`]).
+//!
 //! Cost: no allocation, a few multiplications a share, one logarithm while out of the band; 96 bytes a miner.
 //!
 //! Sources: ckpool `stratifier.c` (time-unbiased averages, the `min` rule), c2pool#766, EM#212, EM#1587, sri#2227.
@@ -56,6 +59,12 @@ const TRIM_AT: [u32; 2] = [256, 1024];
 
 /// How far silence alone lowers a proven miner: 16 × 18 shares a minute are 5 a second when it wakes.
 const SLEEP_FACTOR: f64 = 16.0;
+
+/// After a sleep, silence says nothing for so long: firmware boots and tunes for minutes before it hashes.
+pub const RISE: Duration = Duration::from_secs(1200);
+
+/// A miner that sleeps is looked at so often, for nothing.
+const ASLEEP_LOOK: Duration = Duration::from_secs(86_400);
 
 /// Shares of this many seconds may arrive at once after a stalled link without looking like a faster miner.
 const STALL_S: f64 = 10.0;
@@ -197,7 +206,11 @@ pub struct Vardiff {
     steady: f32,
     /// Shares behind the average, saturating.
     shares: u32,
+    /// Seconds for which silence says nothing yet, and time stands still; infinite for one that sleeps.
+    rest_s: f32,
     step: Step,
+    /// It is known to sleep.
+    asleep: bool,
     /// No share since silence was judged.
     silent: bool,
     /// Nothing credited and nothing found out by silence yet: the start is still open to suggestions.
@@ -219,7 +232,9 @@ impl Vardiff {
             below: Window::after(0.0),
             steady: 0.0,
             shares: 0,
+            rest_s: 0.0,
             step,
+            asleep: false,
             silent: false,
             fresh: true,
         };
@@ -241,8 +256,11 @@ impl Vardiff {
         self.difficulty
     }
 
-    /// The estimate: `None` before the first share and right after a silence; falls while shares stay away.
+    /// The estimate: `None` before the first share, right after a silence, and for one that sleeps; falls while shares stay away.
     pub fn hashrate(&self, now: Instant) -> Option<Hashrate> {
+        if self.rest_s > 0.0 {
+            return None;
+        }
         let work_s = self.work_s + self.counted_s(now.saturating_duration_since(self.seen));
         (self.work > 0.0 && work_s > 0.0).then(|| Hashrate::from_hs(self.work / work_s * HASHES_PER_DIFFICULTY))
     }
@@ -251,6 +269,10 @@ impl Vardiff {
     pub fn record_share(&mut self, now: Instant, credited: Difficulty) -> Option<Retarget> {
         self.advance(now);
         self.fresh = false;
+        if self.rest_s > 0.0 {
+            self.stir();
+            return None;
+        }
         if self.above.age_s < 0.0 {
             return None;
         }
@@ -272,11 +294,46 @@ impl Vardiff {
     /// The timer's path: a silent miner is lowered too. Cheap and harmless at any time; due at [`Self::next_timeout`].
     pub fn poll(&mut self, now: Instant) -> Option<Retarget> {
         self.advance(now);
+        if self.rest_s > 0.0 {
+            return None;
+        }
+        if self.asleep {
+            // It stirred, and is silent again.
+            if self.below_for_sure().is_some() {
+                self.rest();
+            }
+            return None;
+        }
         self.judge_below()
+    }
+
+    /// It is known to sleep from now on: no silence is held against it, and what an earlier one cost it is given back.
+    pub fn sleep(&mut self, now: Instant) -> Option<Retarget> {
+        self.advance(now);
+        self.asleep = true;
+        let mut retarget = None;
+        if self.silent && self.steady > 0.0 {
+            self.silent = false;
+            self.work = f64::from(self.steady) * self.work_s;
+            let allowed = self.allowed(f64::from(self.steady) / self.target_per_s());
+            retarget = (allowed > self.difficulty).then(|| self.change_to(allowed));
+        }
+        self.rest();
+        retarget
+    }
+
+    /// It should wake up: its first share counts, and silence again after [`RISE`].
+    pub fn rise(&mut self, now: Instant) {
+        self.advance(now);
+        self.asleep = false;
+        self.rest_s = self.rest_s.min(RISE.as_secs_f32());
     }
 
     /// When [`Self::poll`] is due, if no share comes before.
     pub fn next_timeout(&self) -> Instant {
+        if self.rest_s > 0.0 {
+            return self.seen + Duration::from_secs_f32(self.rest_s.min(ASLEEP_LOOK.as_secs_f32()));
+        }
         let per_s = self.step.band().0 * self.target_per_s();
         let (seen, evidence) = (f64::from(self.below.shares), self.evidence_needed());
         // Evidence is at most `m − n`; past that point, look again each time it may have grown by a quarter.
@@ -320,6 +377,10 @@ impl Vardiff {
     fn advance(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen);
         self.seen += elapsed;
+        if self.rest_s > 0.0 {
+            self.rest_s = (self.rest_s - elapsed.as_secs_f32()).max(0.0);
+            return;
+        }
         self.work_s += self.counted_s(elapsed);
         self.above.age_s += elapsed.as_secs_f32();
         self.below.age_s += elapsed.as_secs_f32();
@@ -352,8 +413,8 @@ impl Vardiff {
         self.follow(shares, age_s)
     }
 
-    /// Has it become too slow, or silent?
-    fn judge_below(&mut self) -> Option<Retarget> {
+    /// Shares and seconds of a window that is below the band beyond doubt.
+    fn below_for_sure(&mut self) -> Option<(f64, f64)> {
         let (shares, age_s) = (f64::from(self.below.shares), f64::from(self.below.age_s));
         let allowed = self.step.band().0 * self.target_per_s() * age_s;
         if shares >= allowed {
@@ -363,9 +424,12 @@ impl Vardiff {
             }
             return None;
         }
-        if evidence(shares, allowed) < self.evidence_needed() {
-            return None;
-        }
+        (evidence(shares, allowed) >= self.evidence_needed()).then_some((shares, age_s))
+    }
+
+    /// Has it become too slow, or silent?
+    fn judge_below(&mut self) -> Option<Retarget> {
+        let (shares, age_s) = self.below_for_sure()?;
         if shares >= 1.0 {
             return self.follow(shares, age_s);
         }
@@ -417,6 +481,22 @@ impl Vardiff {
         self.work_s = 0.0;
         self.shares = 0;
         self.begin_windows(0.0);
+    }
+
+    /// Time stands still.
+    fn rest(&mut self) {
+        self.rest_s = f32::INFINITY;
+        self.begin_windows(0.0);
+    }
+
+    /// A share after a rest: time goes on, and this share is where the windows begin.
+    fn stir(&mut self) {
+        self.rest_s = 0.0;
+        if self.silent {
+            self.wake();
+        } else {
+            self.begin_windows(0.0);
+        }
     }
 
     /// Puts a difficulty in force. The average is in hashes and stays; the windows are in shares and begin anew.

@@ -65,7 +65,7 @@ pub struct Spec {
     pub sleep_max: Watts,
     /// How long it may take to fall asleep.
     pub sleep_time: Duration,
-    /// How long it may take from the command to its first accepted share.
+    /// How long it may take from the command to its first share that we find good.
     pub wake_time: Duration,
 }
 

@@ -98,18 +98,19 @@ impl Errands {
         (Self { to_router, workers }, errands)
     }
 
-    /// Counts the miners. `None` when the proxy has ended.
+    /// Counts the miners. The first census only begins the count: it finds who is there, and no shares. One that is given up halfway loses what
+    /// it has counted. `None` when the proxy has ended.
     pub async fn census(&self) -> Option<Census> {
         let (answer, mut parts) = mpsc::channel(self.workers + 1);
         self.to_router.send(Errand::Census(answer)).await.ok()?;
-        let mut census = Census::default();
+        let mut census = None;
         while let Some(part) = parts.recv().await {
             match part {
-                CensusPart::Settled(settled) => census.settled = settled,
-                CensusPart::Miners(mut miners) => census.miners.append(&mut miners),
+                CensusPart::Settled(settled) => census = Some(Census { settled, miners: Vec::new() }),
+                CensusPart::Miners(mut miners) => census.get_or_insert_default().miners.append(&mut miners),
             }
         }
-        Some(census)
+        census
     }
 
     /// These miners sleep, or do not any more.

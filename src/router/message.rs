@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     downstream::Leased,
-    router::{LaneId, Layout, Offer, SessionId},
+    router::{CensusPart, LaneId, Layout, Offer, SessionId},
     stratum::PoolError,
     upstream::Outgoing,
     work::{Difficulty, Job, UpstreamId, WorkSeries},
@@ -169,6 +169,15 @@ pub enum ToWorker {
         from: LaneId,
         /// Into.
         into: LaneId,
+    },
+    /// Tell of every miner.
+    Census(mpsc::Sender<CensusPart>),
+    /// These miners sleep, or should wake up.
+    Sleepers {
+        /// Which.
+        keys: Vec<u64>,
+        /// Whether they sleep.
+        asleep: bool,
     },
     /// No miner is accepted any more; what was read is still answered.
     StopAccepting,

@@ -9,11 +9,13 @@
 //! | file | what |
 //! |---|---|
 //! | `connection.rs` | what the router knows of one pool connection |
+//! | `errand.rs` | what the power side wants: a census, word of those that sleep |
 //! | `layout.rs` | how a pool's extranonce2 is divided |
 //! | `lease.rs` | who has which extranonce |
 //! | `offers.rs` | what a listener offers its miners, from what pools grant |
 //! | `message.rs` | what workers and the router say to each other |
 //! | `switchboard.rs` | which pool connections there are, and which miners are on which |
+//! | `tally.rs` | what pools said of each miner's shares since the last census |
 //! | `task.rs` | the loop, and what is told to whom |
 
 mod connection;
@@ -23,6 +25,7 @@ mod lease;
 mod message;
 mod offers;
 mod switchboard;
+mod tally;
 mod task;
 
 pub use errand::{Census, CensusPart, ERRAND_QUEUE, Errand, Errands, MinerReport, Settled};

@@ -25,11 +25,12 @@ use crate::{
     downstream::{Leased, Parked, Postbox},
     metrics::Books,
     router::{
-        Berth, ConnectionId, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, PoolTerms,
+        Berth, ConnectionId, Errand, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, PoolTerms,
         Released, SessionId, Switchboard, TappedJob, ToRouter, ToWorker,
         connection::{Complaints, Connection, settled_difficulty},
         offers::{Known, Wish, offer},
         switchboard::{Line, RoutePlan, Switch},
+        tally::SettledTally,
     },
     state::{State, write_atomically},
     stratum::PoolError,
@@ -37,6 +38,7 @@ use crate::{
     work::{Job, JobIds, UpstreamId, WorkSeries},
 };
 
+mod errands;
 mod settlement;
 
 /// Events of pool connections that may wait; a settlement each for what all pools answer in a few milliseconds.
@@ -85,6 +87,7 @@ pub struct Router {
     last_saved: Instant,
     started: Instant,
     complaints: Vec<Complaints>,
+    tally: SettledTally,
     /// Who wants to see jobs.
     tap: Option<mpsc::Sender<TappedJob>>,
     /// What is to be told to workers, in order; sent when the present input is handled.
@@ -97,6 +100,8 @@ pub struct Inbox {
     released: mpsc::UnboundedReceiver<Released<Parked>>,
     events: mpsc::Receiver<(usize, Event)>,
     shutdown: mpsc::Receiver<Shutdown>,
+    /// Closed if nobody has any.
+    errands: mpsc::Receiver<Errand>,
 }
 
 impl Router {
@@ -154,11 +159,13 @@ impl Router {
             last_saved: now,
             started: now,
             complaints: config.pools.iter().map(|_| Complaints::default()).collect(),
+            // Those that are there, and as many that left since the last census.
+            tally: SettledTally::new(config.limits.connections.saturating_mul(2)),
             tap: None,
             outbox: Vec::new(),
             config,
         };
-        (router, Inbox { from_workers, released, events: events_in, shutdown })
+        (router, Inbox { from_workers, released, events: events_in, shutdown, errands: mpsc::channel(1).1 })
     }
 
     /// Lets somebody see every job of every pool.
@@ -183,6 +190,7 @@ impl Router {
                 biased;
                 shutdown = inbox.shutdown.recv() => break shutdown,
                 Some((key, event)) = inbox.events.recv() => self.handle_event(Instant::now(), key, event),
+                Some(errand) = inbox.errands.recv() => self.handle_errand(errand),
                 Some(released) = inbox.released.recv() => self.handle_released(Instant::now(), released),
                 Some(message) = inbox.from_workers.recv() => self.handle_worker(message),
                 _ = tick.tick() => self.handle_tick(Instant::now()),
@@ -200,6 +208,7 @@ impl Router {
     async fn shut_down(&mut self, inbox: &mut Inbox, grace: Duration) -> u64 {
         self.broadcast(|| ToWorker::StopAccepting);
         self.deliver().await;
+        inbox.refuse_errands();
         let deadline = tokio::time::Instant::now() + grace;
         let mut tick = interval(Duration::from_millis(20));
         // Workers need a moment to see the order; what they forward is counted when it is.

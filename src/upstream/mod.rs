@@ -90,7 +90,7 @@ pub struct Outgoing {
     pub origin: Origin,
 }
 
-/// Who waits for the pool's word on a share; goes back with the word, and means nothing here.
+/// Whose a share is, and who waits for the pool's word on it; goes back with the word, and means nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Worker thread.
@@ -99,6 +99,8 @@ pub struct Origin {
     pub connection: u64,
     /// Submit of that connection.
     pub ticket: u32,
+    /// The connection's share in a census: what becomes of it is counted there as well.
+    pub is_counted: bool,
 }
 
 /// The end of a share's way. Every [`Outgoing`] that is taken gets exactly one, unless the task is stopped.

@@ -69,7 +69,7 @@ fn share(job: &Arc<Job>, nonce: u32, version: SubmittedVersion) -> PoolShare {
 }
 
 fn outgoing(job: &Arc<Job>, nonce: u32) -> Outgoing {
-    let origin = Origin { worker: 0, connection: 0, ticket: nonce };
+    let origin = Origin { worker: 0, connection: 0, ticket: nonce, is_counted: false };
     Outgoing { share: share(job, nonce, SubmittedVersion::Unrolled), user: "farm.07".into(), origin }
 }
 

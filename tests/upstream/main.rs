@@ -97,7 +97,7 @@ impl Router {
 
     fn submit(&self, job: &Arc<Job>, nonce: u32) {
         let share = share(job, nonce, SubmittedVersion::Unrolled);
-        let origin = Origin { worker: 0, connection: 0, ticket: nonce };
+        let origin = Origin { worker: 0, connection: 0, ticket: nonce, is_counted: false };
         self.handle.shares().try_send(Outgoing { share, user: "farm.07".into(), origin }).expect("room");
     }
 }

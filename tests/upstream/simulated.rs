@@ -44,7 +44,7 @@ async fn what_was_hashed_is_what_the_pool_credits_in_every_dialect() {
         for (nonce, bits) in [0, 0x2000, 0x1fff_e000, 0x4000].into_iter().enumerate() {
             let share = share(&job, nonce as u32, SubmittedVersion::Bits(bits));
             hashes.push(share.hash().to_string());
-            let origin = Origin { worker: 0, connection: 0, ticket: nonce as u32 };
+            let origin = Origin { worker: 0, connection: 0, ticket: nonce as u32, is_counted: false };
             router.handle.shares().try_send(Outgoing { share, user: "u".into(), origin }).unwrap();
         }
         for _ in &hashes {
@@ -77,7 +77,7 @@ async fn each_worker_is_credited_under_its_own_name_where_names_are_forwarded() 
     router.ready().await;
     let job = router.job().await;
     for (ticket, user) in ["farm.a", "farm.b", "farm.a"].into_iter().enumerate() {
-        let origin = Origin { worker: 0, connection: 0, ticket: ticket as u32 };
+        let origin = Origin { worker: 0, connection: 0, ticket: ticket as u32, is_counted: false };
         let share = share(&job, ticket as u32, SubmittedVersion::Unrolled);
         router.handle.shares().try_send(Outgoing { share, user: user.into(), origin }).unwrap();
     }

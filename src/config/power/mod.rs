@@ -3,10 +3,31 @@
 //!
 //! The money side of the same tables is `config/profit.rs`; groups and blocks have the same indexes in both.
 
+mod actuator;
+mod call;
+mod compute;
+mod devices;
+mod group;
+pub(super) mod plan;
+mod read;
+mod template;
+#[cfg(test)]
+mod tests;
+mod watts;
+
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+pub use self::{
+    call::{HttpCall, HttpMethod},
+    template::{MAX_TEMPLATE_BYTES, Place, Template, TemplateError},
+};
+pub(super) use self::{
+    compute::Beside as BesideBlock,
+    group::Beside as BesideGroup,
+    read::{Machines, Tables, open},
+};
 use super::{Broker, HttpUrl, Secret, UserPattern};
 use crate::profit::{JoulesPerTerahash, Ratio, Watts};
 
@@ -135,34 +156,6 @@ pub enum ActuatorKind {
     },
     /// One that the program which embeds the proxy brings along, by its name.
     Custom(Arc<str>),
-}
-
-/// One HTTP call.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpCall {
-    /// `POST`, `PUT`, `GET`, `PATCH` or `DELETE`.
-    pub method: HttpMethod,
-    /// With placeholders; its scheme, host and port may have them too.
-    pub url: Arc<str>,
-    /// Names and values.
-    pub headers: Vec<(Arc<str>, Secret)>,
-    /// What is sent.
-    pub body: Option<Arc<str>>,
-}
-
-/// How an HTTP call is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpMethod {
-    /// `GET`.
-    Get,
-    /// `POST`.
-    Post,
-    /// `PUT`.
-    Put,
-    /// `PATCH`.
-    Patch,
-    /// `DELETE`.
-    Delete,
 }
 
 /// What tells a machine's watts, at its own supply.

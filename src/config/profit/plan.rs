@@ -4,13 +4,13 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{AfterHold, Ai, AiPrice, Efficiency, Group, Market, Mode, Profit, Quote, Rule, StaleGrid};
 use crate::{
-    config::{plan::line, units::time},
+    config::{Power, plan::line, units::time},
     profit::{Currency, Money, Ratio, Watts, round_trip},
 };
 
 /// Policy and site, then each group and AI block, some lines for each.
-pub(in crate::config) fn profit(profit: &Profit, f: &mut Formatter<'_>) -> fmt::Result {
-    policy(profit, f)?;
+pub(in crate::config) fn profit(profit: &Profit, power: Option<&Power>, f: &mut Formatter<'_>) -> fmt::Result {
+    policy(profit, power, f)?;
     site(profit, f)?;
     for one in &profit.groups {
         group(profit, one, f)?;
@@ -21,13 +21,21 @@ pub(in crate::config) fn profit(profit: &Profit, f: &mut Formatter<'_>) -> fmt::
     Ok(())
 }
 
-fn policy(profit: &Profit, f: &mut Formatter<'_>) -> fmt::Result {
+fn policy(profit: &Profit, power: Option<&Power>, f: &mut Formatter<'_>) -> fmt::Result {
     let policy = &profit.policy;
     writeln!(f, "\nprofit in {}", profit.currency)?;
+    let has_machines = power.is_some();
     let mode = match profit.mode {
+        Mode::DryRun if has_machines => {
+            "dry run: decisions and watts are shown, logged and counted; no machine is told anything"
+        }
         Mode::DryRun => "dry run: decisions are shown, logged and counted",
+        Mode::Advise if has_machines => {
+            "advise: every change is told; machines move when an operator says so, or when the site is over its cap"
+        }
         Mode::Advise => "advise: decisions are shown, logged and counted, and every change is told",
-        Mode::Active => "active, but nothing carries decisions out yet: as advise",
+        Mode::Active if has_machines => "active: prices, the grid and operators move the machines",
+        Mode::Active => "active, and nothing can be moved: no group has an actuator",
     };
     line(f, "mode", mode)?;
     match &profit.market {

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::Quote;
 use crate::{
     config::{
+        Signal,
         error::{Wrong, shown},
         raw::nearest,
         units::split_unit,
@@ -21,6 +22,8 @@ pub(in crate::config) struct Signals<'s> {
     pub currency: Currency,
     pub names: &'s [Arc<str>],
     pub units: &'s [Option<Unit>],
+    /// As they were read, `None` for one that is wrong itself.
+    pub read: &'s [Option<Signal>],
 }
 
 impl Signals<'_> {
@@ -64,7 +67,7 @@ where
 }
 
 /// The name of a signal.
-pub(super) fn signal<'s>(
+pub(in crate::config) fn signal<'s>(
     wanted: &'s [Quantity],
     signals: &'s Signals<'_>,
 ) -> impl FnOnce(&DeValue<'_>) -> Result<(Arc<str>, Option<Unit>), Wrong> + 's {
@@ -75,7 +78,7 @@ pub(super) fn signal<'s>(
 }
 
 /// A number with its unit; ratios also without one.
-pub(super) fn amount<T>(
+pub(in crate::config) fn amount<T>(
     quantity: Quantity,
     currency: Currency,
     new: fn(f64) -> Option<T>,
@@ -139,7 +142,7 @@ fn example(quantity: Quantity, currency: Currency) -> String {
 }
 
 /// `"3.5 MW"`.
-pub(super) fn watts(currency: Currency) -> impl FnOnce(&DeValue<'_>) -> Result<Watts, Wrong> {
+pub(in crate::config) fn watts(currency: Currency) -> impl FnOnce(&DeValue<'_>) -> Result<Watts, Wrong> {
     amount(Quantity::Power, currency, Watts::new)
 }
 
@@ -149,7 +152,7 @@ pub(super) fn rate(currency: Currency) -> impl FnOnce(&DeValue<'_>) -> Result<Mo
 }
 
 /// A ratio within bounds.
-pub(super) fn ratio(least: f64, most: f64) -> impl FnOnce(&DeValue<'_>) -> Result<Ratio, Wrong> {
+pub(in crate::config) fn ratio(least: f64, most: f64) -> impl FnOnce(&DeValue<'_>) -> Result<Ratio, Wrong> {
     move |value| {
         let ratio = amount(Quantity::Ratio, Currency::USD, Ratio::new)(value)?;
         if (least..=most).contains(&ratio.get()) {
@@ -160,7 +163,7 @@ pub(super) fn ratio(least: f64, most: f64) -> impl FnOnce(&DeValue<'_>) -> Resul
 }
 
 /// `"21.5 J/TH"`.
-pub(super) fn efficiency(text: &str) -> Result<JoulesPerTerahash, Wrong> {
+pub(in crate::config) fn efficiency(text: &str) -> Result<JoulesPerTerahash, Wrong> {
     /// The first ASICs took some thousand.
     const WORST: f64 = 10_000.0;
     let (number, unit) = split_unit(text);

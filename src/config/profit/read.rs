@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::{
         error::{Wrong, shown},
+        power::{BesideBlock, BesideGroup, Machines, Tables},
         raw::Section,
         validate::{names, secs},
         value,
@@ -55,6 +56,7 @@ pub(in crate::config) fn read<'r, 't>(
     root: &mut Section<'r, 't>,
     opened: Opened<'r, 't>,
     signals: &Signals<'_>,
+    machines: &mut Machines<'_, '_, '_>,
 ) -> Option<Profit> {
     let Opened { mut profit, currency } = opened;
     let is_there = ["profit", "site", "feeder", "group", "ai"].iter().any(|key| root.has(key));
@@ -74,18 +76,32 @@ pub(in crate::config) fn read<'r, 't>(
     let watched = rule(&mut profit, signals);
     let policy = policy(&mut profit);
     profit.refuse_unknown_keys();
-    let site = site(&mut site_section, signals);
+    let site = site(&mut site_section, signals, machines);
 
     let feeder_names = names(&mut feeder_sections, "feeder");
     let feeders: Vec<_> =
         feeder_sections.iter_mut().zip(&feeder_names).map(|(section, name)| feeder(section, name, currency)).collect();
     let group_names = names(&mut group_sections, "group");
     let common = Common { signals, feeders: &feeder_names, watched: watched.as_ref(), pool_fee };
-    let groups: Vec<_> =
-        group_sections.iter_mut().zip(&group_names).map(|(section, name)| group(section, name, &common)).collect();
+    let groups: Vec<_> = group_sections
+        .iter_mut()
+        .zip(&group_names)
+        .map(|(section, name)| group(section, name, &common, machines))
+        .collect();
     let ai_names = names(&mut ai_sections, "ai");
     let ai: Vec<_> =
-        ai_sections.iter_mut().zip(&ai_names).map(|(section, name)| block(section, name, &common)).collect();
+        ai_sections.iter_mut().zip(&ai_names).map(|(section, name)| block(section, name, &common, machines)).collect();
+    let tables = Tables {
+        mode,
+        cap: site.cap,
+        profit: &profit,
+        site: &site_section,
+        groups: &group_sections,
+        group_names: &group_names,
+        ai: &ai_sections,
+        ai_names: &ai_names,
+    };
+    machines.check_together(&tables, signals.read);
 
     let found = Profit {
         mode,
@@ -103,14 +119,7 @@ pub(in crate::config) fn read<'r, 't>(
 
 fn mode(section: &mut Section<'_, '_>) -> Mode {
     let modes = [("dry_run", Mode::DryRun), ("advise", Mode::Advise), ("active", Mode::Active)];
-    let mode = section.or("mode", Mode::DryRun, value::choice(&modes));
-    if mode == Mode::Active {
-        section.warn(
-            "mode",
-            Wrong::new("nothing carries decisions out yet", "it works as \"advise\"; write that until it does"),
-        );
-    }
-    mode
+    section.or("mode", Mode::DryRun, value::choice(&modes))
 }
 
 fn market(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<Market> {
@@ -225,7 +234,7 @@ fn policy(section: &mut Section<'_, '_>) -> Policy {
     }
 }
 
-fn site(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Site {
+fn site(section: &mut Section<'_, '_>, signals: &Signals<'_>, machines: &mut Machines<'_, '_, '_>) -> Site {
     let currency = signals.currency;
     let rate = quote::quote(Quantity::EnergyPrice, signals, MoneyPerMwh::new);
     let paid = quote::quote(Quantity::EnergyPrice, signals, MoneyPerMwh::new);
@@ -242,6 +251,7 @@ fn site(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Site {
     if site.cap.is_some_and(|cap| cap <= site.base_load) {
         section.error("base_load", Wrong::new("leaves nothing of the cap", "write less than the cap"));
     }
+    machines.site(section, signals);
     section.refuse_unknown_keys();
     site
 }
@@ -274,7 +284,12 @@ impl Common<'_> {
     }
 }
 
-fn group(section: &mut Section<'_, '_>, name: &Arc<str>, common: &Common<'_>) -> Option<Group> {
+fn group(
+    section: &mut Section<'_, '_>,
+    name: &Arc<str>,
+    common: &Common<'_>,
+    machines: &mut Machines<'_, '_, '_>,
+) -> Option<Group> {
     let currency = common.signals.currency;
     let own = rule(section, common.signals);
     let efficiency = section.optional(
@@ -293,9 +308,11 @@ fn group(section: &mut Section<'_, '_>, name: &Arc<str>, common: &Common<'_>) ->
     if power.is_some_and(|power| floor > power) {
         section.error("floor", Wrong::new("is more than the group's power", "write at most that"));
     }
+    let sleep_time = section.or("sleep_time", secs(60), value::duration(SWITCH));
+    let wake_time = section.or("wake_time", secs(300), value::duration(SWITCH));
     let switch = SwitchTerms {
-        sleep_s: section.or("sleep_time", secs(60), value::duration(SWITCH)).as_secs_f64(),
-        wake_s: section.or("wake_time", secs(300), value::duration(SWITCH)).as_secs_f64(),
+        sleep_s: sleep_time.as_secs_f64(),
+        wake_s: wake_time.as_secs_f64(),
         wear_per_mw: section.or("wear_per_mw", Money::ZERO, quote::money(currency)),
     };
     let sleep_draw = section.or("sleep_draw", Ratio::clamped(0.01), quote::ratio(0.0, 1.0));
@@ -306,11 +323,18 @@ fn group(section: &mut Section<'_, '_>, name: &Arc<str>, common: &Common<'_>) ->
         let help = "write efficiency = \"21.5 J/TH\", or signal = \"…\" here or in [profit]";
         section.error("efficiency", Wrong::new("is missing", help));
     }
+    let is_measured = efficiency == Some(Efficiency::Measured);
+    machines.group(section, &BesideGroup { name: name.clone(), sleep_time, wake_time, is_measured, power });
     section.refuse_unknown_keys();
     Some(Group { name: name.clone(), rule: rule?, power, floor, feeder, switch, sleep_draw })
 }
 
-fn block(section: &mut Section<'_, '_>, name: &Arc<str>, common: &Common<'_>) -> Option<Ai> {
+fn block(
+    section: &mut Section<'_, '_>,
+    name: &Arc<str>,
+    common: &Common<'_>,
+    machines: &mut Machines<'_, '_, '_>,
+) -> Option<Ai> {
     let (signals, currency) = (common.signals, common.signals.currency);
     let power = section.required("power", "write power = \"2 MW\", of IT", quote::watts(currency));
     let price = ai_price(section, signals);
@@ -336,6 +360,7 @@ fn block(section: &mut Section<'_, '_>, name: &Arc<str>, common: &Common<'_>) ->
     if ai.block > ai.power {
         section.error("block", Wrong::new("is more than the whole power", "write the power of a node or rack"));
     }
+    machines.block(section, &BesideBlock { power, pue: ai.pue, notice: ai.notice });
     section.refuse_unknown_keys();
     (section.has("power") && section.has("demand")).then_some(ai)
 }

@@ -18,7 +18,7 @@ impl HttpUrl {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
         const HELP: &str = "write https://host/path";
         let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not an address: {error}"), HELP))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -64,6 +64,15 @@ fn near_v4(address: Ipv4Addr) -> bool {
     address.is_loopback() || address.is_private()
 }
 
+/// For programs that embed the proxy and bring a driver along.
+impl std::str::FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+    }
+}
+
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.0;
@@ -94,7 +103,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
         const HELP: &str = "write mqtt://host:1883, or mqtts://host:8883 for TLS";
         let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not an address: {error}"), HELP))?;
         let tls = match url.scheme() {

@@ -70,7 +70,7 @@ impl SourceKind {
     }
 
     /// How often it is asked, where it is.
-    pub(super) fn every(&self) -> Option<Duration> {
+    pub(in crate::config) fn every(&self) -> Option<Duration> {
         match self {
             Self::HttpJson(source) => Some(source.poll),
             Self::Exec(source) => Some(source.poll),
@@ -250,22 +250,24 @@ fn exec(section: &mut Section<'_, '_>) -> Option<ExecSource> {
 fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<MqttSource> {
     let brokers =
         section.required("broker", "write broker = \"mqtts://host:8883\"", |value| one_or_more(value, Broker::parse));
-    let topic = section.required(
-        "topic",
-        "write topic = \"site/target\"",
-        value::parsed("\"site/target\"", |text| {
-            if text.len() > MAX_TOPIC_BYTES || text.contains('\0') {
-                return Err(Wrong::new("is no topic", format!("write at most {MAX_TOPIC_BYTES} bytes")));
-            }
-            filled(text)
-        }),
-    );
-    let user = section.optional("user", value::parsed("\"user\"", filled));
-    let password = secret::read(section, ["password", "password_env", "password_file"], env);
+    let topic = section.required("topic", "write topic = \"site/target\"", value::parsed("\"site/target\"", topic));
+    let login = login(section, env);
     let pin = section.optional("tls_fingerprint", value::parsed("\"sha256:…\"", units::fingerprint));
     let retained = section.or("retained", false, value::boolean);
     let picker = picker::read(section, false);
-    let login = match (user, password) {
+    let brokers = brokers?;
+    warn_of_plain(section, "broker", brokers.iter().find(|broker| !broker.is_protected()).map(ToString::to_string));
+    if pin.is_some() && !brokers.iter().any(|broker| broker.tls) {
+        section.error("tls_fingerprint", Wrong::new("is there, but no broker has TLS", "write mqtts://, or drop it"));
+    }
+    Some(MqttSource { brokers, topic: topic?, login, pin, retained, picker: picker? })
+}
+
+/// Who logs in at a broker, where anybody does.
+pub(in crate::config) fn login(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<(String, Secret)> {
+    let user = section.optional("user", value::parsed("\"user\"", filled));
+    let password = secret::read(section, ["password", "password_env", "password_file"], env);
+    match (user, password) {
         (Some(user), Some(password)) => Some((user, password)),
         (Some(_), None) => {
             section.error("user", Wrong::new("has no password", "write password_env = \"A_VARIABLE\" beside it"));
@@ -276,13 +278,7 @@ fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<MqttSource> {
             None
         }
         (None, None) => None,
-    };
-    let brokers = brokers?;
-    warn_of_plain(section, "broker", brokers.iter().find(|broker| !broker.is_protected()).map(ToString::to_string));
-    if pin.is_some() && !brokers.iter().any(|broker| broker.tls) {
-        section.error("tls_fingerprint", Wrong::new("is there, but no broker has TLS", "write mqtts://, or drop it"));
     }
-    Some(MqttSource { brokers, topic: topic?, login, pin, retained, picker: picker? })
 }
 
 fn jobs(section: &mut Section<'_, '_>, quantity: Option<Quantity>, context: &Context<'_>) -> Option<SourceKind> {
@@ -313,8 +309,19 @@ fn jobs(section: &mut Section<'_, '_>, quantity: Option<Quantity>, context: &Con
     Some(SourceKind::Jobs { field, pool })
 }
 
+/// A topic, or a filter of topics.
+pub(in crate::config) fn topic(text: &str) -> Result<String, Wrong> {
+    if text.len() > MAX_TOPIC_BYTES || text.contains('\0') {
+        return Err(Wrong::new("is no topic", format!("write at most {MAX_TOPIC_BYTES} bytes")));
+    }
+    filled(text)
+}
+
 /// A text, or a list of up to [`MAX_ADDRESSES`].
-fn one_or_more<T>(value: &DeValue<'_>, parse: impl Fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+pub(in crate::config) fn one_or_more<T>(
+    value: &DeValue<'_>,
+    parse: impl Fn(&str) -> Result<T, Wrong>,
+) -> Result<Vec<T>, Wrong> {
     let texts = match value {
         DeValue::Array(_) => value::strings(value)?,
         _ => vec![value::string(value)?],
@@ -326,7 +333,7 @@ fn one_or_more<T>(value: &DeValue<'_>, parse: impl Fn(&str) -> Result<T, Wrong>)
 }
 
 /// Names and values of HTTP headers; `${VARIABLE}` in a value stands for the environment's.
-fn headers(value: &DeValue<'_>, env: &dyn Env) -> Result<Vec<(String, Secret)>, Wrong> {
+pub(in crate::config) fn headers(value: &DeValue<'_>, env: &dyn Env) -> Result<Vec<(String, Secret)>, Wrong> {
     value::texts(value)?
         .into_iter()
         .map(|(name, text)| {
@@ -341,7 +348,8 @@ fn headers(value: &DeValue<'_>, env: &dyn Env) -> Result<Vec<(String, Secret)>, 
         .collect()
 }
 
-fn filled(text: &str) -> Result<String, Wrong> {
+/// A text that is not empty.
+pub(in crate::config) fn filled(text: &str) -> Result<String, Wrong> {
     if text.trim().is_empty() {
         Err(Wrong::new("is empty", "write something, or drop the key"))
     } else {
@@ -349,7 +357,8 @@ fn filled(text: &str) -> Result<String, Wrong> {
     }
 }
 
-fn warn_of_plain(section: &Section<'_, '_>, key: &'static str, plain: Option<String>) {
+/// Says that what an address says can be forged.
+pub(in crate::config) fn warn_of_plain(section: &Section<'_, '_>, key: &'static str, plain: Option<String>) {
     if let Some(address) = plain {
         section.warn(
             key,

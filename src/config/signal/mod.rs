@@ -11,8 +11,8 @@
 //! | `plan.rs` | all of it in words, for `check` |
 
 mod address;
-mod kinds;
-mod picker;
+pub(super) mod kinds;
+pub(super) mod picker;
 pub(super) mod plan;
 mod window;
 

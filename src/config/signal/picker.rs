@@ -123,7 +123,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, needs_pointer: bool) -> Option
 }
 
 /// A JSON pointer (RFC 6901): empty for the whole document.
-fn pointer(text: &str) -> Result<String, Wrong> {
+pub(in crate::config) fn pointer(text: &str) -> Result<String, Wrong> {
     const MAX_BYTES: usize = 256;
     let is_pointer = text.is_empty() || text.starts_with('/');
     if !is_pointer || text.len() > MAX_BYTES {

@@ -181,7 +181,7 @@ impl Session {
             Ok(Leased { lease, resumed }) => {
                 self.lease = Some(lease);
                 if let Some(parked) = resumed {
-                    self.resume(parked, fate);
+                    self.resume(now, parked, fate);
                 }
                 self.subscribed = Some(now);
                 self.write_subscribed(id, io);
@@ -197,7 +197,7 @@ impl Session {
     }
 
     /// Takes up what was parked, and what the miner missed.
-    pub(super) fn resume(&mut self, parked: Parked, fate: impl Fn(UpstreamId) -> Option<Fate>) {
+    pub(super) fn resume(&mut self, now: Instant, parked: Parked, fate: impl Fn(UpstreamId) -> Option<Fate>) {
         let Parked { since, window, latest, vardiff } = parked;
         let worked_for = latest.as_ref().map(|latest| (latest.series.job().upstream, latest.came));
         self.window = window;
@@ -215,6 +215,10 @@ impl Session {
         }
         self.latest = latest;
         self.vardiff = vardiff;
+        // Whoever connects is awake, or soon will be.
+        if let Some(vardiff) = &mut self.vardiff {
+            vardiff.rise(now);
+        }
     }
 
     pub(super) fn start_difficulty(&mut self, now: Instant, remembered: Option<Difficulty>) {

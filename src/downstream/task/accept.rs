@@ -157,8 +157,21 @@ pub fn prepare(stream: &TcpStream, unacked_timeout: Duration) -> io::Result<()> 
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(unacked_timeout).with_interval(unacked_timeout / 4);
     socket.set_tcp_keepalive(&keepalive)?;
+    be_patient(stream, Some(unacked_timeout))
+}
+
+/// How long a miner may acknowledge nothing; `None`: as long as the system allows.
+///
+/// A miner that sleeps may leave what it is sent unread for hours. Then its window is zero, and its kernel goes on to acknowledge the probes
+/// of ours. That is enough for TCP (RFC 1122, 4.2.2.17), but with `TCP_USER_TIMEOUT` set, Linux ends the connection when the first such
+/// probe is that old, acknowledged or not (tcp(7); `tcp_probe_timer` in net/ipv4/tcp_timer.c). Without it, a connection ends when
+/// `tcp_retries2` probes in a row were not acknowledged: a dead sleeper is found after some quarter of an hour.
+///
+/// # Errors
+/// The connection went already.
+pub fn be_patient(stream: &TcpStream, unacked_timeout: Option<Duration>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(unacked_timeout))?;
+    SockRef::from(stream).set_tcp_user_timeout(unacked_timeout)?;
     Ok(())
 }
 

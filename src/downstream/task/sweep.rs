@@ -61,6 +61,8 @@ impl Hall {
                 self.relayouts.extend(all.map(|(index, slot)| (index, slot.key, layout)));
             }
             ToWorker::Merged { from, into } => self.merge(from, into),
+            ToWorker::Census(answer) => self.take_census(&answer),
+            ToWorker::Sleepers { keys, asleep } => self.set_sleepers(&keys, asleep),
             // The loop handles them.
             ToWorker::StopAccepting | ToWorker::Stop => {}
         }
@@ -171,9 +173,16 @@ impl Hall {
         }
         for index in 0..self.slots.capacity() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            if slot.ends.is_none() && slot.session.next_timeout() <= now {
+            if slot.ends.is_some() {
+                continue;
+            }
+            let should_be_up = slot.rest.should_be_up(now);
+            if slot.session.next_timeout() <= now {
                 slot.session.handle_timeout(now, &mut self.io);
                 self.settle(index);
+            }
+            if should_be_up {
+                self.wakes_up(index);
             }
         }
         self.ticks = self.ticks.wrapping_add(1);

@@ -76,6 +76,9 @@ impl Hall {
     /// Handles the lines in what was read. Shares are left in the round.
     fn feed(&mut self, index: usize, mut input: &[u8]) {
         let now = self.now;
+        if self.slots[index].rest.ends_by_a_line() {
+            self.stir(index);
+        }
         self.io.round.begin(index);
         loop {
             let slot = &mut self.slots[index];

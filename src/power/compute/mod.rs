@@ -2,17 +2,108 @@
 //!
 //! Knows messages and answers; when a lease is given or asked back is the site's matter (`power/site.rs`). What is not answered is told
 //! again: every message is idempotent.
+//!
+//! | file | what |
+//! |---|---|
+//! | `webhook.rs` | an HTTP service of the AI team's |
+//! | `exec.rs` | commands of the AI team's |
+//! | `message.rs` | the JSON that both speak, read strictly |
+//! | `signature.rs` | what a message over HTTP is signed with, and how a receiver checks it |
+//!
+//! Limits: each call has the time that its config gives, each answer [`message::MAX_ANSWER`] bytes.
 
+mod exec;
+pub mod message;
+pub mod signature;
+#[cfg(test)]
+mod tests;
+mod webhook;
+
+use std::sync::Arc;
+
+pub use self::{exec::Commands, webhook::Webhook};
 use super::{
-    actuator::Call,
+    actuator::{Call, Drivers},
+    ledger::BlockId,
     site::{LeaseAnswer, LeaseMessage, Status},
 };
+use crate::config::{Ai, ComputeKind, PowerBlock};
 
 /// One AI block's side.
 pub trait Compute: Send + Sync {
     /// Tells it of a lease.
     fn tell(&self, message: LeaseMessage) -> Call<'_, LeaseAnswer>;
 
-    /// Asks it how it is. The reading's time is when this was called.
+    /// Asks it how it is. The reading's time is when this was called, or when the block observed it if that is earlier.
     fn status(&self) -> Call<'_, Status>;
+}
+
+/// Why there is nobody to tell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// Nothing to speak HTTP with.
+    #[error("ai {block}: no HTTP client: {why}")]
+    Client {
+        /// The block.
+        block: BlockId,
+        /// In words.
+        why: String,
+    },
+    /// Everybody could sign.
+    #[error("ai {0}: its secret is empty: anybody could grant it power")]
+    NoSecret(BlockId),
+    /// A command without a program.
+    #[error("ai {block}: {which} names no program")]
+    NoProgram {
+        /// The block.
+        block: BlockId,
+        /// The key.
+        which: &'static str,
+    },
+    /// The program that embeds the proxy brought no such thing along.
+    #[error("ai {block}: there is no driver \"custom:{name}\": {known}")]
+    UnknownDriver {
+        /// The block.
+        block: BlockId,
+        /// What was asked for.
+        name: Arc<str>,
+        /// What there is.
+        known: String,
+    },
+}
+
+/// Who tells a block. Reads the system's root certificates from disk where TLS is spoken.
+///
+/// # Errors
+/// [`BuildError`] if the config wants what can't be had here.
+pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Result<Arc<dyn Compute>, BuildError> {
+    match &block.control {
+        ComputeKind::Webhook { secret, .. } if secret.expose().is_empty() => Err(BuildError::NoSecret(id)),
+        ComputeKind::Webhook { url, status, secret, timeout } => {
+            match Webhook::new(url.clone(), status.clone(), secret.clone(), *timeout, ai.pue) {
+                Ok(webhook) => Ok(Arc::new(webhook)),
+                Err(error) => Err(BuildError::Client { block: id, why: error.to_string() }),
+            }
+        }
+        ComputeKind::Exec { tell, status, timeout } => {
+            for (which, command) in [("tell", tell), ("status", status)] {
+                if command.first().is_none_or(String::is_empty) {
+                    return Err(BuildError::NoProgram { block: id, which });
+                }
+            }
+            Ok(Arc::new(Commands::new(tell.clone(), status.clone(), *timeout, ai.pue)))
+        }
+        ComputeKind::Custom(name) => {
+            let found = drivers.compute.iter().find(|(known, _)| known == name);
+            found.map(|(_, driver)| driver.clone()).ok_or_else(|| {
+                let names: Vec<&str> = drivers.compute.iter().map(|(name, _)| &**name).collect();
+                let known = if names.is_empty() {
+                    "none was brought along".into()
+                } else {
+                    format!("there is {}", names.join(", "))
+                };
+                BuildError::UnknownDriver { block: id, name: name.clone(), known }
+            })
+        }
+    }
 }

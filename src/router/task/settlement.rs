@@ -8,6 +8,11 @@ impl Router {
         let name = &self.config.pools[pool].name;
         let user = &outgoing.user;
         let share = &outgoing.share;
+        let origin = outgoing.origin;
+        if origin.is_counted {
+            let connection = ConnectionId { worker: origin.worker, key: origin.connection };
+            self.tally.count(connection, &settlement);
+        }
         let mut books = self.books.router();
         let word = match settlement {
             Settlement::Accepted { latency } => {
@@ -48,7 +53,6 @@ impl Router {
             }
         };
         drop(books);
-        let origin = outgoing.origin;
         if origin.ticket != 0 {
             self.tell(origin.worker, ToWorker::PoolWord { key: origin.connection, ticket: origin.ticket, word });
         }

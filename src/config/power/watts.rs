@@ -1,0 +1,156 @@
+//! `[group.watts]`: what tells the watts of a group's machines. A sleep is believed on nothing else.
+
+use std::sync::Arc;
+
+use super::{
+    ActuatorKind, PowerUnit, WattsSource,
+    actuator::{call_names, names},
+    call::{self, HttpCall, HttpMethod},
+    group::GROUP_KEYS,
+    template::{Place, Template},
+};
+use crate::config::{
+    Broker, Env,
+    error::Wrong,
+    raw::Section,
+    signal::{kinds, picker},
+    validate::{TIMEOUT, secs},
+    value,
+};
+
+/// Where a number of power is written in other units, it is off by a thousand: so each says which.
+const UNIT_HELP: &str = "write what its numbers are in: unit = \"W\" or \"kW\"";
+
+impl WattsSource {
+    /// As it is written.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Exec { .. } => "exec",
+            Self::HttpJson { .. } => "http_json",
+            Self::Mqtt { .. } => "mqtt",
+            Self::None => "none",
+        }
+    }
+
+    /// Whether what it asks for one machine differs from what it asks for another.
+    pub(super) fn names_machine(&self) -> bool {
+        match self {
+            Self::Exec { command, .. } => command.iter().any(|text| names(text)),
+            Self::HttpJson { call, .. } => call_names(call),
+            Self::Driver | Self::Mqtt { .. } | Self::None => true,
+        }
+    }
+}
+
+/// The keys of the table, or without it what the actuator's driver tells. `None` only if a problem was reported.
+pub(super) fn read(
+    section: Option<Section<'_, '_>>,
+    actuator: Option<&ActuatorKind>,
+    env: &dyn Env,
+) -> Option<WattsSource> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Driver,
+        Exec,
+        HttpJson,
+        Mqtt,
+        None,
+    }
+    const HELP: &str = "write kind = \"exec\", \"http_json\", \"mqtt\", \"driver\" or \"none\"";
+    let Some(mut section) = section else {
+        return Some(if actuator?.tells_watts() { WattsSource::Driver } else { WattsSource::None });
+    };
+    let words = [
+        ("driver", Kind::Driver),
+        ("exec", Kind::Exec),
+        ("http_json", Kind::HttpJson),
+        ("mqtt", Kind::Mqtt),
+        ("none", Kind::None),
+    ];
+    let kind = section.required("kind", HELP, value::choice(&words))?;
+    let found = match kind {
+        Kind::Driver => Some(WattsSource::Driver),
+        Kind::Exec => exec(&mut section),
+        Kind::HttpJson => http_json(&mut section, env),
+        Kind::Mqtt => mqtt(&mut section, env),
+        Kind::None => Some(WattsSource::None),
+    };
+    if let (Some(WattsSource::Driver), Some(actuator)) = (&found, actuator)
+        && !actuator.tells_watts()
+    {
+        let what = format!("is \"driver\", and an actuator of kind \"{}\" tells no watts", actuator.label());
+        section.error(
+            "kind",
+            Wrong::new(what, "write kind = \"exec\", \"http_json\" or \"mqtt\": a meter, a PDU, the firmware's own"),
+        );
+    }
+    section.refuse_misplaced(&GROUP_KEYS, "the group's");
+    section.refuse_unknown_keys();
+    found
+}
+
+fn unit(section: &mut Section<'_, '_>) -> Option<PowerUnit> {
+    section.required("unit", UNIT_HELP, value::choice(&[("W", PowerUnit::Watts), ("kW", PowerUnit::Kilowatts)]))
+}
+
+fn exec(section: &mut Section<'_, '_>) -> Option<WattsSource> {
+    let command = section.required(
+        "command",
+        "write what prints a machine's watts: command = [\"/usr/local/bin/asic\", \"watts\", \"{ip}\"]",
+        call::command(&Place::MACHINE),
+    );
+    let unit = unit(section);
+    let timeout = section.or("timeout", secs(10), value::duration(TIMEOUT));
+    Some(WattsSource::Exec { command: command?, unit: unit?, timeout })
+}
+
+fn http_json(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
+    let url =
+        section.required("url", "write url = \"http://{ip}/power\"", |value| call::address(value, &Place::MACHINE));
+    let headers = call::headers(section, env);
+    let pointer = section.required(
+        "value",
+        "write where in the JSON the number stands: \"/power/watts\"",
+        value::parsed("\"/power/watts\"", |text| picker::pointer(text).map(Arc::from)),
+    );
+    let unit = unit(section);
+    let timeout = section.or("timeout", secs(10), value::duration(TIMEOUT));
+    let url = url?;
+    call::warn_if_plain(section, "url", &url, &Place::MACHINE);
+    let call = HttpCall { method: HttpMethod::Get, url, headers, body: None };
+    Some(WattsSource::HttpJson { call, pointer: pointer?, unit: unit?, timeout })
+}
+
+fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
+    let brokers = section
+        .required("broker", "write broker = \"mqtts://host:8883\"", |value| kinds::one_or_more(value, Broker::parse));
+    let topic = section.required("topic", TOPIC_HELP, value::parsed("\"meters/{device}/power\"", topic));
+    let pointer =
+        section.optional("value", value::parsed("\"/power/watts\"", |text| picker::pointer(text).map(Arc::from)));
+    let unit = unit(section);
+    let login = kinds::login(section, env).map(|(user, password)| (Arc::from(user), password));
+    let brokers = brokers?;
+    let plain = brokers.iter().find(|broker| !broker.is_protected()).map(ToString::to_string);
+    kinds::warn_of_plain(section, "broker", plain);
+    Some(WattsSource::Mqtt { brokers, topic: topic?, pointer, unit: unit?, login })
+}
+
+const TOPIC_HELP: &str = "write which machine in one level of the topic: topic = \"meters/{device}/power\"";
+
+/// A topic in which one whole level stands for the machine.
+fn topic(text: &str) -> Result<Arc<str>, Wrong> {
+    kinds::topic(text)?;
+    Template::parse(text, &Place::MACHINE)?;
+    let levels: Vec<Template> =
+        text.split('/').map(|level| Template::parse(level, &Place::MACHINE)).collect::<Result<_, _>>()?;
+    if text.contains(['+', '#']) {
+        return Err(Wrong::new("has a wildcard, and each message is to be of one machine", TOPIC_HELP));
+    }
+    let named = levels.iter().filter(|level| !level.is_plain()).count();
+    match levels.iter().filter(|level| level.only().is_some()).count() {
+        1 if named == 1 => Ok(text.into()),
+        0 if named == 0 => Err(Wrong::new("names no machine", TOPIC_HELP)),
+        _ => Err(Wrong::new("has {…} beside other letters, or twice", TOPIC_HELP)),
+    }
+}

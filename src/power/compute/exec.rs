@@ -1,0 +1,105 @@
+//! AI compute behind commands: one is told of leases, one prints the status.
+//!
+//! | in the words of the first | stands |
+//! |---|---|
+//! | `{type}` | `lease.grant` or `lease.revoke` |
+//! | `{id}`, `{epoch}` | the lease, the sender's term of office |
+//! | `{watts}`, `{it_watts}` | at the site meter, of the machines themselves; whole watts, cut off: shells know no others |
+//! | `{deadline}`, `{expires}` | RFC 3339, or nothing |
+//!
+//! The whole message, as JSON, is on its standard input. It prints the answer as JSON; nothing, with exit code 0, is `taken` for a grant
+//! and `releasing` for a revocation: that it is released has to be said. What a command may find and how it is ended is `command.rs`.
+//!
+//! | it | that is |
+//! |---|---|
+//! | can't be started | not reached |
+//! | ends with another exit code | refused, with its complaint |
+//! | is killed, as it takes too long | no answer; what it did, it did |
+//!
+//! Limits: one time for each call, [`MAX_ANSWER`] bytes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    Compute,
+    message::{Answer, Kind, MAX_ANSWER, Message, Observer},
+};
+use crate::{
+    command::{self, CommandError},
+    power::{
+        actuator::{Call, DriverError},
+        site::{LeaseAnswer, LeaseMessage, Status},
+    },
+    profit::Ratio,
+};
+
+/// One block's commands.
+pub struct Commands {
+    tell: Vec<String>,
+    status: Vec<String>,
+    timeout: Duration,
+    pue: Ratio,
+    observer: Observer,
+}
+
+impl Commands {
+    /// Programs with their arguments. `pue`: watts at the site meter for each of the machines.
+    pub fn new(tell: Vec<String>, status: Vec<String>, timeout: Duration, pue: Ratio) -> Self {
+        Self { tell, status, timeout, pue, observer: Observer::default() }
+    }
+
+    async fn told(&self, message: LeaseMessage) -> Result<LeaseAnswer, DriverError> {
+        let message = Message::new(&message, self.pue);
+        let words = filled(&self.tell, &message);
+        let said = command::run_with(&words, Some(&message.to_json()), MAX_ANSWER, self.timeout).await;
+        let said = said.map_err(failed)?;
+        match (said.trim_ascii(), message.kind) {
+            (b"", Kind::Grant) => Ok(LeaseAnswer::Taken),
+            (b"", Kind::Revoke) => Ok(LeaseAnswer::Releasing),
+            (said, kind) => Answer::read(said)?.to(kind),
+        }
+    }
+
+    async fn asked(&self, asked: Timestamp) -> Result<Status, DriverError> {
+        let said = command::run_with(&self.status, None, MAX_ANSWER, self.timeout).await.map_err(failed)?;
+        self.observer.read(&said, asked)
+    }
+}
+
+impl Compute for Commands {
+    fn tell(&self, message: LeaseMessage) -> Call<'_, LeaseAnswer> {
+        Box::pin(self.told(message))
+    }
+
+    fn status(&self) -> Call<'_, Status> {
+        Box::pin(self.asked(Timestamp::now()))
+    }
+}
+
+/// The words with what stands for what.
+fn filled(words: &[String], message: &Message) -> Vec<String> {
+    let whole = |watts: f64| format!("{:.0}", watts.floor());
+    let values = [
+        ("{type}", message.kind.as_str().to_owned()),
+        ("{id}", message.id.clone()),
+        ("{epoch}", message.epoch.to_string()),
+        ("{watts}", whole(message.watts)),
+        ("{it_watts}", whole(message.it_watts)),
+        ("{deadline}", message.deadline.clone().unwrap_or_default()),
+        ("{expires}", message.expires.clone().unwrap_or_default()),
+    ];
+    // No value has a brace, so that none is filled twice.
+    let fill = |word: &String| values.iter().fold(word.clone(), |word, (name, value)| word.replace(name, value));
+    words.iter().map(fill).collect()
+}
+
+fn failed(error: CommandError) -> DriverError {
+    match error {
+        CommandError::Killed { within, .. } => DriverError::Timeout(within),
+        CommandError::Nothing | CommandError::NotStarted { .. } => DriverError::Unreachable(error.to_string()),
+        CommandError::TooMuch { .. } => DriverError::Garbled(error.to_string()),
+        CommandError::Ended { .. } => DriverError::Refused(error.to_string()),
+    }
+}
