@@ -14,7 +14,7 @@ use hashgate::{
     config::{Config, Env, Mode},
     power::{
         ASK_QUEUE, Ask, Power,
-        control::{Control, ControlError, OverCap, PastEvent, Plan, PowerSnapshot},
+        control::{Control, ControlError, OverCap, PastEvent, Plan, PowerSnapshot, PowerTotals},
         device::Goal,
         device::StageKind,
         group::{Order, Phase},
@@ -242,6 +242,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         receipts: vec![receipt()],
         events: vec![PastEvent { at: at(), event }; 80],
         over_cap: OverCap { readings: 2, most: Some(watts(1_500.0)) },
+        totals: PowerTotals::default(),
     }
 }
 
