@@ -1,25 +1,26 @@
-//! A client for one HTTP server: plain or TLS, bounded in time and bytes, and faithful to the host that the operator wrote.
+//! A client for HTTP servers: plain or TLS, bounded in time, bytes and sockets, and faithful to the host that the operator wrote.
 //!
-//! | answer | |
-//! |---|---|
-//! | a redirect to the same scheme, host and port | followed, up to [`MAX_REDIRECTS`] times, if nothing but a document was asked for |
-//! | any other redirect | [`HttpError::Redirect`]: headers may hold secrets, and an address that moved is the operator's to write |
-//! | more than [`MAX_BODY`] bytes | [`HttpError::TooLarge`] |
+//! | | it is asked ([`HttpClient::ask`]) | it is told ([`HttpClient::tell`]) |
+//! |---|---|---|
+//! | a redirect to the same scheme, host and port | followed if it is a `GET`, up to [`MAX_REDIRECTS`] times | [`HttpError::Redirect`], but for a `GET` |
+//! | any other redirect | [`HttpError::Redirect`]: headers may hold secrets, and an address that moved is the operator's to write | as there |
+//! | a body without end | [`HttpError::TooLarge`] | its status is the answer, and [`MAX_WORDS`] of the body |
 //!
-//! Knows nothing of what is in an answer. There is no way to switch verification of certificates off (`tls.rs`).
+//! Sockets: one for each call under way, and as many idle ones to each server as the client was made with: who calls thousands
+//! of servers makes it with none ([`HttpClient::idle`]). Knows nothing of what is in an answer. There is no way to switch verification of certificates off (`tls.rs`).
 
 use std::{error::Error, fmt, time::Duration};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header,
+    header::{self, HeaderValue},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::timeout;
 use url::Url;
@@ -28,6 +29,12 @@ use crate::tls::{self, TlsError, Trust};
 
 /// Bytes of an answer: a year of hourly prices is a quarter of it.
 pub const MAX_BODY: usize = 1024 * 1024;
+
+/// Bytes that are kept of what a server says to an order: its first line is for people.
+const MAX_WORDS: usize = 4096;
+
+/// How long a server's words to an order are waited for behind its status.
+const WORDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Redirects in a row.
 const MAX_REDIRECTS: usize = 3;
@@ -48,8 +55,8 @@ pub enum HttpError {
     #[error("redirects to {0}, which is not followed: write that address if you trust it")]
     Redirect(String),
     /// It does not end.
-    #[error("the answer is longer than {MAX_BODY} bytes")]
-    TooLarge,
+    #[error("the answer is longer than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl From<TlsError> for HttpError {
@@ -68,9 +75,24 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// What is asked or told.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// How.
+    pub method: Method,
+    /// Where.
+    pub url: Url,
+    /// What goes with it; values that are secret are marked as such.
+    pub headers: HeaderMap,
+    /// What is sent; empty for nothing.
+    pub body: Bytes,
+}
+
 /// A client with connections of its own.
 pub struct HttpClient {
     client: AnyClient,
+    /// Servers are asked to close the connection behind each answer.
+    closes: bool,
 }
 
 enum AnyClient {
@@ -79,14 +101,24 @@ enum AnyClient {
 }
 
 impl HttpClient {
-    /// For servers without TLS, or with. Reads the system's roots from disk, where they are needed.
+    /// For one server that is asked one question at a time, without TLS or with. Reads the system's roots from disk, where they are
+    /// needed.
     ///
     /// # Errors
     /// [`HttpError::Setup`] if there are none.
     pub fn new(tls: bool, pin: Option<[u8; 32]>) -> Result<Self, HttpError> {
+        Self::idle(tls, pin, 1)
+    }
+
+    /// The same with so many idle connections to each server; with none, each call has a connection of its own, which ends with it.
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`] if there are no roots.
+    pub fn idle(tls: bool, pin: Option<[u8; 32]>, idle: usize) -> Result<Self, HttpError> {
         let mut builder = Client::builder(TokioExecutor::new());
-        // One source asks one server, one question at a time.
-        builder.pool_max_idle_per_host(1);
+        builder.pool_max_idle_per_host(idle);
+        // Without a timer, idle ones would stay until the server ends them.
+        builder.pool_timer(TokioTimer::new());
         let client = if tls {
             let config = tls::client_config(Trust::configured(pin)?)?;
             let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
@@ -94,21 +126,34 @@ impl HttpClient {
         } else {
             AnyClient::Plain(builder.build_http())
         };
-        Ok(Self { client })
+        Ok(Self { client, closes: idle == 0 })
     }
 
-    /// Asks for a document. All of it, redirects too, shares `within`.
+    /// Asks for a document of [`MAX_BODY`] bytes at most. All of it, redirects too, shares `within`.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn get(&self, url: &Url, headers: &HeaderMap, within: Duration) -> Result<Answer, HttpError> {
+        let question = Question { method: Method::GET, url: url.clone(), headers: headers.clone(), body: Bytes::new() };
+        self.ask(question, MAX_BODY, within).await
+    }
+
+    /// Asks for a document of `most` bytes at most. All of it, redirects too, shares `within`.
     ///
     /// # Errors
     /// [`HttpError`] if there is no whole answer; an answer that says no is an answer.
-    pub async fn get(&self, url: &Url, headers: &HeaderMap, within: Duration) -> Result<Answer, HttpError> {
-        self.send(Method::GET, url, headers, Bytes::new(), within).await
+    pub async fn ask(&self, question: Question, most: usize, within: Duration) -> Result<Answer, HttpError> {
+        let whole = async {
+            let (parts, body) = self.follow(question).await?.into_parts();
+            Ok(Answer { status: parts.status, headers: parts.headers, body: whole(body, most).await? })
+        };
+        timeout(within, whole).await.unwrap_or(Err(HttpError::Timeout(within)))
     }
 
-    /// Makes any request. Only a `GET` is sent on to where a redirect points: what does something is done where the operator wrote.
+    /// Makes any request with an answer of [`MAX_BODY`] bytes at most.
     ///
     /// # Errors
-    /// [`HttpError`] if there is no whole answer; the request may have been heard all the same. An answer that says no is an answer.
+    /// As [`ask`](Self::ask); the request may have been heard all the same.
     pub async fn send(
         &self,
         method: Method,
@@ -117,54 +162,81 @@ impl HttpClient {
         body: Bytes,
         within: Duration,
     ) -> Result<Answer, HttpError> {
-        match timeout(within, self.follow(method, url, headers, body)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(HttpError::Timeout(within)),
-        }
+        self.ask(Question { method, url: url.clone(), headers: headers.clone(), body }, MAX_BODY, within).await
     }
 
-    async fn follow(&self, method: Method, url: &Url, headers: &HeaderMap, body: Bytes) -> Result<Answer, HttpError> {
-        let mut url = url.clone();
+    /// Gives an order. Once there is a status it was heard: of the body there is what comes soon, and its beginning.
+    ///
+    /// # Errors
+    /// [`HttpError`] if there is no answer; an answer that says no is an answer.
+    pub async fn tell(&self, question: Question, within: Duration) -> Result<Answer, HttpError> {
+        let told = timeout(within, self.follow(question)).await.unwrap_or(Err(HttpError::Timeout(within)));
+        let (parts, body) = told?.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body: words(body).await })
+    }
+
+    async fn follow(&self, mut question: Question) -> Result<Response<Incoming>, HttpError> {
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.ask(&method, &url, headers, body.clone()).await?;
+            let answer = self.request(&question).await?;
             // 304 is about what we have, 300 has no one place to go.
-            let moves = answer.status.is_redirection() && !matches!(answer.status.as_u16(), 300 | 304);
-            let Some(location) = answer.headers.get(header::LOCATION).filter(|_| moves) else { return Ok(answer) };
-            let next = location.to_str().ok().and_then(|location| url.join(location).ok());
+            let moves = answer.status().is_redirection() && !matches!(answer.status().as_u16(), 300 | 304);
+            let Some(location) = answer.headers().get(header::LOCATION).filter(|_| moves) else { return Ok(answer) };
+            let next = location.to_str().ok().and_then(|location| question.url.join(location).ok());
             let Some(next) = next else { return Err(HttpError::Redirect("no address".to_owned())) };
-            if next.origin() != url.origin() || method != Method::GET {
+            // An order that is given twice, or with another method, is another order.
+            if next.origin() != question.url.origin() || question.method != Method::GET {
                 return Err(HttpError::Redirect(format!("{}{}", next.origin().ascii_serialization(), next.path())));
             }
-            url = next;
+            question.url = next;
         }
         Err(HttpError::Redirect("itself, again and again".to_owned()))
     }
 
-    async fn ask(&self, method: &Method, url: &Url, headers: &HeaderMap, body: Bytes) -> Result<Answer, HttpError> {
+    async fn request(&self, question: &Question) -> Result<Response<Incoming>, HttpError> {
         let mut request = Request::builder()
-            .method(method)
-            .uri(url.as_str())
-            .body(Full::new(body))
+            .method(&question.method)
+            .uri(question.url.as_str())
+            .body(Full::new(question.body.clone()))
             .map_err(|error| HttpError::Connection(format!("not an address: {error}")))?;
-        request.headers_mut().clone_from(headers);
+        request.headers_mut().clone_from(&question.headers);
+        if self.closes {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let sent = match &self.client {
             AnyClient::Plain(client) => client.request(request).await,
             AnyClient::Tls(client) => client.request(request).await,
         };
-        let (parts, body) = sent.map_err(|error| HttpError::Connection(causes(&error)))?.into_parts();
-        Ok(Answer { status: parts.status, headers: parts.headers, body: whole(body).await? })
+        sent.map_err(|error| HttpError::Connection(causes(&error)))
     }
 }
 
-async fn whole(body: Incoming) -> Result<Bytes, HttpError> {
-    let collected = Limited::new(body, MAX_BODY).collect().await;
+async fn whole(body: Incoming, most: usize) -> Result<Bytes, HttpError> {
+    let collected = Limited::new(body, most).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.downcast_ref::<LengthLimitError>().is_some() {
-            HttpError::TooLarge
+            HttpError::TooLarge(most)
         } else {
             HttpError::Connection(causes(&*error))
         }
     })
+}
+
+/// The beginning of a body, as far as it comes.
+async fn words(mut body: Incoming) -> Bytes {
+    let mut words = Vec::new();
+    let read = async {
+        // The first frame may be long as well: only its beginning is kept.
+        while let Some(Ok(frame)) = body.frame().await {
+            let data = frame.into_data().unwrap_or_default();
+            words.extend_from_slice(&data[..data.len().min(MAX_WORDS - words.len())]);
+            if words.len() == MAX_WORDS {
+                return;
+            }
+        }
+    };
+    // What did not come is not waited for.
+    let _ = timeout(WORDS_WITHIN, read).await;
+    words.into()
 }
 
 /// An error with what it came from: the outermost says only that something failed.

@@ -10,6 +10,7 @@
 
 use std::{fmt, sync::Arc};
 
+use rumqttc::ConnectionError;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use tokio_rustls::{
@@ -88,6 +89,15 @@ pub(crate) fn explain(error: &std::io::Error) -> String {
         Some(Error::General(ours)) => ours.clone(),
         Some(theirs) => theirs.to_string(),
         None => error.to_string(),
+    }
+}
+
+/// What the operator reads of a lost connection to an MQTT broker.
+pub(crate) fn explain_mqtt(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(code) => format!("the broker refuses us: {code:?}"),
+        ConnectionError::Tls(rumqttc::TlsError::Io(error)) | ConnectionError::Io(error) => explain(error),
+        other => other.to_string(),
     }
 }
 

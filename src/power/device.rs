@@ -275,6 +275,11 @@ impl Device {
         self.sample.as_ref().map(|sample| sample.at)
     }
 
+    /// When its last command was sent, in this life of the process.
+    pub fn sent_at(&self) -> Option<Timestamp> {
+        self.sent
+    }
+
     /// The mode to wake it in.
     pub fn mode(&self) -> Option<&PowerMode> {
         self.mode.as_ref()

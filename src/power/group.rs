@@ -346,6 +346,11 @@ impl Group {
         Watts::clamped(self.drawn_w)
     }
 
+    /// Whether what a crash would have to know is on disk.
+    pub fn is_recorded(&self) -> bool {
+        self.may_command()
+    }
+
     /// Since when it is where it is, as far as it knows; of a group that was never moved, its start.
     pub fn since(&self) -> Timestamp {
         self.since

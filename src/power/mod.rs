@@ -8,9 +8,8 @@
 //! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
 //! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
 //! | `journal.rs` | the ledger's book on disk (a task's file, as it owns one) |
-//!
-//! Only the merit order is used by the program yet: what drives groups and ledger, and the drivers of machines, have their place
-//! here and are not there.
+//! | `actuator/`, `meter/`, `compute/` | drivers: of ASICs, of what tells their watts, of AI compute (tasks' files) |
+//! | `task.rs` | the loop: the site's machine, its journal, and the ways to machines, miners, AI compute and operators |
 
 pub mod actuator;
 pub mod compute;
@@ -21,8 +20,10 @@ mod handle;
 pub mod journal;
 pub mod ledger;
 mod merit;
+pub mod meter;
 pub mod receipt;
 pub mod site;
+pub mod task;
 
 pub use self::{
     handle::{ASK_QUEUE, Ask, MAX_RECEIPTS, Power},

@@ -40,9 +40,8 @@ mod show;
 mod terms;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     io,
-    path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -74,10 +73,10 @@ use super::{
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Booking, Entry, Epoch, LeaseId, Reading},
-    site::{DeviceKey, EventKind, Input, Joining, Level, Output, Person, Site, SiteTerms, Write},
+    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, Write},
 };
 use crate::{
-    config::{self, Config, Mode, Profit},
+    config::{Config, Mode},
     metrics::Books,
     profit::{
         Action, Reading as SignalReading, Watts,

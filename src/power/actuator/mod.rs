@@ -3,12 +3,32 @@
 //! A driver knows one firmware's way of speaking; it knows no group, no ledger and no reason. Its word is never a proof: that it could send a
 //! command says that the command was sent, and watts say the rest.
 //!
-//! Limits: each call has the time that its config gives; how many run at once is the caller's (`[power] calls`).
+//! | kind | file | is sent when | reads watts |
+//! |---|---|---|---|
+//! | `exec` | `exec.rs` | the command's exit code is 0 | no |
+//! | `webhook` | `webhook.rs` | the server answers 2xx | no |
+//! | `manual` | `manual.rs` | always: a person is asked | no |
+//! | `simulated` | `simulated.rs` | the simulated site answers 2xx | yes |
+//! | `custom:NAME` | the program's that embeds us ([`Drivers`]) | it says so | if it can |
+//!
+//! Where a machine's address or name stands in a command or a call: `template.rs`. What HTTP calls have in common: `call.rs`.
+//!
+//! Limits: each call has the time that its config gives; how many run at once is the caller's (`[power] calls`), and
+//! [`call::TURNS`] of them to one server.
+
+pub(in crate::power) mod call;
+mod exec;
+mod manual;
+mod simulated;
+pub mod template;
+mod webhook;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use self::template::{TemplateError, Unfit, Values};
 use crate::{
-    config::Survives,
+    config::{ActuatorKind, PowerGroup, Survives},
+    http::HttpError,
     power::{Target, device::PowerMode},
     profit::Watts,
 };
@@ -65,6 +85,78 @@ pub enum DriverError {
     /// Where it is was never seen.
     #[error("its address is not known: it never connected, and the config has none")]
     NoAddress,
+}
+
+impl From<Unfit> for DriverError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::NoAddress => Self::NoAddress,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// Why there is no driver, or no meter.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The program brings none of this name along.
+    #[error("there is no driver {name:?} in this program; {}", listed(.known))]
+    Unknown {
+        /// The name.
+        name: Arc<str>,
+        /// Those that there are.
+        known: Vec<Arc<str>>,
+    },
+    /// A command, an address, a body or a topic is none. (The config was checked for it.)
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    /// A header can't be sent.
+    #[error("the header {0} can't be sent")]
+    Header(Arc<str>),
+    /// No root certificates, or the like.
+    #[error("{0}")]
+    Http(#[from] HttpError),
+    /// It tells nobody what a machine draws.
+    #[error("the actuator can't read watts: write watts.kind = \"exec\", \"http_json\", \"mqtt\" or \"none\"")]
+    NoWatts,
+}
+
+fn listed(names: &[Arc<str>]) -> String {
+    match names {
+        [] => "it brings none along".to_owned(),
+        names => format!("there is custom:{}", names.join(", custom:")),
+    }
+}
+
+/// The driver of a group. Reads the system's root certificates from disk, where the config has `https`.
+///
+/// # Errors
+/// [`BuildError`]: a custom name that nobody brought along, or no root certificates.
+pub fn build(group: &PowerGroup, drivers: &Drivers) -> Result<Arc<dyn Actuator>, BuildError> {
+    Ok(match &group.actuator {
+        ActuatorKind::Exec { sleep, wake, timeout } => Arc::new(exec::Exec::new(sleep, wake, *timeout)?),
+        ActuatorKind::Webhook { sleep, wake, timeout } => Arc::new(webhook::Webhook::new(sleep, wake, *timeout)?),
+        ActuatorKind::Manual => Arc::new(manual::Manual),
+        ActuatorKind::Simulated { url } => Arc::new(simulated::Simulated::new(url)?),
+        ActuatorKind::Custom(name) => {
+            let found = drivers.actuators.iter().find(|(known, _)| known == name);
+            let Some((_, driver)) = found else {
+                let known = drivers.actuators.iter().map(|(known, _)| known.clone()).collect();
+                return Err(BuildError::Unknown { name: name.clone(), known });
+            };
+            driver.clone()
+        }
+    })
+}
+
+/// What stands in a template's places.
+pub(in crate::power) fn values<'a>(device: &'a Target, mode: Option<&'a PowerMode>) -> Values<'a> {
+    Values {
+        ip: device.address,
+        worker: device.worker.as_deref(),
+        device: &device.name,
+        mode: mode.map(|PowerMode(mode)| &**mode),
+    }
 }
 
 /// Drivers that the program which embeds the proxy brings along, by the name in `kind = "custom:NAME"`.

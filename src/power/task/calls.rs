@@ -171,11 +171,6 @@ impl Calls {
     pub fn wakes_at(&self) -> Option<Instant> {
         self.due.first().filter(|_| self.under_way < self.most).map(|(at, _)| *at)
     }
-
-    /// Whether nothing is under way and no command waits.
-    pub fn is_idle(&self) -> bool {
-        self.under_way == 0 && self.commands.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::SignedDuration;
 
 use crate::{
-    config::{ActuatorKind, Ai, Config, DeviceEntry, Efficiency, Power, PowerGroup, Profit, Rule, Survives, WattsSource},
+    config::{ActuatorKind, Ai, Config, DeviceEntry, Efficiency, Power, PowerGroup, Profit, Rule, Survives},
     power::{
         actuator::Actuator,
         device::{Patience, Spec},
@@ -150,11 +150,6 @@ pub(super) fn joining(
 /// Whether a group measures efficiency.
 pub(super) fn is_measured(rule: &Rule) -> bool {
     matches!(rule, Rule::Economics { efficiency: Efficiency::Measured, .. })
-}
-
-/// Whether something may tell a device's watts.
-pub(super) fn may_read(source: &WattsSource) -> bool {
-    !matches!(source, WattsSource::None)
 }
 
 fn times(watts: Watts, factor: f64) -> Watts {

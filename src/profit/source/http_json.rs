@@ -208,7 +208,7 @@ fn refusal(url: &HttpUrl, error: &HttpError) -> Refusal {
         HttpError::Setup(_) => Refusal::Failed(words),
         HttpError::Connection(_) | HttpError::Timeout(_) => Refusal::Unreachable(words),
         HttpError::Redirect(_) => Refusal::Redirect(words),
-        HttpError::TooLarge => Refusal::TooLarge(crate::http::MAX_BODY),
+        HttpError::TooLarge(most) => Refusal::TooLarge(*most),
     }
 }
 

@@ -7,8 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeReasonCode,
-    TlsConfiguration, Transport,
+    AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::{task::spawn_blocking, time::sleep};
 
@@ -65,7 +64,7 @@ pub async fn run(source: Arc<MqttSource>, broker: usize, unit: Unit, feed: Feed)
             Ok(_) => {}
             Err(error) => {
                 if failures == 0 {
-                    feed.refuse(Refusal::Unreachable(format!("{broker}: {}", words(&error)))).await;
+                    feed.refuse(Refusal::Unreachable(format!("{broker}: {}", tls::explain_mqtt(&error)))).await;
                 }
                 let backoff = Duration::from_secs(1 << failures.min(6)).min(LONGEST_BACKOFF);
                 failures = failures.saturating_add(1);
@@ -105,13 +104,4 @@ fn read(source: &MqttSource, unit: Unit, message: &Publish) -> Result<Vec<Observ
         ));
     }
     extract(text(&message.payload)?, &source.picker, unit)
-}
-
-/// What the operator reads of a lost connection.
-fn words(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(code) => format!("the broker refuses us: {code:?}"),
-        ConnectionError::Tls(rumqttc::TlsError::Io(error)) | ConnectionError::Io(error) => tls::explain(error),
-        other => other.to_string(),
-    }
 }

@@ -1,0 +1,42 @@
+//! `webhook`: an HTTP call for each order; a 2xx status says that it was sent.
+//!
+//! Sockets, turns and errors: `call.rs`.
+
+use std::time::Duration;
+
+use super::{
+    Actuator, BuildError, Call, Drawn,
+    call::{Caller, Line},
+};
+use crate::{
+    config::HttpCall,
+    power::{Target, device::PowerMode},
+};
+
+/// Makes a call.
+pub struct Webhook {
+    sleep: Caller,
+    wake: Caller,
+}
+
+impl Webhook {
+    /// From the calls of the config.
+    pub fn new(sleep: &HttpCall, wake: &HttpCall, within: Duration) -> Result<Self, BuildError> {
+        let line = Line::to(&[sleep, wake])?;
+        Ok(Self { sleep: Caller::new(sleep, &line, within)?, wake: Caller::new(wake, &line, within)? })
+    }
+}
+
+impl Actuator for Webhook {
+    fn sleep<'a>(&'a self, device: &'a Target) -> Call<'a, ()> {
+        Box::pin(self.sleep.tell(device, None))
+    }
+
+    fn wake<'a>(&'a self, device: &'a Target, mode: Option<&'a PowerMode>) -> Call<'a, ()> {
+        Box::pin(self.wake.tell(device, mode))
+    }
+
+    fn read<'a>(&'a self, _: &'a Target) -> Option<Call<'a, Drawn>> {
+        None
+    }
+}
