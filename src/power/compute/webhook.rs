@@ -70,7 +70,7 @@ impl Webhook {
         let answer = sent.map_err(|error| match error {
             HttpError::Timeout(within) => DriverError::Timeout(within),
             HttpError::Setup(_) | HttpError::Connection(_) => DriverError::Unreachable(format!("{url}: {error}")),
-            HttpError::Redirect(_) | HttpError::TooLarge => DriverError::Garbled(format!("{url}: {error}")),
+            HttpError::Redirect(_) | HttpError::TooLarge(_) => DriverError::Garbled(format!("{url}: {error}")),
         })?;
         match answer.status {
             StatusCode::UNAUTHORIZED => {

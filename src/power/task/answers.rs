@@ -121,7 +121,7 @@ impl Machines {
             let wrong = |error: actuator::BuildError| PowerError::Driver(format!("group {:?}: {error}", group.name));
             let driver = actuator::build(moved, drivers).map_err(wrong)?;
             let mut roll = None;
-            machines.meters.push(match meter::build(&group.name, moved, driver.clone()).map_err(wrong)? {
+            machines.meters.push(match meter::build(moved, driver.clone()).map_err(wrong)? {
                 Meter::Asked(meter) => Asked::Meter(meter),
                 Meter::Pushed(pushed) => {
                     machines.pushed.push((index, pushed));
