@@ -8,6 +8,7 @@
 
 mod admin;
 mod backtest;
+mod ledger;
 mod power;
 
 use std::{
@@ -27,7 +28,11 @@ use tokio::{
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use self::{backtest::BacktestArgs, power::PowerCommand};
+use self::{
+    backtest::BacktestArgs,
+    ledger::{TakeOverArgs, WakeAllArgs},
+    power::PowerCommand,
+};
 use crate::{
     app::Proxy,
     config::{self, Config, LoadError, LogFormat},
@@ -68,6 +73,10 @@ enum Command {
     /// What is asked of the power side
     #[command(flatten)]
     Power(PowerCommand),
+    /// Wake what a proxy that does not run any more has put to sleep
+    WakeAll(WakeAllArgs),
+    /// Begin a new power ledger where the old one is lost
+    TakeOver(TakeOverArgs),
 }
 
 /// Why a command did not do what it was asked.
@@ -165,6 +174,17 @@ pub fn main() -> ExitCode {
             init_log(LogFormat::Text, "warn");
             block_on(async { done(power::run(command).await) })
         }
+        Command::WakeAll(args) => match load(&args.config) {
+            Ok((config, _)) => {
+                init_log(LogFormat::Text, "warn");
+                block_on(async { done(ledger::wake(&args, config).await) })
+            }
+            Err(code) => code,
+        },
+        Command::TakeOver(args) => match load(&args.config) {
+            Ok((config, _)) => done(ledger::begin(&args, &config)),
+            Err(code) => code,
+        },
     }
 }
 

@@ -141,7 +141,9 @@ impl Site {
             Input::Unreachable(key) => self.tell_group(now, key.group, GroupInput::Unreachable(key.device)),
             Input::Refused(key) => self.tell_group(now, key.group, GroupInput::Refused(key.device)),
             Input::Shares(key, shares) => self.tell_group(now, key.group, GroupInput::Shares(key.device, shares)),
-            Input::Efficiency(key, joules) => self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules)),
+            Input::Efficiency(key, joules) => {
+                self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules))
+            }
             Input::Meter(reading) => {
                 if self.ledger.read_meter(now, reading).is_ok() {
                     self.look_at = now;

@@ -16,6 +16,7 @@
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
 //! | `answers.rs` | calls as they go out and come back |
 //! | `asks.rs` | what operators ask and order |
+//! | `wake_all.rs` | the same without a proxy: everything is woken |
 //! | `show.rs` | events and the snapshot |
 //!
 //! It runs on a thread of its own, so that an fsync blocks nobody; calls run on the proxy's runtime. Nothing is told to a site before the
@@ -38,6 +39,7 @@ mod devices;
 mod orders;
 mod show;
 mod terms;
+pub mod wake_all;
 
 use std::{
     collections::HashMap,
@@ -123,6 +125,9 @@ pub enum PowerError {
     /// The config has nothing to move.
     #[error("the config has no group with an actuator and no [[ai]] with a control: there is no power side")]
     Nothing,
+    /// What was asked for.
+    #[error("the config has no group {0:?} with an actuator")]
+    NoGroup(String),
     /// Its thread.
     #[error("can't start the power side's thread: {0}")]
     Thread(io::Error),
@@ -162,12 +167,34 @@ pub fn start(
     drivers: &Drivers,
     surroundings: Surroundings,
 ) -> Result<(Power, Running), PowerError> {
+    start_as(config, drivers, surroundings, Purpose::Control)
+}
+
+/// What it is started for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    /// To control a site.
+    Control,
+    /// To wake groups while there is no proxy, by their indexes: `wake_all.rs`.
+    Wake(Vec<bool>),
+}
+
+fn start_as(
+    config: Arc<Config>,
+    drivers: &Drivers,
+    surroundings: Surroundings,
+    purpose: Purpose,
+) -> Result<(Power, Running), PowerError> {
     let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
     let machines = Machines::build(profit, power, drivers)?;
     let now = Timestamp::now();
-    let (journal, book) = Journal::start(&power.ledger, now)?;
+    let (journal, book) = match purpose {
+        Purpose::Control => Journal::start(&power.ledger, now)?,
+        // Where nothing was ever written, nothing was put to sleep.
+        Purpose::Wake(_) => Journal::open(&power.ledger, now)?,
+    };
     let (to_task, asks) = mpsc::channel(ASK_QUEUE);
-    let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, now)?;
+    let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
     let Surroundings { signals, stop, lost, .. } = surroundings;
     let run = move || {
@@ -233,6 +260,8 @@ struct Keeper {
     tell_efficiency: Instant,
     manual: Vec<Manual>,
     shown: Shown,
+    /// Watts alone prove a wake: there are no miners, and so no shares.
+    proves_by_watts: bool,
 }
 
 /// Something that is done from time to time, and never twice at once.
@@ -249,6 +278,7 @@ impl Keeper {
         mut journal: Journal,
         book: Book,
         surroundings: &Surroundings,
+        purpose: &Purpose,
         now: Timestamp,
     ) -> Result<(Self, watch::Receiver<Arc<PowerSnapshot>>, Answers), PowerError> {
         let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
@@ -264,11 +294,27 @@ impl Keeper {
             calls.add(tick, key, machines.is_asked(key.group));
             joinings[key.group].push(joining);
         }
-        let mode = mode(profit.mode, &book, &mut journal)?;
+        let mode = match purpose {
+            Purpose::Control => mode(profit.mode, &book, &mut journal)?,
+            Purpose::Wake(_) => Mode::Advise,
+        };
         let terms = terms::site(config, profit, power, &machines.actuators);
         let records = names.iter().map(|name| book.records.get(&**name).cloned());
         let records: Vec<Option<Record>> = records.collect();
-        let controls: Vec<Option<Control>> = names.iter().map(|name| book.orders.get(&**name).cloned()).collect();
+        let mut controls: Vec<Option<Control>> = names.iter().map(|name| book.orders.get(&**name).cloned()).collect();
+        let mut persons = Vec::new();
+        if let Purpose::Wake(wanted) = purpose {
+            for (group, control) in
+                controls.iter_mut().enumerate().filter(|(group, _)| wanted.get(*group) == Some(&true))
+            {
+                if wake_all::left_alone(control.as_ref(), records[group].as_ref()).is_none() {
+                    // For this run alone: what was ordered before stays in the journal.
+                    *control = Some(Control::Wake { why: wake_all::WHY.into(), until: None });
+                    // A fault waits for it, and a hold that no operator ordered.
+                    persons.push(Input::Person(group, Person::Release));
+                }
+            }
+        }
         let orders = Orders::new(mode, controls, profit.ai.len());
         let facts = facts_of_start(&records, &book.entries, &terms, &orders);
         let found = devices.len();
@@ -312,9 +358,10 @@ impl Keeper {
             manual: (0..groups).map(|_| Manual::default()).collect(),
             shown,
             names,
+            proves_by_watts: matches!(purpose, Purpose::Wake(_)),
         };
         // Before anything else is heard.
-        for input in keeper.orders.persons() {
+        for input in keeper.orders.persons().into_iter().chain(persons) {
             keeper.site.handle(now, input);
         }
         keeper.phases = keeper.shown.phases(&keeper.site.view(now));

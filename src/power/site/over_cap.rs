@@ -88,7 +88,8 @@ impl Site {
         for is_fast in [true, false] {
             let mut owners = Vec::new();
             for (block, keeper) in self.keepers.iter().enumerate() {
-                let Some(keeper) = keeper.as_ref().filter(|keeper| keeper.terms.sheds_within.is_some() == is_fast) else {
+                let Some(keeper) = keeper.as_ref().filter(|keeper| keeper.terms.sheds_within.is_some() == is_fast)
+                else {
                     continue;
                 };
                 let leases = self.leases_of(&keeper.terms.id);
@@ -148,9 +149,16 @@ impl Site {
         machine.handle(now, GroupInput::Order(Order { goal: Goal::Sleep, urgent: true, why: why.into() }, None));
         self.drain_group(now, group);
         let name = self.group_name(group);
-        self.tell(Level::Error, EventKind::OverCap, Some(group), format!(
-            "group {name:?} is put to sleep at once: the site draws {}, its cap is {}", measured.in_words(), cap.in_words()
-        ));
+        self.tell(
+            Level::Error,
+            EventKind::OverCap,
+            Some(group),
+            format!(
+                "group {name:?} is put to sleep at once: the site draws {}, its cap is {}",
+                measured.in_words(),
+                cap.in_words()
+            ),
+        );
     }
 
     /// What fast blocks were asked to shed, still draw, and may still draw.
@@ -188,9 +196,15 @@ impl Site {
         }
         self.over_cap = None;
         let seconds = calm_since.duration_since(over.since).as_secs();
-        self.tell(Level::Info, EventKind::OverCap, None, format!(
-            "the site draws {}, under its cap again after {seconds} s: what was ordered before counts again", measured.in_words()
-        ));
+        self.tell(
+            Level::Info,
+            EventKind::OverCap,
+            None,
+            format!(
+                "the site draws {}, under its cap again after {seconds} s: what was ordered before counts again",
+                measured.in_words()
+            ),
+        );
         for group in 0..self.members.len() {
             let Some(before) = self.members[group].shed.take() else { continue };
             let (order, value) = self.members[group].wanted.clone().unwrap_or((before, None));

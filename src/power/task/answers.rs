@@ -14,19 +14,13 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::{
-    CENSUS, CENSUS_AT_REST, Keeper, PowerError,
-    calls,
-    census::Told as Counted,
-    devices::Devices,
-    terms,
-};
+use super::{CENSUS, CENSUS_AT_REST, Keeper, PowerError, calls, census::Told as Counted, devices::Devices, terms};
 use crate::{
     config::{Power, Profit},
     power::{
         actuator::{self, Actuator, Drawn, DriverError, Drivers},
         compute,
-        device::Sample,
+        device::{Sample, Shares},
         group::{Command, Phase},
         ledger::LeaseId,
         meter::{self, Meter, Pushed, Roll},
@@ -334,7 +328,13 @@ impl Keeper {
     }
 
     /// Whether the device is to be measured again soon.
-    fn take_reading(&mut self, now: Timestamp, key: DeviceKey, at: Timestamp, result: Result<Drawn, DriverError>) -> bool {
+    fn take_reading(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        at: Timestamp,
+        result: Result<Drawn, DriverError>,
+    ) -> bool {
         match result {
             Ok(Drawn { watts, mode }) => {
                 self.failures.remove(&key);
@@ -344,6 +344,9 @@ impl Keeper {
                 let sleep_max = self.config.power.as_ref().and_then(|power| power.groups.get(key.group)?.as_ref());
                 let draws = sleep_max.is_some_and(|group| watts > group.sleep_max);
                 self.miners.measured(now, key, watts, is_awake && !is_moving && draws);
+                if self.proves_by_watts && draws {
+                    self.site.handle(now, Input::Shares(key, Shares { found: 1, ..Shares::default() }));
+                }
                 is_moving
             }
             Err(error) => {
@@ -373,7 +376,9 @@ impl Keeper {
                 self.site.handle(now, Input::Status(block, status));
             }
             Err(error) if was_heard => {
-                warn!("AI block {name}: no status: {error}; once it is too old, the block counts as drawing all it can");
+                warn!(
+                    "AI block {name}: no status: {error}; once it is too old, the block counts as drawing all it can"
+                );
             }
             Err(error) => debug!("AI block {name}: no status: {error}"),
         }
