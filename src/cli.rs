@@ -41,6 +41,7 @@ use crate::{
     sim::{
         load::{self, LoadArgs, LoadSettings},
         pool::{Fault, PoolSettings, SimPool, VersionDialect},
+        site::{self, SiteArgs},
     },
 };
 
@@ -100,6 +101,8 @@ enum Sim {
     Pool(PoolArgs),
     /// Simulated ASICs: a load test for any Stratum V1 server, with a report
     Miners(LoadArgs),
+    /// Simulated ASICs that draw watts, sleep, wake and lie, told over HTTP: a site to try the power side on
+    Site(SiteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -164,6 +167,11 @@ pub fn main() -> ExitCode {
                 Ok(settings) => block_on(async { code(load::run_and_report(settings).await.map(|_| true)) }),
                 Err(error) => misused(&error),
             }
+        }
+        Command::Sim(Sim::Site(args)) => {
+            init_log(LogFormat::Text, "warn");
+            limits::raise_open_files();
+            block_on(async { code(site::run_and_report(&args).await.map(|_| true)) })
         }
         Command::Sim(Sim::Pool(args)) => {
             init_log(LogFormat::Text, "info");

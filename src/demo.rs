@@ -3,6 +3,8 @@
 //! Everything but the proxy is simulated, and says so; the sockets, the hashing and the share checks are real. On the way the
 //! first pool fails and comes back. At the end the pools' own count is compared with the proxy's.
 
+pub mod story;
+
 use std::{error::Error, time::Duration};
 
 use clap::Args;

@@ -229,7 +229,7 @@ impl TryFrom<LoadArgs> for LoadSettings {
 }
 
 /// Adds the `d=` option to a password.
-fn with_difficulty(password: &str, difficulty: Option<f64>) -> String {
+pub(super) fn with_difficulty(password: &str, difficulty: Option<f64>) -> String {
     match (difficulty, password) {
         (None, _) => password.to_owned(),
         (Some(difficulty), "" | "x") => format!("d={difficulty}"),
@@ -334,7 +334,7 @@ async fn resolve(settings: &LoadSettings) -> Result<SocketAddr, LoadError> {
 }
 
 /// Loopback, private, or of the local link.
-fn is_near(address: IpAddr) -> bool {
+pub(super) fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
@@ -342,7 +342,7 @@ fn is_near(address: IpAddr) -> bool {
 }
 
 /// Says early, and with the remedy, what would otherwise be thousands of failed connects.
-fn check_descriptors(miners: usize) -> Result<(), LoadError> {
+pub(super) fn check_descriptors(miners: usize) -> Result<(), LoadError> {
     let needed = miners + SPARE_DESCRIPTORS;
     match descriptor_limit() {
         Some(limit) if limit < needed => Err(LoadError::Descriptors { miners, needed, limit }),

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
+use super::draw::{self, Phase};
+
 /// How an ASIC's firmware deceives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
@@ -155,7 +157,7 @@ pub struct Plant {
 }
 
 /// What AI compute draws at the site meter for a watt of IT. The operator's figure is a little higher.
-const TRUE_PUE: f64 = 1.23;
+pub const TRUE_PUE: f64 = 1.23;
 
 impl Plant {
     /// A site where every ASIC mines and AI compute idles.
@@ -165,11 +167,11 @@ impl Plant {
         let asics = (0..settings.asics).map(|index| {
             let lie = (index < settings.liars).then(|| LIES[(first_lie + index) % LIES.len()]);
             // Who lies does so at its nameplate; the others are tuned, a third of them well past it.
-            let most = if lie.is_none() && index % 3 == 0 { 1.25 } else { 1.05 };
+            let is_pushed = lie.is_none() && index % 3 == 0;
             Asic {
                 nameplate: settings.nameplate,
-                tuned: settings.nameplate * rng.random_range(0.92..most),
-                sleep: rng.random_range(10.0..40.0),
+                tuned: draw::tuned(settings.nameplate, is_pushed, &mut rng),
+                sleep: draw::asleep(&mut rng),
                 lie,
                 state: State::Mining,
                 late: None,
@@ -308,15 +310,15 @@ impl Asic {
             State::Dark { until } if now >= until => self.boot(now, rng),
             _ => {}
         }
-        self.watts = match self.state {
-            State::Mining => self.tuned * rng.random_range(0.98..1.01),
-            // Fans and hash boards come up, then everything at once for some seconds, past what it will draw.
-            State::Booting { since, .. } if now < since + 10 => self.tuned * 0.3,
-            State::Booting { since, .. } if now < since + 40 => self.tuned * rng.random_range(0.9..1.04),
-            State::Booting { .. } => self.tuned * rng.random_range(0.8..1.01),
-            State::Asleep { .. } => self.sleep * rng.random_range(0.9..1.1),
-            State::Dark { .. } => self.sleep * 0.2,
+        let phase = match self.state {
+            State::Mining => Phase::Mining,
+            State::Booting { since, .. } if now < since + 10 => Phase::FansUp,
+            State::Booting { since, .. } if now < since + 40 => Phase::Surge,
+            State::Booting { .. } => Phase::Settling,
+            State::Asleep { .. } => Phase::Asleep,
+            State::Dark { .. } => Phase::Dark,
         };
+        self.watts = phase.watts(self.tuned, self.sleep, rng);
     }
 }
 

@@ -66,7 +66,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/sim/", Floor::Sim),
     ("src/app.rs", Floor::Roof),
     ("src/cli", Floor::Roof),
-    ("src/demo.rs", Floor::Roof),
+    ("src/demo", Floor::Roof),
     ("src/lib.rs", Floor::Roof),
     ("src/main.rs", Floor::Roof),
 ];

@@ -30,7 +30,7 @@ pub mod work;
 
 pub use mining::Found;
 pub use pacer::Pacer;
-pub use profile::{MIX, Profile, Step};
+pub use profile::{ASICS, AsleepSocket, MIX, Profile, Step};
 pub use session::{Leave, Session};
 pub use stats::{Board, MinerStats, Quantiles, Spread};
 pub use swarm::{Swarm, SwarmSettings};
@@ -82,6 +82,10 @@ pub struct MinerSettings {
     pub recorded_hashes: usize,
     /// Whether it starts asleep: connected, not hashing.
     pub asleep: bool,
+    /// What becomes of its connection asleep; [`Profile::asleep_socket`] has the firmware's way.
+    pub asleep_socket: AsleepSocket,
+    /// A hashrate is worked off in pieces at least so long: longer ones cost less, and shares come in clumps.
+    pub hashing_quantum: Duration,
     /// Wait before the first reconnect; doubles up to [`MinerSettings::MAX_BACKOFF`].
     pub backoff: Duration,
     /// Decides nonces and jitter.
@@ -91,6 +95,8 @@ pub struct MinerSettings {
 impl MinerSettings {
     /// Longest wait between two attempts to connect.
     pub const MAX_BACKOFF: Duration = Duration::from_secs(15);
+    /// A hashrate's pieces, where nobody says otherwise: no share is later than people notice.
+    pub const HASHING_QUANTUM: Duration = Duration::from_millis(20);
 
     /// A machine with a profile and a pace; the rest as most tests want it.
     #[must_use]
@@ -107,6 +113,8 @@ impl MinerSettings {
             resubmit: true,
             recorded_hashes: 0,
             asleep: false,
+            asleep_socket: AsleepSocket::Kept,
+            hashing_quantum: Self::HASHING_QUANTUM,
             backoff: Duration::from_millis(200),
             seed: 1,
         }

@@ -11,7 +11,7 @@ use super::stats::{Quantiles, durations, lock, micros};
 use hdrhistogram::Histogram;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -22,14 +22,24 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const TICK: Duration = Duration::from_millis(1);
 /// How often every machine is woken, whatever its pace.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// A real hashrate is worked off in pieces of this length, or of one hash if that takes longer.
-const HASHING_QUANTUM: Duration = Duration::from_millis(20);
+
+/// What a machine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Run {
+    /// It hashes.
+    Mining,
+    /// Its control board lives, its hash boards don't.
+    Asleep,
+    /// It has no power: no connection, and no memory of the last one.
+    Off,
+}
 
 /// What reaches a machine's task from outside its socket.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     due: AtomicU32,
-    asleep: AtomicBool,
+    run: AtomicU8,
     resting: AtomicBool,
     stopped: AtomicBool,
     mining: AtomicBool,
@@ -48,9 +58,9 @@ impl Control {
         self.due.swap(0, Ordering::Relaxed)
     }
 
-    pub(super) fn set_asleep(&self, asleep: bool) {
+    pub(super) fn set_run(&self, run: Run) {
         self.resting.store(false, Ordering::Relaxed);
-        self.asleep.store(asleep, Ordering::Relaxed);
+        self.run.store(run as u8, Ordering::Relaxed);
         self.notify.notify_one();
     }
 
@@ -63,8 +73,13 @@ impl Control {
         self.resting.load(Ordering::Relaxed)
     }
 
+    /// Whether it is not to hash.
     pub(super) fn is_asleep(&self) -> bool {
-        self.asleep.load(Ordering::Relaxed)
+        self.run.load(Ordering::Relaxed) != Run::Mining as u8
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.run.load(Ordering::Relaxed) == Run::Off as u8
     }
 
     pub(super) fn stop(&self) {
@@ -98,11 +113,11 @@ pub(super) struct Quantum {
 }
 
 impl Quantum {
-    /// `None` for a pace that no clock drives.
-    pub(super) fn of(pace: Pace) -> Option<Self> {
+    /// `None` for a pace that no clock drives. A hashrate is worked off in pieces of `least`, or of one hash if that takes longer.
+    pub(super) fn of(pace: Pace, least: Duration) -> Option<Self> {
         match pace {
             Pace::Hashrate(rate) if rate > 0.0 => {
-                let every = Duration::try_from_secs_f64(1.0 / rate).ok()?.max(HASHING_QUANTUM);
+                let every = Duration::try_from_secs_f64(1.0 / rate).ok()?.max(least);
                 Some(Self { every, hashes: Some(rate * every.as_secs_f64()) })
             }
             Pace::SharesPerSecond(rate) if rate > 0.0 => {

@@ -158,6 +158,17 @@ pub enum Follow {
     NeedsHostAndPort,
 }
 
+/// What a machine does with its connection while it sleeps, once no share is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsleepSocket {
+    /// Keeps it, and takes jobs as before.
+    Kept,
+    /// Keeps it and reads nothing until it wakes.
+    Unread,
+    /// Closes it, and connects again when it wakes.
+    Closed,
+}
+
 /// What the firmware's buffers and fields can hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -232,6 +243,8 @@ pub struct Profile {
     pub workers: usize,
     /// Whether a server's `mining.ping` gets a `pong` *method* line instead of a reply.
     pub pong_method: bool,
+    /// What becomes of its connection asleep. No vendor documents it: dealt out so that all three are met.
+    pub asleep_socket: AsleepSocket,
 }
 
 use Step::{Authorize, Configure, ExtranonceSubscribe, MultiVersion, Subscribe, SuggestDifficulty};
@@ -278,6 +291,7 @@ pub const CGMINER: Profile = Profile {
     resubmits: Some(Duration::from_secs(120)),
     workers: 1,
     pong_method: false,
+    asleep_socket: AsleepSocket::Kept,
 };
 
 /// Bitmain's stock firmware of the S9 to S19 years.
@@ -309,6 +323,7 @@ pub const ANTMINER_S21: Profile = Profile {
     user_agent: "Antminer S21/Wed Sep 25 2024",
     limits: Limits { coinbase_bytes: 2250, ..ROOMY },
     rolling: Rolling::WholeMask,
+    asleep_socket: AsleepSocket::Closed,
     ..BMMINER
 };
 
@@ -369,6 +384,7 @@ pub const WHATSMINER: Profile = Profile {
     limits: Limits { user_bytes: 127, ..ROOMY },
     rolling: Rolling::WholeMask,
     resubmits: None,
+    asleep_socket: AsleepSocket::Unread,
     ..CGMINER
 };
 
@@ -472,6 +488,17 @@ pub const MIX: &[(&Profile, u32)] = &[
     (&MRR_S21, 2),
     (&CKPROXY, 1),
     (&BTCAGENT, 1),
+];
+
+/// The same without what hashes for others or without a supply of its own: the ASICs of a site, each with one worker.
+pub const ASICS: &[(&Profile, u32)] = &[
+    (&CGMINER, 10),
+    (&BMMINER, 15),
+    (&ANTMINER_S21, 20),
+    (&WHATSMINER, 15),
+    (&AVALON, 5),
+    (&BOSMINER, 8),
+    (&LUXMINER, 5),
 ];
 
 impl Profile {

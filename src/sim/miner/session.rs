@@ -211,6 +211,23 @@ impl Session {
         }
     }
 
+    /// Its power is cut: whatever it remembered of the connection is gone, as after a reboot.
+    pub fn power_cut(&mut self, stats: &mut MinerStats) {
+        let shares = self.pending.iter().filter(|asked| matches!(asked.what, Asked::Share(_))).count();
+        stats.cut_off += (shares + self.parked.len()) as u64;
+        self.pending.clear();
+        self.parked.clear();
+        self.session_id = None;
+        if self.phase != Phase::Offline {
+            self.disconnected(stats);
+        }
+    }
+
+    /// Nobody listens to the server now: what it did not say is no silence.
+    pub fn not_listening(&mut self, now: Instant) {
+        self.heard = Some(now);
+    }
+
     /// Time passed: notices silence and late replies, repeats a suggestion.
     pub fn tick(&mut self, now: Instant, stats: &mut MinerStats) {
         if self.phase == Phase::Offline || self.leave.is_some() {

@@ -54,6 +54,8 @@ pub struct MinerStats {
     pub stale: u64,
     /// Shares whose connection died before an answer.
     pub lost: u64,
+    /// Shares whose answer it did not live to see: its own power was cut. Nobody else lost them.
+    pub cut_off: u64,
     /// Shares sent again after a reconnect.
     pub resubmitted: u64,
     /// Due shares not sent because the miner was not ready, or too far behind its pace.
@@ -97,7 +99,7 @@ impl MinerStats {
     /// Shares whose answer is still owed, or that wait to be sent again on the next connection.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
-        self.sent.saturating_sub(self.accepted + self.rejected_total() + self.lost)
+        self.sent.saturating_sub(self.accepted + self.rejected_total() + self.lost + self.cut_off)
     }
 
     /// Violations, kept in full or not.
@@ -136,6 +138,7 @@ impl MinerStats {
         self.accepted_difficulty += other.accepted_difficulty;
         self.stale += other.stale;
         self.lost += other.lost;
+        self.cut_off += other.cut_off;
         self.resubmitted += other.resubmitted;
         self.skipped += other.skipped;
         self.hash_bound += other.hash_bound;

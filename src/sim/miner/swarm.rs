@@ -4,7 +4,7 @@
 //! first fifty of ten thousand are already a fair mix, and the same on every run.
 
 use super::pacer::Pacer;
-use super::profile::Profile;
+use super::profile::{CGMINER, Profile};
 use super::stats::{Board, MinerStats, Quantiles};
 use super::task::MinerHandle;
 use super::{MinerSettings, splitmix};
@@ -40,23 +40,32 @@ impl Swarm {
     /// Starts all machines; they connect one after the other.
     #[must_use]
     pub fn start(settings: &SwarmSettings) -> Self {
+        let dealt = deal(&settings.mix, settings.machine.profile).take(settings.miners).enumerate();
+        let machines = dealt.map(|(at, profile)| MinerSettings {
+            user: format!("{}.{:04}", settings.machine.user, at + 1),
+            profile,
+            seed: splitmix(settings.machine.seed ^ (at as u64) << 20),
+            ..settings.machine.clone()
+        });
+        Self::of(machines, settings.connects_per_second)
+    }
+
+    /// Starts machines that were set up one by one; they connect one after the other, so many per second (0: all at once).
+    #[must_use]
+    pub fn of(machines: impl IntoIterator<Item = MinerSettings>, connects_per_second: f64) -> Self {
         let board = Arc::<Board>::default();
         let pacer = Pacer::start();
-        let miners = deal(&settings.mix, settings.machine.profile)
-            .take(settings.miners)
-            .enumerate()
-            .map(|(at, profile)| {
-                let machine = MinerSettings {
-                    user: format!("{}.{:04}", settings.machine.user, at + 1),
-                    profile,
-                    seed: splitmix(settings.machine.seed ^ (at as u64) << 20),
-                    ..settings.machine.clone()
-                };
-                let delay = Duration::try_from_secs_f64(at as f64 / settings.connects_per_second);
-                MinerHandle::start_with(machine, Arc::clone(&board), pacer.clone(), delay.unwrap_or_default())
-            })
-            .collect();
+        let start = |(at, machine)| {
+            let delay = Duration::try_from_secs_f64(at as f64 / connects_per_second);
+            MinerHandle::start_with(machine, Arc::clone(&board), pacer.clone(), delay.unwrap_or_default())
+        };
+        let miners = machines.into_iter().enumerate().map(start).collect();
         Self { board, pacer, miners }
+    }
+
+    /// Firmware by weight, endlessly, as [`Swarm::start`] deals it out; at least one weight is above 0.
+    pub fn deal(mix: &[(&'static Profile, u32)]) -> impl Iterator<Item = &'static Profile> {
+        deal(mix, &CGMINER)
     }
 
     /// The machines.
@@ -143,7 +152,7 @@ fn deal(mix: &[(&'static Profile, u32)], only: &'static Profile) -> impl Iterato
 
 #[cfg(test)]
 mod tests {
-    use super::super::profile::{CGMINER, MIX, NERDMINER};
+    use super::super::profile::{MIX, NERDMINER};
     use super::*;
     use std::collections::HashMap;
 

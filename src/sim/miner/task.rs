@@ -4,7 +4,8 @@
 //! owns only the beginning of a line that has not ended yet. A machine that can't keep its pace drops what it is
 //! behind by more than [`MAX_OWED`] shares (or one second of hashes) and says so in `skipped`.
 
-use super::pacer::{Control, Pacer, Quantum};
+use super::pacer::{Control, Pacer, Quantum, Run};
+use super::profile::AsleepSocket;
 use super::session::{Leave, Session};
 use super::stats::{Board, MinerStats, lock};
 use super::violation::ProtocolViolation;
@@ -72,7 +73,7 @@ impl MinerHandle {
         let settings = Arc::new(settings);
         let stats = Arc::default();
         let control = Arc::new(Control::default());
-        control.set_asleep(settings.asleep);
+        control.set_run(if settings.asleep { Run::Asleep } else { Run::Mining });
         let machine = Machine {
             session: Session::new(Arc::clone(&settings), board),
             settings: Arc::clone(&settings),
@@ -111,18 +112,24 @@ impl MinerHandle {
     }
 
     /// Whether, asleep, it will send no more shares and is owed no reply.
-    pub(super) fn is_settled(&self) -> bool {
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         !self.is_mining() || self.control.is_resting() && self.with_stats(MinerStats::unanswered) == 0
     }
 
-    /// Stops hashing; the connection stays.
+    /// Stops hashing; what becomes of the connection is [`MinerSettings::asleep_socket`]'s.
     pub fn sleep(&self) {
-        self.control.set_asleep(true);
+        self.control.set_run(Run::Asleep);
     }
 
     /// Hashes again.
     pub fn wake(&self) {
-        self.control.set_asleep(false);
+        self.control.set_run(Run::Mining);
+    }
+
+    /// Its power goes: the socket drops, and it is away until [`sleep`](Self::sleep) or [`wake`](Self::wake) finds it booted.
+    pub fn power_off(&self) {
+        self.control.set_run(Run::Off);
     }
 
     /// Stops hashing, waits up to `limit` for the replies still owed, closes the connection.
@@ -164,10 +171,11 @@ impl Machine {
         if delay > Duration::ZERO {
             self.pause(delay).await;
         }
-        let quantum = Quantum::of(self.settings.pace);
+        let quantum = Quantum::of(self.settings.pace, self.settings.hashing_quantum);
         self.pacer.register(&self.control, quantum, self.settings.seed);
         let (mut server, mut backoff) = (self.settings.server, self.settings.backoff);
         for attempt in 0_u64.. {
+            self.until_it_connects().await;
             if self.control.is_stopped() {
                 break;
             }
@@ -183,7 +191,15 @@ impl Machine {
                     if self.control.is_stopped() {
                         break;
                     }
-                    self.session.disconnected(&mut lock(&self.stats));
+                    if self.control.is_off() {
+                        self.session.power_cut(&mut lock(&self.stats));
+                    } else {
+                        self.session.disconnected(&mut lock(&self.stats));
+                    }
+                    if !self.may_connect() {
+                        // It left by itself, and comes back by itself: nothing to be patient about.
+                        continue;
+                    }
                     server = self.settings.server;
                     if let Some(Leave::Asked { to, wait: asked }) = leave {
                         wait = asked;
@@ -198,6 +214,21 @@ impl Machine {
             // Up to a quarter more, so that a farm doesn't come back in one instant.
             let jitter = splitmix(self.settings.seed ^ attempt << 32) % 256;
             self.pause(wait + wait.mul_f64(jitter as f64 / 1024.0)).await;
+        }
+    }
+
+    /// Whether it would have a connection now.
+    fn may_connect(&self) -> bool {
+        let is_closed = self.settings.asleep_socket == AsleepSocket::Closed && self.control.is_asleep();
+        !is_closed && !self.control.is_off()
+    }
+
+    async fn until_it_connects(&mut self) {
+        while !self.may_connect() && !self.control.is_stopped() {
+            if self.control.is_off() {
+                self.session.power_cut(&mut lock(&self.stats));
+            }
+            self.control.notified().await;
         }
     }
 
@@ -220,10 +251,22 @@ impl Machine {
         self.control.take_due();
         (self.owed, self.hashes) = (0, 0.0);
         self.session.connected(now(), &mut lock(&self.stats));
-        let mut more = false;
+        let (mut more, mut rests) = (false, false);
         loop {
-            if self.flush(stream).is_err() || self.control.is_stopped() {
+            if self.flush(stream).is_err() || self.control.is_stopped() || self.control.is_off() {
                 return None;
+            }
+            // Nothing of its own is under way any more.
+            let is_idle = rests && self.control.is_asleep() && !self.session.awaits_verdict();
+            if is_idle && self.session.output().is_empty() && !self.may_connect() {
+                return None;
+            }
+            if is_idle && self.session.is_mining() && self.settings.asleep_socket == AsleepSocket::Unread {
+                self.control.set_resting(true);
+                self.control.notified().await;
+                self.control.take_due();
+                self.session.not_listening(now());
+                continue;
             }
             if let Some(leave) = self.session.leave() {
                 return Some(leave.clone());
@@ -247,6 +290,7 @@ impl Machine {
             let is_asleep = self.control.is_asleep();
             more = self.work(quantum);
             self.control.set_resting(is_asleep);
+            rests = is_asleep;
         }
     }
 
