@@ -66,7 +66,6 @@ pub(super) async fn wake(args: &WakeAllArgs, config: Config) -> Result<(), Failu
         }
     });
     let tell = |words: &str| println!("{words}");
-    let group = args.group.as_deref();
     let (drivers, group) = (Drivers::default(), args.group.as_deref());
     let woken = wake_all::wake_all(Arc::new(config), &drivers, group, stop.clone(), tell).await.map_err(failure)?;
     println!();

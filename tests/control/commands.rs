@@ -8,19 +8,19 @@ use crate::site::{CONTROL, LIMIT, READ, SIGNAL, Site};
 
 /// What a command did.
 #[derive(Debug)]
-struct Done {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Done {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
-async fn hashgate(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
+pub async fn hashgate(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hashgate"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     for name in ["RUST_LOG", "HASHGATE_URL", "HASHGATE_TOKEN"] {
         command.env_remove(name);
     }
-    let output = timeout(LIMIT, command.envs(variables.iter().copied()).output()).await.expect("it ends").unwrap();
+    let output = timeout(2 * LIMIT, command.envs(variables.iter().copied()).output()).await.expect("it ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -31,7 +31,7 @@ async fn with(site: &Site, token: &str, arguments: &[&str]) -> Done {
     hashgate(arguments, &[("HASHGATE_URL", &url), ("HASHGATE_TOKEN", token)]).await
 }
 
-fn contains(text: &str, wanted: &[&str]) {
+pub fn contains(text: &str, wanted: &[&str]) {
     for words in wanted {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }

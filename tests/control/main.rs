@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `api.rs` | every token opens what it is for and nothing else; an order arrives as it was meant, or not at all |
 //! | `commands.rs` | the binary says what follows, and what to do where it can't |
+//! | `ledger.rs` | what a proxy that died has put to sleep is woken without it, and nothing is done behind one that lives |
 //! | `door.rs` | who shows no token keeps nobody out |
 
 mod api;
 mod commands;
 mod door;
+mod ledger;
 mod site;
