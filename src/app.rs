@@ -3,10 +3,11 @@
 //! | where | what |
 //! |---|---|
 //! | one thread per worker | listening sockets (`SO_REUSEPORT`), miners |
-//! | the runtime that [`Proxy::start`] is called on | router, pool connections; signals and the decision, admin API, metrics |
+//! | the runtime that [`Proxy::start`] is called on | router, pool connections; signals and the decision, admin API, metrics; calls to machines and AI compute |
+//! | a thread of its own, where something can be moved | the power side |
 //!
-//! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners and pools close, then signals,
-//! admin API and metrics.
+//! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners and pools close, then the power
+//! side, which leaves machines and leases as they are, then signals, admin API and metrics.
 
 use std::{
     io,
@@ -29,7 +30,12 @@ use crate::{
     config::{Config, Listener, PoolUrl, SimulatedPool},
     downstream::{Gate, ListenerSettings, Worker, mailbox, vardiff::VardiffSettings},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
-    metrics::{Books, Exporter, ProfitMetrics, Totals},
+    metrics::{Books, Exporter, PowerMetrics, ProfitMetrics, Totals},
+    power::{
+        Power,
+        actuator::Drivers,
+        task::{self as power_task, PowerError, Surroundings},
+    },
     profit::{
         source,
         task::{self, JOB_QUEUE, Signals},
@@ -63,6 +69,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: KernelError,
     },
+    /// What moves machines and tells AI compute.
+    #[error("{0}")]
+    Power(#[from] PowerError),
     /// Threads, runtimes or a simulated pool.
     #[error("can't start {what}: {source}")]
     System {
@@ -81,6 +90,9 @@ pub struct Proxy {
     admin_address: Option<SocketAddr>,
     signals: Option<Signals>,
     errands: Errands,
+    power: Option<Power>,
+    /// Its thread.
+    moving: Option<power_task::Running>,
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
@@ -96,8 +108,16 @@ impl Proxy {
     /// It starts without pools as well: miners wait until one is there.
     ///
     /// # Errors
-    /// [`StartError`] if an address is taken, or the system has no threads.
-    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+    /// [`StartError`] if an address is taken, the system has no threads, or the power ledger can't be had.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, &Drivers::default()).await
+    }
+
+    /// As [`Proxy::start`], with drivers that the calling program brings along: what the config names `custom:…`.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`]; also if the config names a driver that is not among them.
+    pub async fn start_with(mut config: Config, drivers: &Drivers) -> Result<Self, StartError> {
         let system = |what| move |source| StartError::System { what, source };
         let kernel = Kernel::chosen().map_err(|source| StartError::Kernel { source: source.clone() })?;
         info!("shares are hashed by kernel {}: {} ({})", kernel.name(), kernel.reason(), kernel.table());
@@ -149,20 +169,30 @@ impl Proxy {
             beside.push(running);
             signals
         });
+        let mut moving = None;
+        let mut power = None;
+        if let (Some(signals), Some(_)) = (&signals, &config.power) {
+            let (lost, stop) = (worker_ended.clone(), stop.clone());
+            let (errands, books) = (errands.clone(), books.clone());
+            let surroundings = Surroundings { signals: signals.clone(), errands, books, stop, lost };
+            let (handle, running) = power_task::start(config.clone(), drivers, surroundings)?;
+            (power, moving) = (Some(handle), Some(running));
+        }
         tokio::spawn(router.run(inbox));
 
         let admin_address = admin.as_ref().map(|(_, address)| *address);
         let mut api = None;
         if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
             info!("admin API on http://{address}/api/v1");
-            let serving = api.insert(Api::new(admin.token.expose(), signals.clone())).clone();
+            let serving = api.insert(Api::new(admin, signals.clone(), power.clone())).clone();
             let stop = stop.clone();
             beside.push(tokio::spawn(async move { serving.serve(socket, stop).await }));
         }
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
         if let Some((socket, address)) = metrics {
             let profit = ProfitMetrics { signals: signals.clone(), api };
-            let exporter = Exporter::new(books.clone(), &config, profit).map_err(system("metrics"))?;
+            let power = power.clone().map(|power| PowerMetrics::new(power, &config));
+            let exporter = Exporter::new(books.clone(), &config, profit, power).map_err(system("metrics"))?;
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
             beside.push(tokio::spawn(async move {
@@ -181,6 +211,8 @@ impl Proxy {
             admin_address,
             signals,
             errands,
+            power,
+            moving,
             books,
             shutdown,
             threads,
@@ -221,6 +253,11 @@ impl Proxy {
         &self.errands
     }
 
+    /// What moves machines and tells AI compute; `None` if the config names no actuator and no AI compute's control.
+    pub fn power(&self) -> Option<&Power> {
+        self.power.as_ref()
+    }
+
     /// Everything counted until now.
     pub fn totals(&self) -> Totals {
         self.books.totals()
@@ -231,8 +268,8 @@ impl Proxy {
         self.books.clone()
     }
 
-    /// Returns when a worker thread has ended although nobody has told it to. Its miners are gone, new ones may find nobody at home:
-    /// the process should end, to be started anew.
+    /// Returns when a worker thread, or that of the power side, has ended although nobody has told it to. A worker's miners are gone, new ones
+    /// may find nobody at home; without the power side nobody wakes who sleeps: the process should end, to be started anew.
     pub async fn lost_worker(&self) {
         self.worker_ended.cancelled().await;
     }
@@ -251,6 +288,11 @@ impl Proxy {
             error!("a worker thread ended by a panic");
         }
         self.stop.cancel();
+        if let Some(moving) = self.moving
+            && !matches!(tokio::task::spawn_blocking(move || moving.join()).await, Ok(true))
+        {
+            error!("the power side ended by a panic");
+        }
         for task in self.beside {
             // A scrape that hangs is not waited for.
             let _ = tokio::time::timeout(END_BESIDE, task).await;

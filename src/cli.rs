@@ -3,10 +3,13 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | it did what was asked; a proxy that was told to end has ended (shares without an answer are in the log) |
-//! | 1 | it failed while running: an address is taken, the demo lost a share, a server can't be reached, told to end twice |
-//! | 2 | it was asked the wrong way: arguments, or a config that is not valid |
+//! | 1 | it failed while running: an address is taken, the demo lost a share, a server can't be reached, told to end twice; the running proxy did not do what an operator asked |
+//! | 2 | it was asked the wrong way: arguments, a config that is not valid, a token that the running proxy does not take, a group that it does not have |
 
+mod admin;
 mod backtest;
+mod ledger;
+mod power;
 
 use std::{
     io::IsTerminal,
@@ -25,7 +28,11 @@ use tokio::{
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use self::backtest::{BacktestArgs, Failure};
+use self::{
+    backtest::BacktestArgs,
+    ledger::{TakeOverArgs, WakeAllArgs},
+    power::PowerCommand,
+};
 use crate::{
     app::Proxy,
     config::{self, Config, LoadError, LogFormat},
@@ -64,6 +71,21 @@ enum Command {
     /// Simulated pools and miners, to load-test a deployment
     #[command(subcommand)]
     Sim(Sim),
+    /// What is asked of the power side
+    #[command(flatten)]
+    Power(PowerCommand),
+    /// Wake what a proxy that does not run any more has put to sleep
+    WakeAll(WakeAllArgs),
+    /// Begin a new power ledger where the old one is lost
+    TakeOver(TakeOverArgs),
+}
+
+/// Why a command did not do what it was asked.
+enum Failure {
+    /// It was asked the wrong way.
+    Misused(String),
+    /// It failed while running.
+    Failed(String),
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +178,29 @@ pub fn main() -> ExitCode {
             limits::raise_open_files();
             block_on(async { code(sim_pool(&args).await.map(|()| true)) })
         }
+        Command::Power(command) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { done(power::run(command).await) })
+        }
+        Command::WakeAll(args) => match load(&args.config) {
+            Ok((config, _)) => {
+                init_log(LogFormat::Text, "warn");
+                block_on(async { done(ledger::wake(&args, config).await) })
+            }
+            Err(code) => code,
+        },
+        Command::TakeOver(args) => match load(&args.config) {
+            Ok((config, _)) => done(ledger::begin(&args, &config)),
+            Err(code) => code,
+        },
+    }
+}
+
+fn done(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Misused(error)) => misused(&error),
+        Err(Failure::Failed(error)) => code(Err::<bool, _>(error)),
     }
 }
 
@@ -226,11 +271,7 @@ fn replay(args: &BacktestArgs) -> ExitCode {
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
-    match backtest::run(args, &config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Misused(error)) => misused(&error),
-        Err(Failure::Failed(error)) => code(Err::<bool, _>(error)),
-    }
+    done(backtest::run(args, &config))
 }
 
 fn run(args: &ConfigArgs) -> ExitCode {

@@ -150,6 +150,21 @@ impl HttpClient {
         timeout(within, whole).await.unwrap_or(Err(HttpError::Timeout(within)))
     }
 
+    /// Makes any request with an answer of [`MAX_BODY`] bytes at most.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); the request may have been heard all the same.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Answer, HttpError> {
+        self.ask(Question { method, url: url.clone(), headers: headers.clone(), body }, MAX_BODY, within).await
+    }
+
     /// Gives an order. Once there is a status it was heard: of the body there is what comes soon, and its beginning.
     ///
     /// # Errors
@@ -162,7 +177,7 @@ impl HttpClient {
 
     async fn follow(&self, mut question: Question) -> Result<Response<Incoming>, HttpError> {
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.send(&question).await?;
+            let answer = self.request(&question).await?;
             // 304 is about what we have, 300 has no one place to go.
             let moves = answer.status().is_redirection() && !matches!(answer.status().as_u16(), 300 | 304);
             let Some(location) = answer.headers().get(header::LOCATION).filter(|_| moves) else { return Ok(answer) };
@@ -177,7 +192,7 @@ impl HttpClient {
         Err(HttpError::Redirect("itself, again and again".to_owned()))
     }
 
-    async fn send(&self, question: &Question) -> Result<Response<Incoming>, HttpError> {
+    async fn request(&self, question: &Question) -> Result<Response<Incoming>, HttpError> {
         let mut request = Request::builder()
             .method(&question.method)
             .uri(question.url.as_str())

@@ -1,19 +1,19 @@
-//! Answers of the API: JSON, a refusal with its reason, and signals and decisions as JSON has them.
+//! Answers of the API: JSON, a refusal with its reason, and signals and decisions as JSON has them. (What it says of power has types, in
+//! `wire.rs`.)
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    config::Mode,
-    profit::{
-        Currency, MoneyPerMwh, Reading,
-        signal::{Refusal, SignalView, SourceView},
-        task::{DecisionView, Snapshot, action_label},
-    },
+use super::wire::ModeWord;
+use crate::profit::{
+    Currency, MoneyPerMwh, Reading,
+    signal::{Refusal, SignalView, SourceView},
+    task::{DecisionView, Snapshot, action_label},
 };
 
 /// JSON.
@@ -22,6 +22,14 @@ pub fn answer(status: StatusCode, body: &Value) -> Response {
     // What a signal says is of the moment.
     let never = HeaderValue::from_static("no-store");
     (status, [(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, never)], body.to_string()).into_response()
+}
+
+/// A value that went well.
+pub fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_value(value) {
+        Ok(value) => answer(StatusCode::OK, &value),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, "bad_answer", &error.to_string()),
+    }
 }
 
 /// A refusal.
@@ -113,14 +121,9 @@ pub fn decision(view: &DecisionView, snapshot: &Snapshot) -> Value {
     let ai = view.ai.iter().zip(&view.decisions.ai).map(
         |(name, block)| json!({ "name": &**name, "watts": block.watts.get(), "reason": block.reason.to_string() }),
     );
-    let mode = match view.mode {
-        Mode::DryRun => "dry_run",
-        Mode::Advise => "advise",
-        Mode::Active => "active",
-    };
     json!({
         "at": view.decisions.at.to_string(),
-        "mode": mode,
+        "mode": ModeWord::from(view.mode),
         "site": view.decisions.mode.to_string(),
         "currency": snapshot.currency.code(),
         "groups": groups.collect::<Vec<Value>>(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::Response,
@@ -11,9 +11,8 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use super::{Api, MAX_BODY, PATIENCE, reply};
+use super::{Api, reply};
 use crate::{
     config::{Signal, SourceKind},
     profit::{
@@ -93,7 +92,7 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
     };
     let signal = &config.signals[index];
     let currency = api.signals.snapshot().currency;
-    let pushed = match read(&api, body).await {
+    let pushed: Pushed = match api.read(body).await {
         Ok(pushed) => pushed,
         Err(response) => return response,
     };
@@ -113,25 +112,6 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
         }
         Err(refusal) => reply::not_taken(&refusal),
     }
-}
-
-async fn read(api: &Api, body: Body) -> Result<Pushed, Response> {
-    let bad = |why: &str| api.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
-    let body = match timeout(PATIENCE, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if is_too_large(&error) => {
-            let why = format!("the body is longer than {MAX_BODY} bytes");
-            return Err(api.refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &why));
-        }
-        Ok(Err(_)) => return Err(bad("the body did not arrive")),
-        Err(_) => return Err(bad("the body did not arrive in time")),
-    };
-    serde_json::from_slice(&body).map_err(|error| bad(&format!("the body is not what it should be: {error}")))
-}
-
-fn is_too_large(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
 /// Why a body is no observation.

@@ -16,6 +16,7 @@ use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{civil::Date, tz::TimeZone};
 
+use super::Failure;
 use crate::{
     config::{Config, Profit},
     profit::backtest::{
@@ -76,14 +77,6 @@ fn parse_days(text: &str) -> Result<(Date, Date), String> {
 
 fn parse_zone(name: &str) -> Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| "not a time zone; it is named as in America/Chicago or Europe/Berlin".to_owned())
-}
-
-/// Why there is no report.
-pub enum Failure {
-    /// What was given can't be played.
-    Misused(String),
-    /// The report could not be written.
-    Failed(String),
 }
 
 /// Replays what the arguments say, and says what was found.

@@ -70,7 +70,12 @@ fn process(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
         None => line(f, "metrics", "none")?,
     }
     match &config.admin {
-        Some(admin) => line(f, "admin API", format_args!("http://{}/api/v1, token {}", admin.listen, admin.token)),
+        Some(admin) => {
+            let read = admin.read_token.as_ref().map_or("", |_| ", another to look");
+            let signal = admin.signal_token.as_ref().map_or("", |_| ", another to send signals");
+            let (at, token) = (admin.listen, &admin.token);
+            line(f, "admin API", format_args!("http://{at}/api/v1, token {token}{read}{signal}"))
+        }
         None => line(f, "admin API", "none"),
     }
 }

@@ -14,7 +14,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
-use super::{Books, LATENCY_BOUNDS_US, LatencySum, ProfitMetrics, Totals};
+use super::{Books, LATENCY_BOUNDS_US, LatencySum, PowerMetrics, ProfitMetrics, Totals};
 use crate::{config::Config, hash::Kernel};
 
 /// Renders the books of one proxy.
@@ -24,6 +24,7 @@ pub struct Exporter {
     routes: Vec<String>,
     recorder: PrometheusRecorder,
     profit: ProfitMetrics,
+    power: Option<PowerMetrics>,
     /// What histograms were given already.
     last: Mutex<Recorded>,
 }
@@ -36,16 +37,22 @@ struct Recorded {
 }
 
 impl Exporter {
-    /// Names the pools and routes.
+    /// Names the pools and routes; `power` where something can be moved.
     ///
     /// # Errors
     /// Bucket bounds that the exporter does not take, which would be our mistake.
-    pub fn new(books: Arc<Books>, config: &Config, profit: ProfitMetrics) -> io::Result<Self> {
+    pub fn new(
+        books: Arc<Books>,
+        config: &Config,
+        profit: ProfitMetrics,
+        power: Option<PowerMetrics>,
+    ) -> io::Result<Self> {
         let bounds: Vec<f64> = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64()).collect();
         let recorder = PrometheusBuilder::new().set_buckets(&bounds).map_err(io::Error::other)?.build_recorder();
         metrics::with_local_recorder(&recorder, || {
             describe();
             super::profit::describe();
+            super::power::describe();
         });
         Ok(Self {
             books,
@@ -53,6 +60,7 @@ impl Exporter {
             routes: config.routes.iter().map(|route| route.name.to_string()).collect(),
             recorder,
             profit,
+            power,
             last: Mutex::default(),
         })
     }
@@ -63,6 +71,9 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             self.record(&totals);
             self.profit.record(jiff::Timestamp::now());
+            if let Some(power) = &self.power {
+                power.record();
+            }
         });
         self.recorder.handle().render()
     }
@@ -221,7 +232,7 @@ mod tests {
         )
         .unwrap();
         let books = Arc::new(Books::new(1, 1, 1));
-        let exporter = Exporter::new(books.clone(), &config, ProfitMetrics::default()).unwrap();
+        let exporter = Exporter::new(books.clone(), &config, ProfitMetrics::default(), None).unwrap();
         books.worker(0).reply.record(Duration::from_micros(80), 3);
         let first = exporter.render();
         books.worker(0).reply.record(Duration::from_micros(80), 1);

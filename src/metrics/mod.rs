@@ -1,7 +1,8 @@
-//! Every number that leaves the program: counted in [`books`](Books), named in `exporter.rs` and `profit.rs`.
+//! Every number that leaves the program: counted in [`books`](Books), named in `exporter.rs`, `profit.rs` and `power.rs`.
 
 mod books;
 mod exporter;
+mod power;
 mod profit;
 
 pub use books::{
@@ -9,4 +10,5 @@ pub use books::{
     Totals, WorkerBook,
 };
 pub use exporter::Exporter;
+pub use power::PowerMetrics;
 pub use profit::ProfitMetrics;

@@ -112,6 +112,17 @@ pub struct PowerSnapshot {
     pub events: Vec<PastEvent>,
     /// The sum of what the meter said over the cap, as often as it did.
     pub over_cap: OverCap,
+    /// Counted since the start.
+    pub totals: PowerTotals,
+}
+
+/// What is counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PowerTotals {
+    /// Times that more power was refused.
+    pub refusals: u64,
+    /// Drains and wakes that ended.
+    pub receipts: u64,
 }
 
 /// Something that was logged.

@@ -65,7 +65,7 @@ pub struct Spec {
     pub sleep_max: Watts,
     /// How long it may take to fall asleep.
     pub sleep_time: Duration,
-    /// How long it may take from the command to its first accepted share.
+    /// How long it may take from the command to its first share that we find good.
     pub wake_time: Duration,
 }
 
@@ -273,6 +273,11 @@ impl Device {
     /// When [`Device::watts`] was measured.
     pub fn measured_at(&self) -> Option<Timestamp> {
         self.sample.as_ref().map(|sample| sample.at)
+    }
+
+    /// When its last command was sent, in this life of the process.
+    pub fn sent_at(&self) -> Option<Timestamp> {
+        self.sent
     }
 
     /// The mode to wake it in.

@@ -111,10 +111,23 @@ struct Slot {
     device: Device,
     /// It is in `Group::queue`.
     is_queued: bool,
+    /// It is in `Group::granted`.
+    is_granted: bool,
     /// It is one of those that the present drain or wake moves.
     is_moving: bool,
     /// Its entry in `Group::due`.
     due: Option<Timestamp>,
+}
+
+impl Slot {
+    fn new(device: Device) -> Self {
+        Self { device, is_queued: false, is_granted: false, is_moving: false, due: None }
+    }
+
+    /// Whether first measurements wait for it.
+    fn is_unseen(&self) -> bool {
+        self.device.spec().can_sleep && self.device.stage() == Stage::Unavailable
+    }
 }
 
 /// Where the group is, with what that takes.
@@ -176,6 +189,8 @@ pub struct Group {
     /// What a MWh of mining was worth when the order came.
     value: Option<MoneyPerMwh>,
     now: Timestamp,
+    /// When it came to where it is.
+    since: Timestamp,
     /// Numbers of the last record, of the last that is on disk, and of the last drain or wake.
     record: u64,
     saved: u64,
@@ -193,6 +208,8 @@ pub struct Group {
     counts: [[usize; StageKind::COUNT]; 2],
     /// Of these, woken by somebody else.
     foreign: usize,
+    /// Devices that something can put to sleep and that are not seen.
+    unseen: usize,
     /// What all devices draw, for the peak of a receipt.
     drawn_w: f64,
     has_work: bool,
@@ -251,7 +268,7 @@ impl Group {
         let biggest = devices.iter().map(|device| device.spec().most).fold(Watts::ZERO, Watts::max);
         let (down, up) = (Ramp::new(terms.ramp_down, biggest), Ramp::new(terms.ramp_up, biggest));
         let out = (0..devices.len()).map(Output::Probe).collect();
-        let slots = devices.into_iter().map(|device| Slot { device, is_queued: false, is_moving: false, due: None });
+        let slots = devices.into_iter().map(Slot::new);
         let mut group = Self {
             name,
             slots: slots.collect(),
@@ -259,6 +276,7 @@ impl Group {
             order,
             value: None,
             now,
+            since: now,
             record: 0,
             saved: 0,
             event: 0,
@@ -270,6 +288,7 @@ impl Group {
             asks: 0,
             counts: Default::default(),
             foreign: 0,
+            unseen: 0,
             drawn_w: 0.0,
             has_work: false,
             down,
@@ -283,6 +302,7 @@ impl Group {
             }
         }
         group.drawn_w = drawn(&group.slots);
+        group.unseen = group.slots.iter().filter(|slot| slot.is_unseen()).count();
         group
     }
 
@@ -311,6 +331,31 @@ impl Group {
         self.slots.get(index).map(|slot| &slot.device)
     }
 
+    /// Its devices, in the order of their indexes.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.slots.iter().map(|slot| &slot.device)
+    }
+
+    /// How many devices that do not just mine are how far towards a goal, in the order of [`StageKind`].
+    pub fn stages(&self, goal: Goal) -> [usize; StageKind::COUNT] {
+        self.counts(goal)
+    }
+
+    /// What its devices draw, at their own supplies; bounds where nothing was measured.
+    pub fn draws(&self) -> Watts {
+        Watts::clamped(self.drawn_w)
+    }
+
+    /// Whether what a crash would have to know is on disk.
+    pub fn is_recorded(&self) -> bool {
+        self.may_command()
+    }
+
+    /// Since when it is where it is, as far as it knows; of a group that was never moved, its start.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
     /// Takes what happened. Indexes that it does not have are not looked at; time that goes back stands still.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         let now = self.clock(now);
@@ -328,7 +373,8 @@ impl Group {
             Input::Unlock if matches!(self.state, State::Lockout(_)) => self.resume(now, "the lockout is over"),
             Input::Release | Input::Unlock => {}
             Input::Persisted(number) => self.saved = self.saved.max(number.min(self.record)),
-            Input::Permission(ask, is_granted) => self.handle_permission(now, ask, is_granted),
+            Input::Permission(ask, allowed) => self.handle_permission(now, ask, allowed),
+            Input::Joined(spec) => self.join(spec),
             Input::WorkReady => self.has_work = true,
             Input::Sample(index, sample) => {
                 self.touch(now, index, |device, patience| device.handle_sample(now, sample, patience));
@@ -402,6 +448,19 @@ impl Group {
         device.into_iter().chain(waits).min()
     }
 
+    /// A device became known. It was never told anything, and takes part in the next drain or wake.
+    fn join(&mut self, spec: Spec) {
+        let biggest = spec.most;
+        let index = self.slots.len();
+        self.slots.push(Slot::new(Device::new(spec)));
+        let slot = &self.slots[index];
+        self.drawn_w += slot.device.watts().get();
+        self.unseen += usize::from(slot.is_unseen());
+        self.down.fits(biggest);
+        self.up.fits(biggest);
+        self.out.push_back(Output::Probe(index));
+    }
+
     fn handle_order(&mut self, now: Timestamp, order: Order, value: Option<MoneyPerMwh>) {
         let is_same = order.goal == self.order.goal;
         let is_urgent = order.goal == Goal::Sleep && order.urgent;
@@ -472,8 +531,7 @@ impl Group {
     /// Whether the first measurements are there, or were waited for long enough.
     fn has_probed(&mut self, now: Timestamp) -> bool {
         let Some(until) = self.probing else { return true };
-        let is_seen = |slot: &Slot| !slot.device.spec().can_sleep || slot.device.stage() != Stage::Unavailable;
-        if now < until && !self.slots.iter().all(is_seen) {
+        if now < until && self.unseen > 0 {
             return false;
         }
         self.probing = None;
@@ -522,6 +580,7 @@ impl Group {
     /// Begins a phase. `at` is now, or later where it has to wait.
     fn enter(&mut self, at: Timestamp, from: Phase, phase: Phase, operation: Option<Operation>) {
         let now = self.now;
+        self.since = now;
         let begins = |group: &mut Self, kind| {
             group.event += 1;
             Operation::new(group.event, kind, group.order.why.clone(), group.value, now)
@@ -530,7 +589,7 @@ impl Group {
         if phase != Phase::Waking {
             self.queue.clear();
             self.granted.clear();
-            self.slots.iter_mut().for_each(|slot| slot.is_queued = false);
+            self.slots.iter_mut().for_each(|slot| (slot.is_queued, slot.is_granted) = (false, false));
         }
         self.state = match phase {
             Phase::Mining => State::Mining { since: now },

@@ -1,42 +1,62 @@
 //! The power ledger's book on disk: a SQLite file of its own, one writer, every entry on the disk before it counts.
 //!
-//! Knows how entries are written and read; knows nothing of what they add up to (`ledger.rs`).
+//! Knows how things are written and read; knows nothing of what entries add up to (`ledger.rs`), nor of what a group's record means.
 //!
 //! ```text
 //! ledger.db        entries(seq, epoch, at, kind, subject, lease, watts, extra)     only appended
 //!                  epochs(epoch, at)                                               one for each start
-//! ledger.db.lock   locked while a controller runs; says which process
+//!                  records(group, record)       what a group must know after a crash, JSON; replaced
+//!                  receipts(seq, receipt)       of drains and wakes, JSON; the oldest go
+//!                  devices(seq, group, name, address, worker)      found by their connections; kept while they sleep without one
+//!                  orders(group, control)       operators' words that hold, JSON
+//!                  settings(name, value)
+//! ledger.db.lock   locked while a controller runs, and stays behind; says which process
 //! ```
 //!
 //! | what happens | what follows |
 //! |---|---|
-//! | the process dies, the power goes | what [`Journal::append`] returned for is there (`journal_mode=WAL`, `synchronous=FULL`) |
+//! | the process dies, the power goes | what [`Journal::write`] returned for is there, all or none (`journal_mode=WAL`, `synchronous=FULL`) |
 //! | a second controller starts | [`JournalError::Locked`]; the lock ends with its process, however that ends |
-//! | the file is gone | [`JournalError::Missing`]: nobody knows what AI compute holds; [`Journal::take_over`] is an operator's word |
+//! | neither the file nor its lock file is there | a first start: [`Journal::start`] begins a book |
+//! | the file is gone, its lock file is there | [`JournalError::Missing`]: nobody knows what AI compute holds; [`Journal::take_over`] is an operator's word |
 //! | the file is damaged, or of another version | refused; to be moved away and taken over |
-//! | the disk is full | [`Journal::append`] fails, so that nothing is given out |
+//! | the disk is full | [`Journal::write`] fails, so that nothing is given out |
 //!
-//! Limit: [`MAX_ENTRIES`]; past it, what later entries made obsolete goes, the oldest first. The lock is of one host: a file on
-//! a network's disk does not keep two hosts apart.
+//! Limits: [`MAX_ENTRIES`]; past it, what later entries made obsolete goes, the oldest first. [`KEPT_RECEIPTS`]; records and orders are as
+//! many as groups that ever were, devices as many as the caller lets in. The lock is of one host: a file on a network's disk does not
+//! keep two hosts apart.
 
 use std::{
+    collections::HashMap,
     fs::{File, TryLockError},
     io::{self, Read, Seek, Write},
+    net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params, types::Type};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior, params, types::Type};
+use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use super::ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId};
+use super::{
+    control::Control,
+    group::Record,
+    ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId},
+    receipt::Receipt,
+    site::Write as Writing,
+};
 use crate::profit::Watts;
 
 /// Entries that are kept: 10 000 ASICs that sleep and wake once a day write 20 000, so this is 50 days; some 100 MiB.
 pub const MAX_ENTRIES: i64 = 1_000_000;
 
-/// Layout of the file, in SQLite's `user_version`.
-const VERSION: i32 = 1;
+/// Receipts that are kept: ten groups that sleep and wake once a day write 20, so this is more than a year.
+pub const KEPT_RECEIPTS: i64 = 10_000;
+
+/// Layout of the file, in SQLite's `user_version`. (1 had entries alone and was in no release, so nothing reads it.)
+const VERSION: i32 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
@@ -44,6 +64,13 @@ const SCHEMA: &str = "
         seq INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
         subject TEXT NOT NULL, lease INTEGER, watts REAL, extra TEXT
     ) STRICT;
+    CREATE TABLE records (\"group\" TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+    CREATE TABLE receipts (seq INTEGER PRIMARY KEY AUTOINCREMENT, receipt TEXT NOT NULL) STRICT;
+    CREATE TABLE devices (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, \"group\" TEXT NOT NULL, name TEXT NOT NULL UNIQUE, address TEXT, worker TEXT
+    ) STRICT;
+    CREATE TABLE orders (\"group\" TEXT PRIMARY KEY, control TEXT NOT NULL) STRICT;
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ";
 
 /// What keeps a book from being opened or written.
@@ -59,7 +86,8 @@ pub enum JournalError {
     },
     /// There is no such file.
     #[error(
-        "{}: there is no power ledger: if it was lost, AI compute may hold power that nobody knows of; take over to begin a new one",
+        "{}: the power ledger is lost (its lock file is there, so there was one): AI compute may hold power, and machines may sleep, that \
+         nobody knows of; put the file back, or begin a new one with `hashgate take-over`",
         path.display()
     )]
     Missing {
@@ -106,6 +134,34 @@ pub enum JournalError {
     },
 }
 
+/// Everything that a book says.
+#[derive(Debug, Default)]
+pub struct Book {
+    /// For [`Ledger::rebuild`](super::ledger::Ledger::rebuild), in their order.
+    pub entries: Vec<Entry>,
+    /// By the name of the group.
+    pub records: HashMap<String, Record>,
+    /// In the order in which they were found.
+    pub devices: Vec<Found>,
+    /// By the name of the group.
+    pub orders: HashMap<String, Control>,
+    /// By name.
+    pub settings: HashMap<String, String>,
+}
+
+/// A device that was found by its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The name of its group.
+    pub group: Arc<str>,
+    /// Its own on the site.
+    pub name: Arc<str>,
+    /// Where it was seen last.
+    pub address: Option<IpAddr>,
+    /// The user name that it mines with.
+    pub worker: Option<Arc<str>>,
+}
+
 /// The open book. Who has it is the site's one controller on this host.
 #[derive(Debug)]
 pub struct Journal {
@@ -119,13 +175,24 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens a book and begins a new epoch, which is on the disk when this returns. The entries are for
-    /// [`Ledger::rebuild`](super::ledger::Ledger::rebuild), in their order.
+    /// Opens the book, or begins one if there was never any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open`]; [`JournalError::Missing`] where a lock file says that there was a book.
+    pub fn start(path: &Path, now: Timestamp) -> Result<(Self, Book), JournalError> {
+        if path.exists() || lock_path(path).exists() {
+            return Self::open(path, now);
+        }
+        Ok((Self::take_over(path, Epoch(0), now)?, Book::default()))
+    }
+
+    /// Opens a book and begins a new epoch, which is on the disk when this returns.
     ///
     /// # Errors
     ///
     /// If another controller has it, or it is not there or not readable.
-    pub fn open(path: &Path, now: Timestamp) -> Result<(Self, Vec<Entry>), JournalError> {
+    pub fn open(path: &Path, now: Timestamp) -> Result<(Self, Book), JournalError> {
         if !path.exists() {
             return Err(JournalError::Missing { path: path.to_owned() });
         }
@@ -141,9 +208,9 @@ impl Journal {
         let next = last.checked_add(1).ok_or_else(|| JournalError::Epochs { path: path.to_owned(), last })?;
         let mut journal = Self::new(database, path, lock, Epoch(next));
         journal.begin(now)?;
-        let entries = journal.read().map_err(at)?;
-        journal.rows = entries.len() as i64;
-        Ok((journal, entries))
+        let book = journal.read().map_err(at)?;
+        journal.rows = book.entries.len() as i64;
+        Ok((journal, book))
     }
 
     /// Begins a new book where the old one is lost, with an epoch above every one that was seen of the old. What is to be booked first is
@@ -192,23 +259,134 @@ impl Journal {
     ///
     /// If they are not: then nothing of what they allow may be done.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
-        self.write(entries).map_err(|source| JournalError::Database { path: self.path.clone(), source })
+        self.transact(|transaction, epoch| insert_entries(transaction, epoch, entries), entries.len())
     }
 
-    fn write(&mut self, entries: &[Entry]) -> Result<(), rusqlite::Error> {
-        let transaction = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        {
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO entries (epoch, at, kind, subject, lease, watts, extra) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            for entry in entries {
-                let (kind, subject, lease, watts, extra) = columns(&entry.what);
-                // SQLite's integers are signed; the bits are what counts.
-                let lease = lease.map(|lease| lease.0 as i64);
-                insert.execute(params![self.epoch.0, entry.at.to_string(), kind, subject, lease, watts, extra])?;
+    /// Writes what a site wants written, all or none; it is on the disk when this returns. `groups` are the names by their indexes; a
+    /// record of a group that has none is not written.
+    ///
+    /// # Errors
+    ///
+    /// If it is not: then nothing of what it allows may be done.
+    pub fn write(&mut self, writes: &[Writing], groups: &[Arc<str>]) -> Result<(), JournalError> {
+        let entries = writes.iter().filter_map(|write| match write {
+            Writing::Entry(entry) => Some(entry),
+            Writing::Record(..) | Writing::Receipt(_) => None,
+        });
+        let count = entries.clone().count();
+        let all = |transaction: &Transaction<'_>, epoch| {
+            insert_entries(transaction, epoch, entries)?;
+            for write in writes {
+                match write {
+                    Writing::Entry(_) => {}
+                    Writing::Record(group, record) => {
+                        let Some(group) = groups.get(*group) else { continue };
+                        let mut insert =
+                            transaction.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2)")?;
+                        insert.execute(params![&**group, json(record)?])?;
+                    }
+                    Writing::Receipt(receipt) => {
+                        transaction.execute("INSERT INTO receipts (receipt) VALUES (?1)", [json(receipt)?])?;
+                        transaction.execute(
+                            "DELETE FROM receipts WHERE seq <= (SELECT max(seq) FROM receipts) - ?1",
+                            [KEPT_RECEIPTS],
+                        )?;
+                    }
+                }
             }
-        }
-        let rows = self.rows + entries.len() as i64;
+            Ok(())
+        };
+        self.transact(all, count)
+    }
+
+    /// Keeps devices, or where those that it has are now.
+    ///
+    /// # Errors
+    ///
+    /// If it can't: then none of them may be commanded.
+    pub fn keep(&mut self, devices: &[Found]) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, _| {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO devices (\"group\", name, address, worker) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET \"group\" = ?1, address = ?3, worker = ?4",
+            )?;
+            for device in devices {
+                let address = device.address.map(|address| address.to_string());
+                insert.execute(params![&*device.group, &*device.name, address, device.worker.as_deref()])?;
+            }
+            Ok(())
+        };
+        self.transact(all, 0)
+    }
+
+    /// Keeps an operator's word on a group; `None` ends it.
+    ///
+    /// # Errors
+    ///
+    /// If it can't: then it does not hold.
+    pub fn order(&mut self, group: &str, control: Option<&Control>) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, _| {
+            match control {
+                Some(control) => {
+                    transaction.execute("INSERT OR REPLACE INTO orders VALUES (?1, ?2)", params![group, json(control)?])
+                }
+                None => transaction.execute("DELETE FROM orders WHERE \"group\" = ?1", [group]),
+            }?;
+            Ok(())
+        };
+        self.transact(all, 0)
+    }
+
+    /// Keeps settings; an empty value ends one.
+    ///
+    /// # Errors
+    ///
+    /// If it can't.
+    pub fn set(&mut self, settings: &[(&str, &str)]) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, _| {
+            for (name, value) in settings {
+                match *value {
+                    "" => transaction.execute("DELETE FROM settings WHERE name = ?1", [name])?,
+                    value => transaction.execute("INSERT OR REPLACE INTO settings VALUES (?1, ?2)", [*name, value])?,
+                };
+            }
+            Ok(())
+        };
+        self.transact(all, 0)
+    }
+
+    /// The last receipts, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// If they can't be read.
+    pub fn receipts(&self, limit: usize) -> Result<Vec<Receipt>, JournalError> {
+        let query = || -> Result<Vec<Receipt>, rusqlite::Error> {
+            let mut statement =
+                self.database.prepare_cached("SELECT receipt FROM receipts ORDER BY seq DESC LIMIT ?1")?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            statement.query_map([limit], |row| from_json(row, 0))?.collect()
+        };
+        query().map_err(|source| JournalError::Database { path: self.path.clone(), source })
+    }
+
+    /// All of it, or nothing; `entries` is how many go into the ledger's book.
+    fn transact(
+        &mut self,
+        all: impl FnOnce(&Transaction<'_>, Epoch) -> Result<(), rusqlite::Error>,
+        entries: usize,
+    ) -> Result<(), JournalError> {
+        self.commit(all, entries).map_err(|source| JournalError::Database { path: self.path.clone(), source })
+    }
+
+    fn commit(
+        &mut self,
+        all: impl FnOnce(&Transaction<'_>, Epoch) -> Result<(), rusqlite::Error>,
+        entries: usize,
+    ) -> Result<(), rusqlite::Error> {
+        let transaction = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        all(&transaction, self.epoch)?;
+        let rows = self.rows + entries as i64;
         let is_full = rows > self.max_rows;
         if is_full {
             // The older half, but for what still says how things are.
@@ -227,10 +405,55 @@ impl Journal {
         Ok(())
     }
 
-    fn read(&self) -> Result<Vec<Entry>, rusqlite::Error> {
+    fn read(&self) -> Result<Book, rusqlite::Error> {
+        let named = |row: &Row<'_>| row.get::<_, String>(0);
         let query = "SELECT at, kind, subject, lease, watts, extra FROM entries ORDER BY seq";
-        self.database.prepare(query)?.query_map([], entry)?.collect()
+        let entries = self.database.prepare(query)?.query_map([], entry)?.collect::<Result<_, _>>()?;
+        let mut records = self.database.prepare("SELECT \"group\", record FROM records")?;
+        let records = records.query_map([], |row| Ok((named(row)?, from_json(row, 1)?)))?.collect::<Result<_, _>>()?;
+        let mut devices = self.database.prepare("SELECT \"group\", name, address, worker FROM devices ORDER BY seq")?;
+        let devices = devices.query_map([], found)?.collect::<Result<_, _>>()?;
+        let mut orders = self.database.prepare("SELECT \"group\", control FROM orders")?;
+        let orders = orders.query_map([], |row| Ok((named(row)?, from_json(row, 1)?)))?.collect::<Result<_, _>>()?;
+        let mut settings = self.database.prepare("SELECT name, value FROM settings")?;
+        let settings = settings.query_map([], |row| Ok((named(row)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        Ok(Book { entries, records, devices, orders, settings })
     }
+}
+
+fn insert_entries<'e>(
+    transaction: &Transaction<'_>,
+    epoch: Epoch,
+    entries: impl IntoIterator<Item = &'e Entry>,
+) -> Result<(), rusqlite::Error> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO entries (epoch, at, kind, subject, lease, watts, extra) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for entry in entries {
+        let (kind, subject, lease, watts, extra) = columns(&entry.what);
+        // SQLite's integers are signed; the bits are what counts.
+        let lease = lease.map(|lease| lease.0 as i64);
+        insert.execute(params![epoch.0, entry.at.to_string(), kind, subject, lease, watts, extra])?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> Result<String, rusqlite::Error> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T, rusqlite::Error> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
+}
+
+fn found(row: &Row<'_>) -> Result<Found, rusqlite::Error> {
+    let text = |column| row.get::<_, Option<String>>(column);
+    let group = row.get::<_, String>(0)?.into();
+    let name = row.get::<_, String>(1)?.into();
+    // An address that can't be read is one that is not known.
+    let address = text(2)?.and_then(|address| address.parse().ok());
+    Ok(Found { group, name, address, worker: text(3)?.map(Arc::from) })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
@@ -240,11 +463,16 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error>
     Ok(database)
 }
 
-/// Takes the lock of a ledger, and says in its file who has it.
-fn lock(path: &Path) -> Result<File, JournalError> {
+/// Where a ledger's lock is.
+fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+/// Takes the lock of a ledger, and says in its file who has it.
+fn lock(path: &Path) -> Result<File, JournalError> {
+    let lock_path = lock_path(path);
     let failed = |source| JournalError::Lock { path: lock_path.clone(), source };
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(failed)?;

@@ -38,7 +38,7 @@ mod rules;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry as MapEntry},
     fmt::{self, Display, Formatter},
 };
 
@@ -60,11 +60,16 @@ pub use self::{
     rules::{BlockRules, DeviceRules, MAX_TERM, MIN_TERM, MeterRules, Rules},
 };
 
+/// Devices that a book names and nobody knows: so many are remembered, in case they are found again.
+const MAX_STRANGERS: usize = 100_000;
+
 /// Who has how many watts.
 #[derive(Debug)]
 pub struct Ledger {
     rules: Rules,
     devices: HashMap<DeviceId, Device>,
+    /// What the book says of devices that are not known: one may be found later. Bounded by [`MAX_STRANGERS`].
+    strangers: HashMap<DeviceId, (Booked, Watts)>,
     blocks: BTreeMap<BlockId, Block>,
     meter: Meter,
     epoch: Epoch,
@@ -142,10 +147,11 @@ impl Ledger {
     ) -> Self {
         let devices = devices.into_iter().map(|(id, device)| (id, Device::new(device, &rules))).collect();
         let blocks = blocks.into_iter().map(|(id, block)| (id, Block::new(Some(block), &rules))).collect();
-        Self { rules, devices, blocks, meter: Meter::default(), epoch, seen: None, given: 0 }
+        let strangers = HashMap::new();
+        Self { rules, devices, strangers, blocks, meter: Meter::default(), epoch, seen: None, given: 0 }
     }
 
-    /// What a book says. Of a device that the config no longer names nothing is booked (the meter sees it); a block that it no longer
+    /// What a book says. A device that is not known counts nothing (the meter sees it) until it is found ([`Ledger::add_device`]); a block that it no longer
     /// names counts what it was given, until that is back.
     pub fn rebuild<'a>(
         rules: Rules,
@@ -163,14 +169,19 @@ impl Ledger {
     pub fn apply(&mut self, entry: &Entry) {
         match &entry.what {
             Booking::Hold { device, highest, .. } => {
-                if let Some(device) = self.devices.get_mut(device) {
-                    device.booked = Booked::Held { since: Some(entry.at) };
-                    device.highest = device.highest.max(*highest);
+                let held = Booked::Held { since: Some(entry.at) };
+                match self.devices.get_mut(device) {
+                    Some(device) => (device.booked, device.highest) = (held, device.highest.max(*highest)),
+                    None => self.note_stranger(device, held, *highest),
                 }
             }
             Booking::Freed { device, watts } => {
-                if let Some(device) = self.devices.get_mut(device) {
-                    device.booked = Booked::Freed { watts: *watts, at: entry.at };
+                let freed = Booked::Freed { watts: *watts, at: entry.at };
+                match self.devices.get_mut(device) {
+                    // A wake that was booked after this was measured stands.
+                    Some(device) if device.is_held_since(entry.at) => {}
+                    Some(device) => device.booked = freed,
+                    None => self.note_stranger(device, freed, Watts::ZERO),
                 }
             }
             Booking::Lease { block, lease, watts, expires } => {
@@ -196,6 +207,23 @@ impl Ledger {
                 self.blocks.retain(|_, block| block.rules.is_some() || !block.leases.is_empty());
             }
         }
+    }
+
+    fn note_stranger(&mut self, id: &DeviceId, booked: Booked, highest: Watts) {
+        if self.strangers.len() < MAX_STRANGERS || self.strangers.contains_key(id) {
+            let stranger = self.strangers.entry(id.clone()).or_insert((booked, highest));
+            *stranger = (booked, stranger.1.max(highest));
+        }
+    }
+
+    /// A device was found: what the book says of it is booked, else it is held since nobody knows when. Nothing for one that is known.
+    pub fn add_device(&mut self, id: DeviceId, rules: DeviceRules) {
+        let MapEntry::Vacant(place) = self.devices.entry(id) else { return };
+        let mut device = Device::new(rules, &self.rules);
+        if let Some((booked, highest)) = self.strangers.remove(place.key()) {
+            (device.booked, device.highest) = (booked, highest);
+        }
+        place.insert(device);
     }
 
     /// What a new book begins with where an old one was lost: every block may hold all it can draw, until it releases
@@ -369,9 +397,19 @@ impl Ledger {
     /// ASICs woke unasked in a gap between two jobs. Without a fresh meter the sum of what was measured counts;
     /// so it does where the meter says so little that it is not believed.
     pub fn shed(&self, now: Timestamp) -> Option<Shed> {
-        let told = self.measured(now).told;
-        let meter = self.fresh_meter(now).map(|(reading, _)| reading.watts).ok();
-        let measured = match meter {
+        let measured = self.draws(now);
+        let cap = self.rules.cap;
+        // Beside AI compute by a comparison, which no lag deceives; what AI compute was given may be drawn at any time.
+        let given: Watts = self.blocks.values().map(Block::allowed).sum();
+        let with_all = self.meter.without_ai().map_or(measured, |rest| rest + given).max(measured);
+        let watts = with_all.saturating_sub(cap.saturating_sub(self.rules.reserve));
+        (with_all > cap).then_some(Shed { measured, undrawn: with_all.saturating_sub(measured), cap, watts })
+    }
+
+    /// What the site draws: what its meter says, or the sum of what was measured where that is not fresh or not believed.
+    pub fn draws(&self, now: Timestamp) -> Watts {
+        let told = self.sum_of_readings(now);
+        match self.meter_says(now) {
             Some(watts)
                 if self.rules.meter.is_some_and(|meter| !is_apart(told, watts, watts, meter.deviation.get())) =>
             {
@@ -379,13 +417,17 @@ impl Ledger {
             }
             Some(watts) => watts.max(told),
             None => told,
-        };
-        let cap = self.rules.cap;
-        // Beside AI compute by a comparison, which no lag deceives; what AI compute was given may be drawn at any time.
-        let given: Watts = self.blocks.values().map(Block::allowed).sum();
-        let with_all = self.meter.without_ai().map_or(measured, |rest| rest + given).max(measured);
-        let watts = with_all.saturating_sub(cap.saturating_sub(self.rules.reserve));
-        (with_all > cap).then_some(Shed { measured, undrawn: with_all.saturating_sub(measured), cap, watts })
+        }
+    }
+
+    /// What the site's meter says, if that is fresh.
+    pub fn meter_says(&self, now: Timestamp) -> Option<Watts> {
+        self.fresh_meter(now).ok().map(|(reading, _)| reading.watts)
+    }
+
+    /// The sum of what was measured and is fresh, base load included.
+    pub fn sum_of_readings(&self, now: Timestamp) -> Watts {
+        self.measured(now).told
     }
 
     // ---- more: gated ----
@@ -456,7 +498,11 @@ impl Ledger {
     }
 
     /// Whether power may be given out at all, and what counts then.
-    fn may_increase(&self, now: Timestamp) -> Result<Balance, Refusal> {
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn may_increase(&self, now: Timestamp) -> Result<Balance, Refusal> {
         self.is_in_office()?;
         if let Some(rules) = self.rules.meter {
             let (reading, measured) = self.fresh_meter(now)?;
@@ -511,6 +557,51 @@ impl Ledger {
         }
     }
 
+    /// A wake is sent now that was booked before: it may take effect for as long as from now on.
+    pub fn sends_wake(&mut self, now: Timestamp, id: &DeviceId) {
+        if let Some(device) = self.devices.get_mut(id) {
+            device.booked = Booked::Held { since: Some(now) };
+        }
+    }
+
+    /// What a device counts against the cap now; nothing if it is not known.
+    pub fn counts(&self, now: Timestamp, id: &DeviceId) -> Watts {
+        let settled = self.settled();
+        self.devices.get(id).map_or(Watts::ZERO, |device| device.counts(now, &self.rules, settled))
+    }
+
+    /// The most that a device may draw, at the site meter.
+    pub fn bound(&self, id: &DeviceId) -> Watts {
+        self.devices.get(id).map_or(Watts::ZERO, Device::bound)
+    }
+
+    /// What a block draws by a fresh reading, at the site meter.
+    pub fn block_draws(&self, now: Timestamp, id: &BlockId) -> Option<Watts> {
+        self.blocks.get(id)?.drawn(now, &self.rules)
+    }
+
+    /// What a block counts against the cap now; nothing if it is not known.
+    pub fn block_counts(&self, now: Timestamp, id: &BlockId) -> Watts {
+        self.blocks.get(id).map_or(Watts::ZERO, |block| block.counts(now, &self.rules))
+    }
+
+    /// What a block counts against the cap beyond its idle draw: what comes back when it gives back all.
+    pub fn block_sheds(&self, now: Timestamp, id: &BlockId) -> Watts {
+        let idle = |block: &Block| block.rules.map_or(Watts::ZERO, |rules| rules.idle);
+        self.blocks.get(id).map_or(Watts::ZERO, |block| block.counts(now, &self.rules).saturating_sub(idle(block)))
+    }
+
+    /// What a block draws, if that is more than it may, and what it may.
+    pub fn overdraws(&self, now: Timestamp, id: &BlockId) -> Option<(Watts, Watts)> {
+        let block = self.blocks.get(id)?;
+        Some((block.overdraws(now, &self.rules)?, block.allowed()))
+    }
+
+    /// The highest epoch that was seen of another controller, if it is over ours.
+    pub fn superseded(&self) -> Option<Epoch> {
+        self.seen
+    }
+
     /// Whether a device is booked as asleep.
     pub fn is_freed(&self, id: &DeviceId) -> bool {
         self.devices.get(id).is_some_and(|device| matches!(device.booked, Booked::Freed { .. }))
@@ -519,6 +610,11 @@ impl Ledger {
     /// Leases that are not returned.
     pub fn leases(&self) -> impl Iterator<Item = (&BlockId, LeaseId, &Lease)> {
         self.blocks.iter().flat_map(|(id, block)| block.leases.iter().map(move |(lease, booked)| (id, *lease, booked)))
+    }
+
+    /// Those of a block, the first given first.
+    pub fn leases_of(&self, id: &BlockId) -> impl Iterator<Item = (LeaseId, &Lease)> {
+        self.blocks.get(id).into_iter().flat_map(|block| block.leases.iter().map(|(id, lease)| (*id, lease)))
     }
 
     fn lease_mut(&mut self, id: &BlockId, lease: LeaseId) -> Option<&mut Lease> {

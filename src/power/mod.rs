@@ -8,12 +8,8 @@
 //! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
 //! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
 //! | `journal.rs` | the ledger's book on disk (a task's file, as it owns one) |
-//! | `compute/` | what tells AI compute of leases: a signed webhook, commands |
-//! | `actuator/` | drivers of ASICs: what puts one to sleep and wakes it (tasks' files) |
-//! | `meter/` | what tells a machine's watts (tasks' files) |
-//!
-//! Only the merit order is used by the program yet: what drives groups and ledger, and the drivers of machines, have their place
-//! here and are not there.
+//! | `actuator/`, `meter/`, `compute/` | drivers: of ASICs, of what tells their watts, of AI compute (tasks' files) |
+//! | `task.rs` | the loop: the site's machine, its journal, and the ways to machines, miners, AI compute and operators |
 
 pub mod actuator;
 pub mod compute;
@@ -27,6 +23,7 @@ mod merit;
 pub mod meter;
 pub mod receipt;
 pub mod site;
+pub mod task;
 
 pub use self::{
     handle::{ASK_QUEUE, Ask, MAX_RECEIPTS, Power},

@@ -122,6 +122,8 @@ pub struct Margins {
 pub struct AiDecision {
     /// Power at the site meter, with what was asked back and is not returned.
     pub watts: Watts,
+    /// What of that it keeps: the rest was asked back, and is to be given back within the block's notice.
+    pub keeps: Watts,
     /// Whether it is another amount than before.
     pub is_new: bool,
     /// The case and its numbers; its `Display` is the sentence.
@@ -218,6 +220,13 @@ impl Engine {
     pub fn observe(&mut self, group: usize, action: Action, now: Timestamp) {
         if let Some(state) = self.groups.get_mut(group) {
             state.becomes(action, now, &self.profit.policy);
+        }
+    }
+
+    /// What an AI block really has since when, as the power side found out.
+    pub fn observe_ai(&mut self, block: usize, watts: Watts, since: Timestamp) {
+        if let Some(lease) = self.leases.get_mut(block) {
+            lease.observe(watts, since);
         }
     }
 
@@ -468,8 +477,8 @@ impl Engine {
             let is_taken = is_gridded && lease.granted.get() < ungridded.ai[index].get() * (1.0 - 1e-9);
             let why = lease_reason(lease, offer, is_taken.then_some(allowed), now);
             let is_new = decision.watts != lease.granted;
-            *decision =
-                AiDecision { watts: lease.granted, is_new, reason: AiReason { why, currency: self.profit.currency } };
+            let reason = AiReason { why, currency: self.profit.currency };
+            *decision = AiDecision { watts: lease.granted, keeps: lease.keeps_after_return(), is_new, reason };
         }
         self.decisions.at = now;
         self.decisions.mode = mode(&self.decisions.groups);
@@ -599,5 +608,6 @@ fn undecided(currency: Currency) -> Decision {
 
 /// An AI block before the first evaluation.
 fn nothing(currency: Currency) -> AiDecision {
-    AiDecision { watts: Watts::ZERO, is_new: false, reason: AiReason { why: AiWhy::NoDemand, currency } }
+    let reason = AiReason { why: AiWhy::NoDemand, currency };
+    AiDecision { watts: Watts::ZERO, keeps: Watts::ZERO, is_new: false, reason }
 }

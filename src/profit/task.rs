@@ -1,13 +1,13 @@
 //! The loop around signals and decisions: takes what sources say, keeps it in the signal book, asks the engine, and tells.
 //!
 //! ```text
-//! sources, API, library ── FromSource ──► book ──► inputs ──► engine ──► snapshot ──► API, metrics, library
-//!                                          ▲                     │
-//!                            next_change ──┴─ time                └──► log: changes at info, the rest at debug
+//! sources, API, library ── FromSource ──► book ──► inputs ──► engine ──► snapshot ──► API, metrics, library, power side
+//! power side ───────────── PowerFacts ──────────────┘                │
+//!                            next_change ──── time                    └──► log: changes at info, the rest at debug
 //! ```
-//! It evaluates when a signal says something new, when one becomes too old or a price ends or begins, and every [`EVERY`]
-//! for what ripens by itself: a shortest sleep, a longest hold, a lease. What it decides is shown, logged and counted; nothing
-//! here moves a miner or a watt.
+//! It evaluates when a signal says something new, when the power side does, when a signal becomes too old or a price ends or begins,
+//! and every [`EVERY`] for what ripens by itself: a shortest sleep, a longest hold, a lease. What it decides is shown, logged and
+//! counted; nothing here moves a miner or a watt (`power/task.rs` does).
 //!
 //! A clock that is set back by more than [`CLOCK_SKEW`] does not stop the engine's: its time goes on from where it was, ahead of the
 //! clock by as much (`since` is then, too), so that no sleep and no hold waits for the old time to come round again.
@@ -23,7 +23,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::sleep,
 };
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Action, Currency, Decisions, Engine, Inputs, Reading,
+    Action, Currency, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Watts,
     signal::{CLOCK_SKEW, Outcome, Refusal, SignalBook, SignalView, SourceId},
     source::{self, FEED_QUEUE, Feed, FromSource},
 };
@@ -74,11 +74,44 @@ pub struct DecisionView {
     pub switches: Vec<u64>,
 }
 
+/// Words of the power side that may wait; it waits for each to be taken.
+const POWER_QUEUE: usize = 4;
+
+/// What the power side knows and no signal tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PowerFacts {
+    /// How far decisions go now.
+    pub mode: Mode,
+    /// By the index of the group; what is left out stays as it is.
+    pub groups: Vec<GroupFact>,
+    /// What each AI block really has, and since when, by its index; `None` leaves the engine's idea of it. For once after a start.
+    pub ai: Vec<Option<(Watts, Timestamp)>>,
+}
+
+/// What the power side knows of one group.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GroupFact {
+    /// A person works on it.
+    pub lockout: bool,
+    /// It must not draw power.
+    pub unsafe_to_run: bool,
+    /// An operator's order.
+    pub order: Option<Action>,
+    /// Measured; `None` leaves what was measured last.
+    pub efficiency: Option<JoulesPerTerahash>,
+    /// What it really does, and since when. For once after a start: from then on decisions count as carried out.
+    pub doing: Option<(Action, Timestamp)>,
+}
+
+/// Facts, and where the snapshot goes that rests on them.
+type FromPower = (PowerFacts, oneshot::Sender<Arc<Snapshot>>);
+
 /// The way to the running loop. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Signals {
     config: Arc<Config>,
     to_task: mpsc::Sender<FromSource>,
+    from_power: mpsc::Sender<FromPower>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
 }
 
@@ -102,6 +135,18 @@ impl Signals {
         self.snapshot.clone().wait_for(wanted).await.ok().map(|snapshot| snapshot.clone())
     }
 
+    /// Every snapshot from now on, or the last of those that came while nobody looked.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// The power side's word, decided upon at once; the snapshot that rests on it. `None` when the proxy has ended.
+    pub async fn tell_power(&self, facts: PowerFacts) -> Option<Arc<Snapshot>> {
+        let (answer, answered) = oneshot::channel();
+        self.from_power.send((facts, answer)).await.ok()?;
+        answered.await.ok()
+    }
+
     /// What signals and groups are called.
     pub fn config(&self) -> &Config {
         &self.config
@@ -115,6 +160,7 @@ pub fn start(
     stop: CancellationToken,
 ) -> (Signals, JoinHandle<()>) {
     let (to_task, from_sources) = mpsc::channel(FEED_QUEUE);
+    let (from_power, facts) = mpsc::channel(POWER_QUEUE);
     let now = Timestamp::now();
     let keeper = Keeper::new(config.clone(), now);
     let (publish, snapshot) = watch::channel(Arc::new(keeper.snapshot(now)));
@@ -122,12 +168,17 @@ pub fn start(
     let run = async move {
         // They end with it.
         let _sources = sources;
-        stop.run_until_cancelled_owned(keep(keeper, from_sources, publish)).await;
+        stop.run_until_cancelled_owned(keep(keeper, from_sources, facts, publish)).await;
     };
-    (Signals { config, to_task, snapshot }, tokio::spawn(run))
+    (Signals { config, to_task, from_power, snapshot }, tokio::spawn(run))
 }
 
-async fn keep(mut keeper: Keeper, mut from_sources: mpsc::Receiver<FromSource>, publish: watch::Sender<Arc<Snapshot>>) {
+async fn keep(
+    mut keeper: Keeper,
+    mut from_sources: mpsc::Receiver<FromSource>,
+    mut from_power: mpsc::Receiver<FromPower>,
+    publish: watch::Sender<Arc<Snapshot>>,
+) {
     loop {
         let wait = keeper.wait(Timestamp::now());
         tokio::select! {
@@ -140,6 +191,12 @@ async fn keep(mut keeper: Keeper, mut from_sources: mpsc::Receiver<FromSource>, 
                 }
                 // Nobody need wait for it.
                 let _ = said.verdict.send(verdict);
+            }
+            Some((facts, answer)) = from_power.recv() => {
+                keeper.hear_power(Timestamp::now(), &facts);
+                let snapshot = Arc::new(keeper.snapshot(Timestamp::now()));
+                publish.send_replace(snapshot.clone());
+                let _ = answer.send(snapshot);
             }
             () = sleep(wait) => {
                 let now = Timestamp::now();
@@ -183,6 +240,7 @@ struct Deciding {
     engine: Engine,
     inputs: Inputs,
     switches: Vec<u64>,
+    mode: Mode,
 }
 
 impl Keeper {
@@ -191,6 +249,7 @@ impl Keeper {
             engine: Engine::new(profit),
             inputs: Inputs::new(profit),
             switches: vec![0; profit.groups.len()],
+            mode: profit.mode,
         });
         let complains = config.signals.iter().map(|signal| vec![false; signal.sources.len()]).collect();
         let states = vec![discriminant(&Reading::Never); config.signals.len()];
@@ -219,6 +278,25 @@ impl Keeper {
         }
         let told = self.told(id, &verdict);
         (verdict, told)
+    }
+
+    /// Takes what the power side says, and decides.
+    fn hear_power(&mut self, now: Timestamp, facts: &PowerFacts) {
+        let Some(deciding) = &mut self.deciding else { return };
+        deciding.mode = facts.mode;
+        for (index, (fact, input)) in facts.groups.iter().zip(&mut deciding.inputs.groups).enumerate() {
+            (input.lockout, input.unsafe_to_run, input.order) = (fact.lockout, fact.unsafe_to_run, fact.order);
+            input.efficiency = fact.efficiency.or(input.efficiency);
+            if let Some((action, since)) = fact.doing {
+                deciding.engine.observe(index, action, since);
+            }
+        }
+        for (index, has) in facts.ai.iter().enumerate() {
+            if let Some((watts, since)) = has {
+                deciding.engine.observe_ai(index, *watts, *since);
+            }
+        }
+        self.decide(now);
     }
 
     fn told(&mut self, id: SourceId, verdict: &Result<Outcome, Refusal>) -> Option<Told> {
@@ -297,7 +375,7 @@ impl Keeper {
         }
         let now = now.saturating_add(self.ahead).unwrap_or(Timestamp::MAX).max(last);
         let decisions = deciding.engine.evaluate(now, &deciding.inputs);
-        let carried_out = match profit.mode {
+        let carried_out = match deciding.mode {
             Mode::DryRun => " (dry run)",
             Mode::Advise => " (advice)",
             Mode::Active => "",
@@ -329,7 +407,7 @@ impl Keeper {
     fn snapshot(&self, now: Timestamp) -> Snapshot {
         let profit = self.config.profit.as_ref();
         let decision = self.deciding.as_ref().zip(profit).map(|(deciding, profit)| DecisionView {
-            mode: profit.mode,
+            mode: deciding.mode,
             groups: profit.groups.iter().map(|group| group.name.clone()).collect(),
             ai: profit.ai.iter().map(|block| block.name.clone()).collect(),
             decisions: deciding.engine.decisions().clone(),
@@ -386,6 +464,23 @@ mod tests {
         let again = Observation { value: 60.0, when: When::Now };
         keeper.book.observe(later(20), SourceId { signal: 0, source: 0 }, &[again]).unwrap();
         assert_eq!(keeper.noticed(later(20)), [Told::HeardAgain("signal \"hashprice\" is fresh again".to_owned())]);
+    }
+
+    #[test]
+    fn what_sleeps_at_a_start_is_not_ordered_to_mine_by_a_signal_that_was_never_seen() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut keeper = keeper(start);
+        let slept = start - SignedDuration::from_mins(20);
+        let facts = |fact| PowerFacts { mode: Mode::Active, groups: vec![fact], ai: Vec::new() };
+        keeper.hear_power(start, &facts(GroupFact { doing: Some((Action::Curtail, slept)), ..GroupFact::default() }));
+        assert_eq!(first(&keeper), Action::Curtail);
+        // Its sleep counts from when it fell asleep.
+        says(&mut keeper, start, 60.0, When::Now).unwrap();
+        assert_eq!(first(&keeper), Action::Mine);
+        let order = Some(Action::Curtail);
+        keeper.hear_power(start, &facts(GroupFact { order, ..GroupFact::default() }));
+        assert_eq!(first(&keeper), Action::Curtail);
+        assert_eq!(keeper.snapshot(start).decision.unwrap().mode, Mode::Active);
     }
 
     #[test]

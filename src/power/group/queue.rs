@@ -14,6 +14,7 @@ impl Group {
     /// Lets something happen to a device, and says what became of it.
     pub(super) fn touch(&mut self, now: Timestamp, index: usize, happens: impl FnOnce(&mut Device, &Patience)) {
         let Some(slot) = self.slots.get_mut(index) else { return };
+        let was_unseen = slot.is_unseen();
         let device = &mut slot.device;
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
         happens(device, &self.terms.patience);
@@ -32,6 +33,7 @@ impl Group {
         if let Some((goal, kind)) = class {
             self.counts[goal as usize][kind as usize] += 1;
         }
+        self.unseen = self.unseen + usize::from(slot.is_unseen()) - usize::from(was_unseen);
         let is_foreign = |stage: Stage| usize::from(matches!(stage, Stage::Failed { is_foreign: true }));
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
         let has_ended = matches!(stage.kind(), StageKind::Confirmed | StageKind::Failed | StageKind::Unavailable);
@@ -91,7 +93,7 @@ impl Group {
     /// Puts a device into the queue, if it wants its command and is not there.
     pub(super) fn enqueue(&mut self, now: Timestamp, index: usize) {
         let slot = &mut self.slots[index];
-        if slot.device.wants_command(now) && !slot.is_queued && !self.granted.contains(&index) {
+        if slot.device.wants_command(now) && !slot.is_queued && !slot.is_granted {
             slot.is_queued = true;
             self.queue.push_back(index);
         }
@@ -100,8 +102,8 @@ impl Group {
     /// Makes the queue anew, in its order.
     pub(super) fn requeue(&mut self, now: Timestamp, goal: Goal) {
         let wants = |index: &usize| {
-            let device = &self.slots[*index].device;
-            device.goal() == goal && device.wants_command(now) && !self.granted.contains(index)
+            let slot = &self.slots[*index];
+            slot.device.goal() == goal && slot.device.wants_command(now) && !slot.is_granted
         };
         let mut order: Vec<usize> = (0..self.slots.len()).filter(wants).collect();
         self.sort(&mut order, goal);

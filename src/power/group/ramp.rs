@@ -25,6 +25,11 @@ impl Ramp {
         Self { per_minute: per_minute.max(biggest), spent: VecDeque::new() }
     }
 
+    /// A device joins: one machine is the smallest step there is.
+    pub fn fits(&mut self, biggest: Watts) {
+        self.per_minute = self.per_minute.max(biggest);
+    }
+
     /// What may be commanded now.
     pub fn room(&mut self, now: Timestamp) -> Watts {
         while self.spent.front().is_some_and(|(at, _)| later(*at, MINUTE) <= now) {

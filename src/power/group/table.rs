@@ -43,7 +43,7 @@ pub enum Cause {
     Settled,
     /// The ledger lets devices wake.
     Granted,
-    /// All devices draw and have had a share accepted.
+    /// All devices draw and have found a share.
     Working,
     /// Devices do not obey.
     Disobeyed,

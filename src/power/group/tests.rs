@@ -99,6 +99,10 @@ struct Rack {
     writing: Option<Record>,
     /// Whether the ledger says yes.
     has_room: bool,
+    /// Of one question, devices.
+    most_at_once: usize,
+    /// Miners that draw find shares.
+    finds_shares: bool,
     pool_answers: bool,
     locked: bool,
     has_emergency: bool,
@@ -129,6 +133,8 @@ impl Rack {
             disk: None,
             writing: None,
             has_room: true,
+            most_at_once: usize::MAX,
+            finds_shares: true,
             pool_answers: true,
             locked: false,
             has_emergency: false,
@@ -151,6 +157,20 @@ impl Rack {
         }
         self.group.handle(at(self.second), input);
         self.does();
+    }
+
+    fn joins(&mut self, spec: Spec) {
+        self.specs.push(spec.clone());
+        let new = Miner {
+            sleeps: false,
+            changes: None,
+            lies: false,
+            is_reachable: true,
+            told: None,
+            ..self.miners[0].clone()
+        };
+        self.miners.push(Miner { is_permitted: true, ..new });
+        self.says(Input::Joined(spec));
     }
 
     fn passes(&mut self, seconds: i64) {
@@ -211,7 +231,7 @@ impl Rack {
             };
             self.group.handle(now, input);
             self.does();
-            if !sleeps {
+            if !sleeps && self.finds_shares {
                 let accepted = u64::from(self.pool_answers);
                 let shares = Shares { found: 1, submitted: 1, accepted, ..Shares::default() };
                 self.group.handle(now, Input::Shares(index, shares));
@@ -282,13 +302,12 @@ impl Rack {
     fn answers(&mut self, request: Request) {
         match request {
             Request::AskIncrease { ask, devices, .. } => {
-                if self.has_room {
-                    for index in devices {
-                        self.miners[index].is_permitted = true;
-                        self.freed.remove(&index);
-                    }
+                let allowed = if self.has_room { devices.len().min(self.most_at_once) } else { 0 };
+                for index in devices.into_iter().take(allowed) {
+                    self.miners[index].is_permitted = true;
+                    self.freed.remove(&index);
                 }
-                self.group.handle(at(self.second), Input::Permission(ask, self.has_room));
+                self.group.handle(at(self.second), Input::Permission(ask, allowed));
             }
             Request::Freed { device, watts, measured_at } => {
                 let miner = &mut self.miners[device];

@@ -80,30 +80,38 @@ impl Group {
     }
 
     /// The ledger's word. An answer to a question that is not open is old.
-    pub(super) fn handle_permission(&mut self, now: Timestamp, number: u64, is_granted: bool) {
-        let Some(ask) = self.asked.take_if(|ask| ask.number == number) else { return };
-        if is_granted {
-            for index in &ask.devices {
-                self.touch(now, *index, |device, _| device.permit());
-            }
+    pub(super) fn handle_permission(&mut self, now: Timestamp, number: u64, allowed: usize) {
+        let Some(mut ask) = self.asked.take_if(|ask| ask.number == number) else { return };
+        let rest = ask.devices.split_off(allowed.min(ask.devices.len()));
+        let watts = |group: &Self, devices: &[usize]| devices.iter().map(|index| group.increase(*index)).sum::<Watts>();
+        let (granted_w, rest_w) = (watts(self, &ask.devices), watts(self, &rest));
+        for index in &ask.devices {
+            self.touch(now, *index, |device, _| device.permit());
         }
-        let again = later(now, self.terms.ask_again);
         let (State::WakePending { refused, .. } | State::Waking { refused, .. }) = &mut self.state else { return };
-        if is_granted {
-            *refused = None;
-            self.granted.extend(&ask.devices);
-            let why = format!("the ledger has room for {}", ask.watts.in_words());
+        let was_refused = refused.take().is_some();
+        if !ask.devices.is_empty() {
+            for index in ask.devices {
+                self.slots[index].is_granted = true;
+                self.granted.push_back(index);
+            }
+            let why = format!("the ledger has room for {}", granted_w.in_words());
             self.cause(now, Cause::Granted, why.into());
+        }
+        if rest.is_empty() {
             return;
         }
-        let is_news = refused.replace(again).is_none();
-        for index in ask.devices.into_iter().rev() {
+        let again = later(now, self.terms.ask_again);
+        if let State::WakePending { refused, .. } | State::Waking { refused, .. } = &mut self.state {
+            *refused = Some(again);
+        }
+        for index in rest.into_iter().rev() {
             if !std::mem::replace(&mut self.slots[index].is_queued, true) {
                 self.queue.push_front(index);
             }
         }
-        if is_news {
-            let (group, watts) = (self.name.clone(), ask.watts);
+        if !was_refused {
+            let (group, watts) = (self.name.clone(), rest_w);
             self.tell(Event::Refused { group, watts, again_in: self.terms.ask_again });
         }
     }
@@ -126,6 +134,8 @@ impl Group {
                 self.command(now, index, Command::Wake(mode));
             }
             self.granted.pop_front();
+            self.slots[index].is_granted = false;
+            self.enqueue(now, index);
         }
     }
 
@@ -150,7 +160,7 @@ impl Group {
             let why = format!("{failed} devices do not wake, {unseen} are not seen");
             return self.cause(now, Cause::Disobeyed, why.into());
         }
-        self.cause(now, Cause::Working, "every device draws power and has had a share accepted".into())
+        self.cause(now, Cause::Working, "every device draws power and has found a share".into())
     }
 
     /// When the next question may be asked; `None` where none is.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::table::Phase;
 use crate::{
     power::{
-        device::{Goal, PowerMode, Sample, Shares},
+        device::{Goal, PowerMode, Sample, Shares, Spec},
         receipt::Receipt,
     },
     profit::{JoulesPerTerahash, MoneyPerMwh, Watts},
@@ -55,8 +55,10 @@ pub enum Input {
     Refused(usize),
     /// Shares of a device since it was told last.
     Shares(usize, Shares),
-    /// The ledger's word on the ask with this number.
-    Permission(u64, bool),
+    /// The ledger's word on the ask with this number: the first so many of its devices may wake.
+    Permission(u64, usize),
+    /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
+    Joined(Spec),
     /// The pools of its miners are connected and have work.
     WorkReady,
 }
@@ -96,7 +98,7 @@ pub enum Command {
 pub enum Request {
     /// The group wants so much of its power back: leases are to be revoked.
     WantBack(Watts),
-    /// May these devices wake? It answers with [`Input::Permission`]; asked again with the same number, it is the same question.
+    /// May these devices wake, or else the first of them? It answers with [`Input::Permission`]; asked again with the same number, it is the same question.
     AskIncrease {
         /// The question's number.
         ask: u64,

@@ -8,6 +8,11 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::*;
+use crate::power::{
+    device::Goal,
+    group::{DeviceRecord, Order, Phase},
+    receipt::{Cost, DeviceBill, Move, Outcome, RECEIPT_VERSION, SecondBill, ShareBill, WattBill},
+};
 
 fn time(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -20,6 +25,105 @@ fn watts(value: f64) -> Watts {
 fn freed(number: u32) -> Entry {
     let what = Booking::Freed { device: format!("asic-{number}").as_str().into(), watts: watts(f64::from(number)) };
     Entry { at: time(i64::from(number)), what }
+}
+
+fn record(number: u32) -> Record {
+    let order = Order { goal: Goal::Sleep, urgent: false, why: "mining earns too little".into() };
+    let device = DeviceRecord {
+        name: "asic-1".into(),
+        goal: Goal::Sleep,
+        is_proven_asleep: true,
+        rouses_until: Some(time(4)),
+        mode: None,
+    };
+    let (number, since) = (number.into(), time(3));
+    Record { number, event: 2, phase: Phase::Asleep, order, since, devices: vec![device] }
+}
+
+fn receipt(event: u32) -> Receipt {
+    Receipt {
+        v: RECEIPT_VERSION,
+        event: event.into(),
+        group: "hall a".into(),
+        kind: Move::Drain,
+        why: "mining earns too little".into(),
+        started: time(1),
+        ended: time(2),
+        outcome: Outcome::Done,
+        shares: ShareBill::default(),
+        watts: WattBill { before_w: 0.1 + 0.2, ..WattBill::default() },
+        devices: DeviceBill::default(),
+        seconds: SecondBill::default(),
+        cost: Cost { energy_wh: 1.5, money: Some(-0.3) },
+    }
+}
+
+fn found_device(name: &str, address: Option<&str>, worker: Option<&str>) -> Found {
+    let address = address.map(|address| address.parse().unwrap());
+    Found { group: "hall a".into(), name: name.into(), address, worker: worker.map(Arc::from) }
+}
+
+#[test]
+fn a_restart_finds_all_that_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (mut journal, book) = Journal::start(&path, time(0)).unwrap();
+    assert_eq!((journal.epoch(), book.entries.len()), (Epoch(1), 0));
+    let (one, two) = (
+        found_device("10.0.0.1", Some("10.0.0.1"), Some("farm.1")),
+        found_device("farm.2", Some("fe80::2"), Some("farm.2")),
+    );
+    journal.keep(&[one.clone(), two.clone()]).unwrap();
+    let moved = Found { address: Some("10.0.0.9".parse().unwrap()), ..two };
+    journal.keep(std::slice::from_ref(&moved)).unwrap();
+    let groups = ["hall a".into(), "hall b".into()];
+    let writes = one_of_each().into_iter().map(Writing::Entry);
+    let with = [Writing::Record(0, record(7)), Writing::Record(1, record(8)), Writing::Receipt(Box::new(receipt(1)))];
+    journal.write(&writes.chain(with).collect::<Vec<_>>(), &groups).unwrap();
+    journal.write(&[Writing::Record(1, record(9)), Writing::Receipt(Box::new(receipt(2)))], &groups).unwrap();
+    let drain = Control::Drain { why: "a fan".into(), until: Some(time(99)) };
+    journal.order("hall a", Some(&Control::Hold { why: "a look".into() })).unwrap();
+    journal.order("hall a", Some(&drain)).unwrap();
+    journal.order("hall b", Some(&drain)).unwrap();
+    journal.order("hall b", None).unwrap();
+    journal.set(&[("mode", "advise"), ("other", "x")]).unwrap();
+    journal.set(&[("mode", "active"), ("other", "")]).unwrap();
+    drop(journal);
+    let (journal, book) = Journal::start(&path, time(1)).unwrap();
+    assert_eq!(journal.epoch(), Epoch(2));
+    assert_eq!(book.entries, one_of_each());
+    assert_eq!(book.records, HashMap::from([("hall a".into(), record(7)), ("hall b".into(), record(9))]));
+    assert_eq!(book.devices, [one, moved]);
+    assert_eq!(book.orders, HashMap::from([("hall a".into(), drain)]));
+    assert_eq!(book.settings, HashMap::from([("mode".into(), "active".into())]));
+    assert_eq!(journal.receipts(9).unwrap(), [receipt(2), receipt(1)]);
+    assert_eq!(journal.receipts(1).unwrap(), [receipt(2)]);
+}
+
+#[test]
+fn a_first_start_begins_a_book_and_a_lost_one_is_no_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    drop(Journal::start(&path, time(0)).unwrap());
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+    let error = Journal::start(&path, time(1)).map(|_| ()).unwrap_err();
+    assert!(matches!(error, JournalError::Missing { .. }), "{error}");
+    assert!(error.to_string().contains("`hashgate take-over`"), "{error}");
+    drop(Journal::take_over(&path, Epoch(1_800_000_000), time(2)).unwrap());
+    assert_eq!(Journal::start(&path, time(3)).unwrap().0.epoch(), Epoch(1_800_000_002));
+}
+
+#[test]
+fn receipts_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::start(&folder.path().join("ledger.db"), time(0)).unwrap().0;
+    let many = KEPT_RECEIPTS as u32 + 50;
+    let receipts: Vec<Writing> = (0..many).map(|event| Writing::Receipt(Box::new(receipt(event)))).collect();
+    journal.write(&receipts, &[]).unwrap();
+    let kept = journal.receipts(usize::MAX).unwrap();
+    assert_eq!((kept.len(), &kept[0]), (KEPT_RECEIPTS as usize, &receipt(many - 1)));
 }
 
 /// One of each kind.
@@ -46,8 +150,8 @@ fn what_was_appended_is_read_and_each_start_has_a_higher_epoch() {
     assert_eq!(journal.epoch(), Epoch(42));
     journal.append(&one_of_each()).unwrap();
     drop(journal);
-    let (journal, entries) = Journal::open(&path, time(9)).unwrap();
-    assert_eq!((journal.epoch(), entries), (Epoch(43), one_of_each()));
+    let (journal, book) = Journal::open(&path, time(9)).unwrap();
+    assert_eq!((journal.epoch(), book.entries), (Epoch(43), one_of_each()));
     let pragma =
         |name: &str| journal.database.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
     assert_eq!(pragma("journal_mode").unwrap(), rusqlite::types::Value::Text("wal".into()));
@@ -58,8 +162,8 @@ fn what_was_appended_is_read_and_each_start_has_a_higher_epoch() {
 fn a_second_controller_a_lost_ledger_and_a_damaged_one_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let says = |result: Result<(Journal, Vec<Entry>), JournalError>| result.map(|_| ()).unwrap_err().to_string();
-    assert!(says(Journal::open(&path, time(0))).contains("there is no power ledger"));
+    let says = |result: Result<(Journal, Book), JournalError>| result.map(|_| ()).unwrap_err().to_string();
+    assert!(says(Journal::open(&path, time(0))).contains("the power ledger is lost"));
     let journal = Journal::take_over(&path, Epoch(0), time(0)).unwrap();
     let refused = says(Journal::open(&path, time(1)));
     assert!(refused.contains("another controller") && refused.contains(&std::process::id().to_string()), "{refused}");
@@ -97,7 +201,7 @@ fn a_full_book_forgets_only_what_is_obsolete() {
     }
     assert!(journal.rows <= 100, "{}", journal.rows);
     drop(journal);
-    let (_, entries) = Journal::open(&path, time(3)).unwrap();
+    let entries = Journal::open(&path, time(3)).unwrap().1.entries;
     assert!(entries.len() <= 100);
     for kept in [open(1), freed(7), freed(3)] {
         assert!(entries.contains(&kept), "{kept:?} is lost");
@@ -112,12 +216,14 @@ const CHILD: &str = "HASHGATE_TEST_JOURNAL";
 #[test]
 fn child_that_appends() {
     let Some(path) = env::var_os(CHILD) else { return };
-    let (mut journal, entries) = Journal::open(Path::new(&path), time(0)).unwrap();
-    let mut number = entries.len() as u32;
+    let (mut journal, book) = Journal::open(Path::new(&path), time(0)).unwrap();
+    let mut number = book.entries.len() as u32;
     loop {
-        // Of one to three entries, so that a torn transaction would show.
-        let batch: Vec<Entry> = (number..=number + number % 3).map(freed).collect();
-        journal.append(&batch).unwrap();
+        // Of one to three entries and what goes with them, so that a torn transaction would show.
+        let batch: Vec<Writing> = (number..=number + number % 3).map(|number| Writing::Entry(freed(number))).collect();
+        let last = number + batch.len() as u32;
+        let with = [Writing::Record(0, record(last)), Writing::Receipt(Box::new(receipt(last)))];
+        journal.write(&[&batch[..], &with].concat(), &["hall a".into()]).unwrap();
         number += batch.len() as u32;
         println!("\nacknowledged {number}");
     }
@@ -151,10 +257,14 @@ fn no_acknowledged_entry_is_missing_after_a_kill() {
         child.kill().unwrap();
         child.wait().unwrap();
         last = acknowledged.last().unwrap_or(last);
-        let (journal, entries) = Journal::open(&path, time(1)).unwrap();
+        let (journal, book) = Journal::open(&path, time(1)).unwrap();
+        let entries = book.entries;
         assert!(entries.len() >= last as usize, "seed {seed}: {} of {last} entries in round {round}", entries.len());
         let numbers = 0..entries.len() as u32;
         assert!(entries.iter().cloned().eq(numbers.map(freed)), "seed {seed}: a gap in round {round}");
         assert_eq!(journal.epoch(), Epoch(3 + 2 * round), "each start is counted");
+        let count = entries.len() as u32;
+        assert_eq!(book.records["hall a"], record(count), "seed {seed}: a torn transaction in round {round}");
+        assert_eq!(journal.receipts(1).unwrap(), [receipt(count)], "seed {seed}: a torn transaction in round {round}");
     }
 }

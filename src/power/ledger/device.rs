@@ -90,6 +90,11 @@ impl Device {
         Ok(is_awake || self.bound() > bound)
     }
 
+    /// Whether it was held at that time or later.
+    pub(super) fn is_held_since(&self, at: Timestamp) -> bool {
+        matches!(self.booked, Booked::Held { since: Some(since) } if since >= at)
+    }
+
     /// The reading that proves that it sleeps, if it was told to at `slept_at`.
     pub(super) fn sleeps(&self, slept_at: Timestamp, lifetime: SignedDuration) -> Result<Reading, NotYet> {
         // A wake that is still on its way may come after the sleep.

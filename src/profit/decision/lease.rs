@@ -191,6 +191,16 @@ impl Lease {
         *self = Self { granted: watts, since: self.since.filter(|_| watts > Watts::ZERO), returning: None, ..*self };
     }
 
+    /// Has so much since then, whatever was decided.
+    pub fn observe(&mut self, watts: Watts, since: Timestamp) {
+        *self = Self { granted: watts, since: (watts > Watts::ZERO).then_some(since), ..Self::none() };
+    }
+
+    /// What it has once it has given back what was asked for.
+    pub fn keeps_after_return(&self) -> Watts {
+        self.returning.map_or(self.granted, |(_, keeps)| keeps)
+    }
+
     /// What is left of its term.
     fn term_left(&self, ai: &Ai, now: Timestamp) -> SignedDuration {
         self.since.map_or(SignedDuration::ZERO, |since| until(since, ai.min_term, now))

@@ -1,8 +1,9 @@
 //! `exec`: runs a command and reads what it writes to its standard output (`command.rs` says how).
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::{Feed, MAX_DOCUMENT, jittered, text};
+use super::{Feed, MAX_DOCUMENT, dated, jittered, text};
 use crate::{
     command::{self, CommandError},
     config::ExecSource,
@@ -23,9 +24,11 @@ pub async fn run(source: ExecSource, unit: Unit, feed: Feed) {
 }
 
 async fn once(source: &ExecSource, unit: Unit) -> Result<Vec<Observation>, Refusal> {
+    // What it says was so then, or later: a command may take its time.
+    let asked_at = Timestamp::now();
     let document =
         command::run(&source.command, MAX_DOCUMENT, source.timeout).await.map_err(|error| refusal(&error))?;
-    extract(text(&document)?, &source.picker, unit)
+    extract(text(&document)?, &source.picker, unit).map(|said| dated(said, Some(asked_at)))
 }
 
 fn refusal(error: &CommandError) -> Refusal {

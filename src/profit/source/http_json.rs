@@ -16,7 +16,7 @@ use hyper::{
 use jiff::{Timestamp, fmt::rfc2822};
 use tokio::time::{Instant, sleep};
 
-use super::{Feed, jittered, text};
+use super::{Feed, dated, jittered, text};
 use crate::{
     config::{HttpSource, HttpUrl},
     http::{Answer, HttpClient, HttpError},
@@ -79,6 +79,8 @@ impl Asked {
     async fn ask(&mut self, client: &HttpClient) -> Result<Vec<Observation>, Refusal> {
         let url = &self.source.urls[self.at];
         let headers = self.headers();
+        // What it says was so then, or later: an answer may be long on its way.
+        let asked_at = Timestamp::now();
         let answer = client.get(url.expose(), &headers, self.source.timeout).await;
         self.away[self.at] = None;
         let said = answer.map_err(|error| refusal(url, &error)).and_then(|answer| self.read(&answer));
@@ -92,7 +94,7 @@ impl Asked {
                 self.last = None;
             }
         }
-        said
+        said.map(|said| dated(said, Some(asked_at)))
     }
 
     /// The next address that does not want to be left alone; where all do, the one that wants it least long.

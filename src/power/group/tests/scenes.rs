@@ -265,13 +265,39 @@ fn asleep_is_not_left_and_mining_not_entered_before_its_time() {
 #[test]
 fn no_share_no_proof_of_mining() {
     let mut rack = asleep(2);
-    rack.pool_answers = false;
+    rack.finds_shares = false;
     rack.says(order(Goal::Mine, false));
     rack.passes(150);
     assert_eq!((rack.asleep(), rack.group.phase()), (0, Phase::Waking));
-    rack.pool_answers = true;
+    // What a pool says of it comes later, if at all.
+    (rack.finds_shares, rack.pool_answers) = (true, false);
     rack.passes(EVERY);
     assert_eq!(rack.group.phase(), Phase::Mining);
+}
+
+#[test]
+fn of_a_question_that_fits_in_part_the_first_wake_and_the_rest_ask_again() {
+    let mut rack = asleep(4);
+    rack.most_at_once = 1;
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 600);
+    assert_eq!(rack.commanded("Wake"), ["0", "1", "2", "3"]);
+    assert_eq!(rack.asleep(), 0);
+}
+
+#[test]
+fn a_device_that_joins_takes_part_in_the_next_drain_only() {
+    let mut rack = asleep(2);
+    let mut spec = specs(3).remove(2);
+    spec.most = watts(2.0 * MOST);
+    rack.joins(spec);
+    rack.passes(120);
+    assert_eq!((rack.asleep(), rack.group.phase()), (2, Phase::Asleep), "it mines on");
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 600);
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 600);
+    assert_eq!(rack.asleep(), 3);
 }
 
 #[test]

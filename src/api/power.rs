@@ -1,0 +1,260 @@
+//! The requests about the power side: what may be seen of it, and an operator's orders.
+//!
+//! Knows the form of an order; what it would do and whether it may is the power side's word ([`Power`]).
+//!
+//! Limits: [`PATIENCE`] for the power side's answer; [`MAX_DEVICES`] machines and [`MAX_RECEIPTS`] receipts in one answer.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    http::StatusCode,
+    response::Response,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::{
+    Api, PATIENCE, reply,
+    wire::{DevicePage, DeviceRow, MAX_WHY, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage},
+};
+use crate::power::{
+    MAX_RECEIPTS, Power,
+    control::{Control, ControlError},
+};
+
+/// Machines in one answer: some 200 KiB.
+const MAX_DEVICES: usize = 1_000;
+
+/// Machines in one answer, and receipts, unless more are asked for.
+const DEVICES: usize = 100;
+const RECEIPTS: usize = 20;
+
+/// How long a drain or wake may be ordered for: who means longer means until it is released.
+const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);
+
+/// `GET /api/v1/power`.
+pub async fn show(State(api): State<Arc<Api>>) -> Response {
+    match api.power() {
+        Ok(power) => reply::json(&PowerPage::new(&power.snapshot(), &api.names)),
+        Err(refusal) => refusal,
+    }
+}
+
+/// `GET /api/v1/groups/{name}/devices`.
+pub async fn devices(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Ok(Path(group)) = path else {
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
+    };
+    let numbers = numbers(query.as_deref(), [("offset", 0, usize::MAX), ("limit", DEVICES, MAX_DEVICES)]);
+    let [offset, limit] = match numbers {
+        Ok(numbers) => numbers,
+        Err(why) => return api.refuse(StatusCode::BAD_REQUEST, "bad_request", &why),
+    };
+    let asked = async |power: &Power| power.devices(&group).await;
+    match api.ask(asked).await {
+        Ok(devices) => reply::json(&DevicePage {
+            total: devices.len(),
+            offset,
+            devices: devices.iter().skip(offset).take(limit).map(DeviceRow::from).collect(),
+            group,
+        }),
+        Err(refusal) => refusal,
+    }
+}
+
+/// `GET /api/v1/receipts`.
+pub async fn receipts(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
+    let [limit] = match numbers(query.as_deref(), [("limit", RECEIPTS, MAX_RECEIPTS)]) {
+        Ok(numbers) => numbers,
+        Err(why) => return api.refuse(StatusCode::BAD_REQUEST, "bad_request", &why),
+    };
+    match api.ask(async |power: &Power| power.receipts(limit).await).await {
+        Ok(receipts) => reply::answer(StatusCode::OK, &json!({ "receipts": receipts })),
+        Err(refusal) => refusal,
+    }
+}
+
+/// `PUT /api/v1/mode`.
+pub async fn mode(State(api): State<Arc<Api>>, body: Body) -> Response {
+    let ModeBody { mode } = match api.read(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    match api.ask(async |power: &Power| power.set_mode(mode.into()).await).await {
+        Ok(before) => {
+            let before = before.into();
+            info!("admin API: an operator set the mode to {}; it was {}", mode.label(), ModeWord::label(before));
+            reply::json(&ModeSet { mode, before })
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// `POST /api/v1/groups/{name}/{order}`.
+pub async fn order(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: Body,
+) -> Response {
+    let Ok(Path((group, order))) = path else {
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
+    };
+    let Some(order) = Word::ALL.into_iter().find(|word| word.label() == order) else {
+        let known: Vec<&str> = Word::ALL.map(Word::label).into();
+        let why = format!("there is no such order: there is {}", known.join(", "));
+        return api.refuse(StatusCode::NOT_FOUND, "not_found", &why);
+    };
+    let body: OrderBody = match api.read_if_any(body).await {
+        Ok(body) => body.unwrap_or_default(),
+        Err(refusal) => return refusal,
+    };
+    let (dry_run, why) = (body.dry_run, body.why.clone());
+    let control = match control(order, body, Timestamp::now()) {
+        Ok(control) => control,
+        Err(why) => return api.refuse(StatusCode::BAD_REQUEST, "bad_request", &why),
+    };
+    match api.ask(async |power: &Power| power.control(&group, control.clone(), dry_run).await).await {
+        Ok(plan) => {
+            if !dry_run {
+                let why = why.unwrap_or_else(|| "no reason given".to_owned());
+                info!("admin API: an operator ordered {} of group {group:?}: {why}", order.label());
+            }
+            reply::json(&plan)
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// An order, by its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Drain,
+    Wake,
+    Hold,
+    Lockout,
+    Release,
+    Unlock,
+}
+
+impl Word {
+    const ALL: [Self; 6] = [Self::Drain, Self::Wake, Self::Hold, Self::Lockout, Self::Release, Self::Unlock];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Wake => "wake",
+            Self::Hold => "hold",
+            Self::Lockout => "lockout",
+            Self::Release => "release",
+            Self::Unlock => "unlock",
+        }
+    }
+}
+
+/// The order that a body gives, or what is wrong with it.
+fn control(word: Word, body: OrderBody, now: Timestamp) -> Result<Control, String> {
+    let OrderBody { why, lasts, until, dry_run: _ } = body;
+    let why = why.map(|why| why.trim().to_owned()).filter(|why| !why.is_empty());
+    if let Some(why) = &why {
+        if why.len() > MAX_WHY {
+            return Err(format!("why has {} bytes: say it in {MAX_WHY}", why.len()));
+        }
+        if why.chars().any(char::is_control) {
+            return Err("why has control characters or several lines: write one line of plain text".to_owned());
+        }
+    }
+    let until = match (lasts, until) {
+        (Some(_), Some(_)) => return Err("send for or until, not both".to_owned()),
+        (None, None) => None,
+        (Some(lasts), None) => Some(after(&lasts, now)?),
+        (None, Some(until)) if until <= now => return Err(format!("until is past: it is {now}")),
+        (None, Some(until)) => Some(until),
+    };
+    if until.is_some() && !matches!(word, Word::Drain | Word::Wake) {
+        let why = "has no end of its own: only a drain and a wake take for and until";
+        return Err(format!("a {} {why}", word.label()));
+    }
+    let needed = || {
+        let what = format!("a {} needs its why: it is told to people, who will wonder", word.label());
+        why.clone().map(String::into_boxed_str).ok_or(what)
+    };
+    let given = || why.clone().unwrap_or_else(|| "an operator ordered it".to_owned()).into_boxed_str();
+    Ok(match word {
+        Word::Drain => Control::Drain { why: given(), until },
+        Word::Wake => Control::Wake { why: given(), until },
+        Word::Hold => Control::Hold { why: needed()? },
+        Word::Lockout => Control::Lockout { why: needed()? },
+        Word::Release => Control::Release,
+        Word::Unlock => Control::Unlock,
+    })
+}
+
+fn after(lasts: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let help = "write \"2h\" or \"1h 30m\"";
+    let lasts = humantime::parse_duration(lasts).map_err(|_| format!("for is no duration: {help}"))?;
+    if lasts.is_zero() || lasts > MAX_FOR {
+        return Err("for is zero, or longer than a year: leave it out to order it until it is released".to_owned());
+    }
+    let lasts = SignedDuration::try_from(lasts).ok();
+    lasts.and_then(|lasts| now.checked_add(lasts).ok()).ok_or_else(|| format!("for is no duration: {help}"))
+}
+
+/// Whole numbers of a query, each with its default and its highest.
+fn numbers<const N: usize>(query: Option<&str>, wanted: [(&str, usize, usize); N]) -> Result<[usize; N], String> {
+    let mut numbers = wanted.map(|(_, default, _)| default);
+    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let Some(at) = wanted.iter().position(|(known, ..)| *known == name) else {
+            return Err(format!("there is no such parameter: there is {}", wanted.map(|(name, ..)| name).join(", ")));
+        };
+        let (name, _, most) = wanted[at];
+        numbers[at] = match value.parse() {
+            Ok(number) if number <= most => number,
+            _ if most == usize::MAX => return Err(format!("{name} is no whole number")),
+            _ => return Err(format!("{name} is no whole number up to {most}")),
+        };
+    }
+    Ok(numbers)
+}
+
+impl Api {
+    /// The way to the power side, or the answer that there is none.
+    fn power(&self) -> Result<&Power, Response> {
+        let why = "nothing can be moved: no [[group]] of the config has an actuator";
+        self.power.as_ref().ok_or_else(|| self.refuse(StatusCode::NOT_FOUND, "no_power", why))
+    }
+
+    /// Asks the power side; a refusal of its own is an answer already.
+    async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
+        match timeout(PATIENCE, ask(self.power()?)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.not_done(&error)),
+            Err(_) => {
+                let why = format!(
+                    "the power side has not answered in {}: what was ordered may still be done; see GET /api/v1/power",
+                    humantime::format_duration(PATIENCE)
+                );
+                Err(self.refuse(StatusCode::GATEWAY_TIMEOUT, "no_answer", &why))
+            }
+        }
+    }
+
+    fn not_done(&self, error: &ControlError) -> Response {
+        let (status, reason) = match error {
+            ControlError::UnknownGroup { .. } => (StatusCode::NOT_FOUND, "unknown_group"),
+            ControlError::NotManaged(_) => (StatusCode::CONFLICT, "not_managed"),
+            ControlError::DryRun => (StatusCode::CONFLICT, "dry_run"),
+            ControlError::NothingToEnd(_) => (StatusCode::CONFLICT, "nothing_to_end"),
+            ControlError::NotWritten(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_written"),
+            ControlError::Ended => (StatusCode::SERVICE_UNAVAILABLE, "ended"),
+        };
+        self.refuse(status, reason, &error.to_string())
+    }
+}

@@ -1,0 +1,422 @@
+//! What the API says of the power side, and what it is asked, as types: the same on both ends, so that the command line reads what
+//! the proxy writes.
+//!
+//! All power is in kW at the site meter unless the key says otherwise; times are RFC 3339. A key that is added is no change for who
+//! reads; one that changes its meaning gets another name.
+//!
+//! Limits: [`MAX_EVENTS`] events and [`MAX_WHY`] bytes of a reason.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Mode, Profit},
+    power::{
+        control::{Control, PowerSnapshot},
+        device::{Goal, StageKind},
+        group::Phase,
+        site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level},
+    },
+    profit::Watts,
+};
+
+/// The last events that are shown.
+pub const MAX_EVENTS: usize = 50;
+
+/// Bytes of the reason that an operator gives: a sentence or two, which stand in every line about the group.
+pub const MAX_WHY: usize = 256;
+
+/// How far decisions go, by its word in the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum ModeWord {
+    /// Everything is shown, nothing is commanded.
+    DryRun,
+    /// What an operator orders is carried out; prices move nothing.
+    Advise,
+    /// Prices decide, and what they decide is carried out.
+    Active,
+}
+
+impl ModeWord {
+    /// The word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::Advise => "advise",
+            Self::Active => "active",
+        }
+    }
+}
+
+impl From<Mode> for ModeWord {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::DryRun => Self::DryRun,
+            Mode::Advise => Self::Advise,
+            Mode::Active => Self::Active,
+        }
+    }
+}
+
+impl From<ModeWord> for Mode {
+    fn from(word: ModeWord) -> Self {
+        match word {
+            ModeWord::DryRun => Self::DryRun,
+            ModeWord::Advise => Self::Advise,
+            ModeWord::Active => Self::Active,
+        }
+    }
+}
+
+/// The body of `PUT /api/v1/mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeBody {
+    /// From now on.
+    pub mode: ModeWord,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModeSet {
+    /// From now on.
+    pub mode: ModeWord,
+    /// Until now.
+    pub before: ModeWord,
+}
+
+/// The body of `POST /api/v1/groups/{name}/drain`, and of the other orders. None is as an empty one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderBody {
+    /// Told to people, wherever the group is shown. A hold and a lockout must have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How long a drain or a wake holds: `2h`, `1h 30m`.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<String>,
+    /// The same as a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Only say what it would do.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `GET /api/v1/power`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PowerPage {
+    /// When that was.
+    pub at: Timestamp,
+    /// How far decisions go.
+    pub mode: ModeWord,
+    /// This proxy's term of office.
+    pub epoch: u32,
+    /// The site.
+    pub site: SiteRow,
+    /// Groups that can be moved, in the config's order.
+    pub groups: Vec<GroupRow>,
+    /// Groups that can't: they have no actuator.
+    pub unmanaged_groups: Vec<String>,
+    /// AI blocks that are told of leases, in the config's order.
+    pub blocks: Vec<BlockRow>,
+    /// AI blocks that nobody tells: they get nothing.
+    pub unmanaged_blocks: Vec<String>,
+    /// What was logged last, the newest first.
+    pub events: Vec<EventRow>,
+}
+
+/// The site at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SiteRow {
+    /// What it may draw; `None`: nothing is capped.
+    pub cap_kw: Option<f64>,
+    /// What counts against the cap, bounds and reserve included.
+    pub counts_kw: f64,
+    /// What is left under the cap; `None` without one.
+    pub room_kw: Option<f64>,
+    /// Of what counts: the ASICs.
+    pub asic_kw: f64,
+    /// Of what counts: AI compute.
+    pub ai_kw: f64,
+    /// Of what counts: what is always there.
+    pub base_kw: f64,
+    /// Of what counts: what the meter sees and nobody tells.
+    pub unexplained_kw: f64,
+    /// Of what counts: what stays free.
+    pub reserve_kw: f64,
+    /// The sum of what was measured.
+    pub measured_kw: f64,
+    /// What the site's meter says; `None` if that is not fresh, or there is none.
+    pub meter_kw: Option<f64>,
+    /// Readings over the cap since the start.
+    pub over_cap_readings: u64,
+    /// The most by which one was.
+    pub over_cap_most_kw: Option<f64>,
+}
+
+/// A group at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it is to do.
+    pub goal: Goal,
+    /// At once.
+    pub urgent: bool,
+    /// Why.
+    pub why: String,
+    /// What an operator ordered and has not ended.
+    pub operator: Option<Control>,
+    /// What it waits for.
+    pub waits_for: Option<String>,
+    /// Its machines.
+    pub devices: usize,
+    /// Those with a fresh measurement.
+    pub measured: usize,
+    /// Of those that are to sleep.
+    pub sleeping: Stages,
+    /// Of those that were woken and do not mine yet.
+    pub waking: Stages,
+    /// What all of them draw at their own supplies; bounds where nothing was measured.
+    pub draws_kw: f64,
+}
+
+/// How many machines are how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stages {
+    /// To be told.
+    pub pending: usize,
+    /// Told, not proven.
+    pub dispatched: usize,
+    /// Proven.
+    pub confirmed: usize,
+    /// Proven once and not so any more.
+    pub drifted: usize,
+    /// Not seen.
+    pub unavailable: usize,
+    /// Told often enough.
+    pub failed: usize,
+}
+
+/// An AI block at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockRow {
+    /// Its name.
+    pub name: String,
+    /// What it should have.
+    pub wanted_kw: f64,
+    /// What it has, asked back or not.
+    pub granted_kw: f64,
+    /// What of that is asked back.
+    pub revoked_kw: f64,
+    /// What it draws; `None` if that is not fresh.
+    pub drawn_kw: Option<f64>,
+    /// In its own words.
+    pub state: Option<String>,
+    /// Why it has no more.
+    pub refused: Option<String>,
+    /// Its leases.
+    pub leases: Vec<LeaseRow>,
+}
+
+/// A lease at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseRow {
+    /// Its number, as text: it has more digits than a number in JSON may have.
+    pub id: String,
+    /// How much.
+    pub kw: f64,
+    /// When it ends if it is not renewed.
+    pub expires: Timestamp,
+    /// Since when it is asked back.
+    pub revoked: Option<Timestamp>,
+}
+
+/// Something that was logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// When.
+    pub at: Timestamp,
+    /// How loudly.
+    pub level: Level,
+    /// What kind.
+    pub kind: EventKind,
+    /// About which group.
+    pub group: Option<String>,
+    /// The sentence.
+    pub words: String,
+}
+
+/// `GET /api/v1/groups/{name}/devices`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DevicePage {
+    /// The group.
+    pub group: String,
+    /// All of its machines.
+    pub total: usize,
+    /// How many come before these.
+    pub offset: usize,
+    /// In the order in which they became known.
+    pub devices: Vec<DeviceRow>,
+}
+
+/// A machine at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceRow {
+    /// Its name.
+    pub name: String,
+    /// What it is to do.
+    pub goal: Goal,
+    /// How far it is.
+    pub stage: StageKind,
+    /// What it drew last, in watts at its own supply.
+    pub watts: Option<f64>,
+    /// When that was.
+    pub measured_at: Option<Timestamp>,
+    /// What the ledger counts for it, in watts at the site meter.
+    pub counts_watts: f64,
+    /// The mode it will be woken in.
+    pub mode: Option<String>,
+}
+
+/// The names that an index in a snapshot stands for, and whether the site has a cap.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    groups: Vec<String>,
+    blocks: Vec<String>,
+    is_capped: bool,
+}
+
+impl Names {
+    /// Those of the config.
+    pub fn new(profit: Option<&Profit>, is_capped: bool) -> Self {
+        Self {
+            groups: profit.iter().flat_map(|profit| &profit.groups).map(|group| group.name.to_string()).collect(),
+            blocks: profit.iter().flat_map(|profit| &profit.ai).map(|ai| ai.name.to_string()).collect(),
+            is_capped,
+        }
+    }
+}
+
+impl PowerPage {
+    /// Of a snapshot.
+    pub fn new(snapshot: &PowerSnapshot, names: &Names) -> Self {
+        let kw = Watts::kilowatts;
+        let (site, balance) = (&snapshot.site, &snapshot.site.balance);
+        let (mut groups, mut unmanaged_groups) = (Vec::new(), Vec::new());
+        for (index, (name, view)) in names.groups.iter().zip(&site.groups).enumerate() {
+            match view {
+                Some(view) => groups.push(GroupRow::new(name, view, snapshot.orders.get(index).cloned().flatten())),
+                None => unmanaged_groups.push(name.clone()),
+            }
+        }
+        let (mut blocks, mut unmanaged_blocks) = (Vec::new(), Vec::new());
+        for (name, view) in names.blocks.iter().zip(&site.blocks) {
+            match view {
+                Some(view) => blocks.push(BlockRow::new(name, view)),
+                None => unmanaged_blocks.push(name.clone()),
+            }
+        }
+        let events = snapshot.events.iter().take(MAX_EVENTS).map(|past| EventRow {
+            at: past.at,
+            level: past.event.level,
+            kind: past.event.kind,
+            group: past.event.group.and_then(|index| names.groups.get(index).cloned()),
+            words: past.event.words.to_string(),
+        });
+        Self {
+            at: site.at,
+            mode: snapshot.mode.into(),
+            epoch: site.epoch.0,
+            site: SiteRow {
+                cap_kw: names.is_capped.then(|| kw(balance.cap)),
+                counts_kw: kw(balance.total()),
+                room_kw: names.is_capped.then(|| kw(balance.room())),
+                asic_kw: kw(balance.asic),
+                ai_kw: kw(balance.ai),
+                base_kw: kw(balance.base),
+                unexplained_kw: kw(balance.unexplained),
+                reserve_kw: kw(balance.reserve),
+                measured_kw: kw(site.measured),
+                meter_kw: site.meter.map(kw),
+                over_cap_readings: snapshot.over_cap.readings,
+                over_cap_most_kw: snapshot.over_cap.most.map(kw),
+            },
+            groups,
+            unmanaged_groups,
+            blocks,
+            unmanaged_blocks,
+            events: events.collect(),
+        }
+    }
+}
+
+impl GroupRow {
+    fn new(name: &str, view: &GroupView, operator: Option<Control>) -> Self {
+        Self {
+            name: name.to_owned(),
+            phase: view.phase,
+            since: view.since,
+            goal: view.order.goal,
+            urgent: view.order.urgent,
+            why: view.order.why.to_string(),
+            operator,
+            waits_for: view.waits_for.as_deref().map(str::to_owned),
+            devices: view.devices,
+            measured: view.measured,
+            sleeping: Stages::new(view.sleeping),
+            waking: Stages::new(view.waking),
+            draws_kw: view.drawn.kilowatts(),
+        }
+    }
+}
+
+impl Stages {
+    /// From counts in the order of [`StageKind`].
+    fn new(counts: [usize; StageKind::COUNT]) -> Self {
+        let [pending, dispatched, confirmed, drifted, unavailable, failed] = counts;
+        Self { pending, dispatched, confirmed, drifted, unavailable, failed }
+    }
+}
+
+impl BlockRow {
+    fn new(name: &str, view: &BlockView) -> Self {
+        let lease = |lease: &LeaseView| LeaseRow {
+            id: lease.lease.0.to_string(),
+            kw: lease.watts.kilowatts(),
+            expires: lease.expires,
+            revoked: lease.revoked,
+        };
+        Self {
+            name: name.to_owned(),
+            wanted_kw: view.wanted.kilowatts(),
+            granted_kw: view.granted.kilowatts(),
+            revoked_kw: view.revoked.kilowatts(),
+            drawn_kw: view.drawn.map(Watts::kilowatts),
+            state: view.state.as_deref().map(str::to_owned),
+            refused: view.refused.as_deref().map(str::to_owned),
+            leases: view.leases.iter().map(lease).collect(),
+        }
+    }
+}
+
+impl From<&DeviceView> for DeviceRow {
+    fn from(view: &DeviceView) -> Self {
+        Self {
+            name: view.name.to_string(),
+            goal: view.goal,
+            stage: view.stage,
+            watts: view.watts.map(Watts::get),
+            measured_at: view.measured_at,
+            counts_watts: view.counts.get(),
+            mode: view.mode.as_ref().map(|mode| mode.0.to_string()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The names of the power side, filled from its snapshot when somebody scrapes.
+//!
+//! All watts are at the site meter, but for what a group's devices draw. What is not known has no number that could be mistaken for one.
+//!
+//! Limits: labels are groups and AI blocks of the config, and fixed words; single machines have none.
+
+use std::sync::Arc;
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use crate::{
+    config::Config,
+    power::{Power, device::StageKind, group::Phase},
+    profit::Watts,
+};
+
+/// What a scrape asks of the power side.
+#[derive(Debug, Clone)]
+pub struct PowerMetrics {
+    power: Power,
+    groups: Vec<Arc<str>>,
+    blocks: Vec<Arc<str>>,
+    cap: Option<Watts>,
+}
+
+/// As labels, in the order of [`StageKind`].
+const STAGES: [&str; StageKind::COUNT] = ["pending", "dispatched", "confirmed", "drifted", "unavailable", "failed"];
+
+impl PowerMetrics {
+    /// Names groups and blocks.
+    pub fn new(power: Power, config: &Config) -> Self {
+        let profit = config.profit.as_ref();
+        let groups = profit.into_iter().flat_map(|profit| &profit.groups).map(|group| group.name.clone());
+        let blocks = profit.into_iter().flat_map(|profit| &profit.ai).map(|block| block.name.clone());
+        let cap = config.power.as_ref().and_then(|power| power.cap);
+        Self { power, groups: groups.collect(), blocks: blocks.collect(), cap }
+    }
+
+    pub(super) fn record(&self) {
+        let snapshot = self.power.snapshot();
+        let site = &snapshot.site;
+        let watts = [
+            ("meter", site.meter),
+            ("measured", Some(site.measured)),
+            ("counted", Some(site.balance.total())),
+            ("cap", self.cap),
+        ];
+        for (what, watts) in watts {
+            gauge!("hashgate_power_watts", "what" => what).set(number(watts));
+        }
+        gauge!("hashgate_power_epoch").set(f64::from(site.epoch.0));
+        for (name, group) in self.groups.iter().zip(&site.groups) {
+            let (Some(group), name) = (group, name.to_string()) else { continue };
+            for phase in Phase::ALL {
+                let is = f64::from(u8::from(phase == group.phase));
+                let label = phase.label().to_lowercase();
+                gauge!("hashgate_group_phase", "group" => name.clone(), "phase" => label).set(is);
+            }
+            gauge!("hashgate_group_watts", "group" => name.clone()).set(group.drawn.get());
+            for (goal, stages) in [("sleep", &group.sleeping), ("mine", &group.waking)] {
+                for (stage, count) in STAGES.into_iter().zip(stages) {
+                    gauge!("hashgate_group_devices", "group" => name.clone(), "goal" => goal, "stage" => stage)
+                        .set(*count as f64);
+                }
+            }
+            gauge!("hashgate_group_devices_measured", "group" => name).set(group.measured as f64);
+        }
+        for (name, block) in self.blocks.iter().zip(&site.blocks) {
+            let (Some(block), name) = (block, name.to_string()) else { continue };
+            let watts = [
+                ("wanted", Some(block.wanted)),
+                ("granted", Some(block.granted)),
+                ("revoked", Some(block.revoked)),
+                ("drawn", block.drawn),
+            ];
+            for (what, watts) in watts {
+                gauge!("hashgate_lease_watts", "ai" => name.clone(), "what" => what).set(number(watts));
+            }
+        }
+        counter!("hashgate_ledger_refused_total").absolute(snapshot.totals.refusals);
+        counter!("hashgate_receipts_total").absolute(snapshot.totals.receipts);
+        counter!("hashgate_over_cap_readings_total").absolute(snapshot.over_cap.readings);
+        gauge!("hashgate_over_cap_watts_max").set(number(Some(snapshot.over_cap.most.unwrap_or(Watts::ZERO))));
+    }
+}
+
+fn number(watts: Option<Watts>) -> f64 {
+    watts.map_or(f64::NAN, Watts::get)
+}
+
+pub(super) fn describe() {
+    describe_gauge!(
+        "hashgate_power_watts",
+        "Power of the site: by its meter, as the sum of what was measured, as it counts against the cap, and the cap; NaN if not known."
+    );
+    describe_gauge!("hashgate_power_epoch", "Term of office of this controller; each start has a higher one.");
+    describe_gauge!("hashgate_group_phase", "1 for where a group is between mining and asleep.");
+    describe_gauge!("hashgate_group_watts", "What a group's machines draw, at their own supplies.");
+    describe_gauge!(
+        "hashgate_group_devices",
+        "Machines of a group that do not just mine, by goal and how far they are."
+    );
+    describe_gauge!("hashgate_group_devices_measured", "Machines of a group with a fresh reading of their watts.");
+    describe_gauge!(
+        "hashgate_lease_watts",
+        "Power of an AI block: what it should have, was given, is asked back, and draws; NaN if not known."
+    );
+    describe_counter!("hashgate_ledger_refused_total", "Times that the power ledger refused more power.");
+    describe_counter!("hashgate_receipts_total", "Drains and wakes that ended.");
+    describe_counter!("hashgate_over_cap_readings_total", "Readings of the site's meter that were over the cap.");
+    describe_gauge!("hashgate_over_cap_watts_max", "The most that such a reading was over it.");
+}

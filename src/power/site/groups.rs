@@ -1,0 +1,236 @@
+//! What groups ask for, and what becomes of it: the ledger's word for wakes, lines in the book, commands, sentences.
+//!
+//! A group's commands come out of it only when its record is on disk, and a wake only after the ledger's word, which is given once the
+//! holds are on disk; so all that is left to do here is to keep that order.
+
+use jiff::Timestamp;
+
+use super::{
+    Site,
+    book::After,
+    member::Question,
+    words::{DeviceKey, EventKind, Level, Output, Person, Write},
+};
+use crate::{
+    power::{
+        device::{Goal, Sample},
+        group::{Command, Event, Input as GroupInput, Order, Output as GroupOutput, Phase, Request},
+        ledger::{Booking, DeviceId, Entry, Reading},
+    },
+    profit::{MoneyPerMwh, Watts},
+};
+
+impl Site {
+    /// Lets something happen to a group.
+    pub(super) fn tell_group(&mut self, now: Timestamp, group: usize, input: GroupInput) {
+        if let Some(machine) = self.members.get_mut(group).and_then(|member| member.group.as_mut()) {
+            machine.handle(now, input);
+            self.drain_group(now, group);
+        }
+    }
+
+    /// What is wanted of a group; what was wanted last counts when an emergency is over.
+    pub(super) fn want_group(&mut self, now: Timestamp, group: usize, order: Order, value: Option<MoneyPerMwh>) {
+        let Some(member) = self.members.get_mut(group) else { return };
+        let is_same = member.wanted.as_ref().is_some_and(|wanted| wanted.0 == order && wanted.1 == value);
+        member.wanted = Some((order.clone(), value));
+        let is_overridden = member.shed.is_some() && order.goal == Goal::Mine;
+        if !is_same && !is_overridden {
+            self.tell_group(now, group, GroupInput::Order(order, value));
+        }
+    }
+
+    pub(super) fn handle_person(&mut self, now: Timestamp, group: usize, person: Person) {
+        let input = match person {
+            Person::Hold(why) => GroupInput::Hold(why),
+            Person::Lock(why) => GroupInput::Lock(why),
+            Person::Release => GroupInput::Release,
+            Person::Unlock => GroupInput::Unlock,
+        };
+        self.tell_group(now, group, input);
+    }
+
+    pub(super) fn handle_sample(&mut self, now: Timestamp, key: DeviceKey, sample: Sample) {
+        let Some(id) = self.members.get(key.group).and_then(|member| member.id(key.device)).cloned() else { return };
+        let reading = Reading { watts: sample.watts, taken_at: sample.at };
+        if let Ok(Some(entry)) = self.ledger.read_device(now, &id, reading) {
+            // It takes room, and counts from now on.
+            self.ledger.apply(&entry);
+            self.book.write(Write::Entry(entry));
+        }
+        self.tell_group(now, key.group, GroupInput::Sample(key.device, sample));
+        self.try_to_free(key, &id);
+    }
+
+    /// Books a device as asleep, as soon as readings prove it: the group is content with one, the ledger is not.
+    fn try_to_free(&mut self, key: DeviceKey, id: &DeviceId) {
+        let Some(member) = self.members.get_mut(key.group) else { return };
+        let Some(since) = member.sleeps_since(key.device) else { return };
+        if self.ledger.is_freed(id) || member.freeing.contains(&key.device) {
+            return;
+        }
+        if let Ok(entry) = self.ledger.freed(id, since) {
+            member.freeing.insert(key.device);
+            self.write_freed(entry);
+        }
+    }
+
+    /// Writes down what is free, for the ledger to take over once it is on disk.
+    pub(super) fn write_freed(&mut self, entry: Entry) {
+        self.book.write(Write::Entry(entry.clone()));
+        self.book.then(After::Free(entry));
+    }
+
+    /// Does what a group wants done.
+    pub(super) fn drain_group(&mut self, now: Timestamp, group: usize) {
+        while let Some(output) = self
+            .members
+            .get_mut(group)
+            .and_then(|member| member.group.as_mut())
+            .and_then(|machine| machine.poll_output())
+        {
+            match output {
+                GroupOutput::Persist(record) => {
+                    self.book.then(After::Persisted(group, record.number));
+                    self.book.write(Write::Record(group, record));
+                }
+                GroupOutput::Receipt(receipt) => self.book.write(Write::Receipt(receipt)),
+                GroupOutput::Probe(device) => self.out.push_back(Output::Probe(DeviceKey { group, device })),
+                GroupOutput::Command(device, command) => self.command(now, DeviceKey { group, device }, command),
+                GroupOutput::Dormant => self.out.push_back(Output::Dormant(group)),
+                GroupOutput::Rouse => self.out.push_back(Output::Rouse(group)),
+                GroupOutput::Event(event) => self.tell_of_group(now, group, event),
+                GroupOutput::Ledger(Request::AskIncrease { ask, devices, .. }) => {
+                    self.take_question(group, ask, devices)
+                }
+                // What is free is tried with every reading; what draws is booked by its reading; what a wake needs back is asked back
+                // when there is no room.
+                GroupOutput::Ledger(Request::Freed { .. } | Request::Drawing { .. } | Request::WantBack(_)) => {}
+            }
+        }
+    }
+
+    fn command(&mut self, now: Timestamp, key: DeviceKey, command: Command) {
+        // Who is no longer in office only observes.
+        if self.ledger.superseded().is_some() {
+            return;
+        }
+        if let (Command::Wake(_), Some(id)) = (&command, self.members[key.group].id(key.device)) {
+            self.ledger.sends_wake(now, id);
+        }
+        self.out.push_back(Output::Command(key, command));
+    }
+
+    fn take_question(&mut self, group: usize, number: u64, devices: Vec<usize>) {
+        let Some(member) = self.members.get_mut(group) else { return };
+        // Asked again, it is the same question.
+        if member.question.as_ref().is_none_or(|open| open.number != number) {
+            member.question = Some(Question { number, devices, is_answered: false });
+        }
+    }
+
+    /// Asks the ledger what groups asked, in the order of the groups.
+    pub(super) fn answer_questions(&mut self, now: Timestamp) {
+        for group in 0..self.members.len() {
+            let member = &mut self.members[group];
+            let Some(question) = member.question.as_mut().filter(|question| !question.is_answered) else { continue };
+            question.is_answered = true;
+            let (ask, indexes) = (question.number, question.devices.clone());
+            // A question of a wake that was called off.
+            let is_open = matches!(member.phase(), Some(Phase::WakePending | Phase::Waking));
+            let ids = indexes.iter().filter_map(|index| member.id(*index)).cloned();
+            let ids: Vec<DeviceId> = if is_open { ids.collect() } else { Vec::new() };
+            let fits = self.may_wake(now, group, &ids);
+            let wakes = self.ledger.wake(now, &ids[..fits]);
+            let allowed = wakes.entries.len();
+            for entry in wakes.entries {
+                if let Booking::Hold { device, .. } = &entry.what
+                    && let Some(index) = self.members[group].index(device.as_str())
+                {
+                    self.members[group].freeing.remove(&index);
+                }
+                self.ledger.apply(&entry);
+                self.book.write(Write::Entry(entry));
+            }
+            self.members[group].refused = wakes.refused;
+            if allowed > 0 {
+                self.book.then(After::Permit { group, ask, allowed });
+            } else {
+                self.permit(now, group, ask, 0);
+            }
+        }
+    }
+
+    /// How many of these may wake as far as blocks that shed slowly are concerned: what a blip may wake must stay free.
+    fn may_wake(&self, now: Timestamp, group: usize, ids: &[DeviceId]) -> usize {
+        if !self.members[group].survives || !self.lends_slowly() {
+            return ids.len();
+        }
+        let mut room = self.room_for_slow(now, &self.ledger.balance(now));
+        let fits = |id: &&DeviceId| {
+            let more = self.ledger.bound(id).saturating_sub(self.ledger.counts(now, id));
+            let fits = more <= room;
+            room = room.saturating_sub(more);
+            fits
+        };
+        ids.iter().take_while(fits).count()
+    }
+
+    /// Gives a group the ledger's word.
+    pub(super) fn permit(&mut self, now: Timestamp, group: usize, ask: u64, allowed: usize) {
+        if let Some(member) = self.members.get_mut(group) {
+            member.question.take_if(|question| question.number == ask);
+        }
+        self.tell_group(now, group, GroupInput::Permission(ask, allowed));
+    }
+
+    /// A device sleeps, and that is on disk.
+    pub(super) fn handle_freed(&mut self, id: &DeviceId) {
+        for member in &mut self.members {
+            if let Some(index) = member.index(id.as_str()) {
+                member.freeing.remove(&index);
+            }
+        }
+    }
+
+    fn tell_of_group(&mut self, now: Timestamp, group: usize, event: Event) {
+        let (level, kind) = match &event {
+            Event::Moved { to: Phase::Fault, .. } => (Level::Error, EventKind::Phase),
+            Event::Moved { to: Phase::ManualHold, .. } => (Level::Warn, EventKind::Phase),
+            Event::Moved { .. } => (Level::Info, EventKind::Phase),
+            Event::Drifted { .. } | Event::Failed { .. } | Event::Unavailable { .. } => {
+                (Level::Warn, EventKind::Device)
+            }
+            Event::Refused { .. } => (Level::Info, EventKind::Refusal),
+        };
+        if kind == EventKind::Device && !self.members[group].is_news(now) {
+            return;
+        }
+        let mut words = event.to_string();
+        if let (Event::Refused { .. }, Some(refusal)) = (&event, &self.members[group].refused) {
+            words = format!("{words}: {refusal}");
+        }
+        self.tell(level, kind, Some(group), words);
+    }
+
+    /// Says how many devices were not spoken of.
+    pub(super) fn sum_up_news(&mut self, now: Timestamp) {
+        for group in 0..self.members.len() {
+            if let Some(untold) = self.members[group].unsaid(now) {
+                let name = self.group_name(group);
+                let words = format!("group {name:?}: {untold} more sentences about single devices in the last seconds");
+                self.tell(Level::Warn, EventKind::Device, Some(group), words);
+            }
+        }
+    }
+
+    pub(super) fn group_name(&self, group: usize) -> String {
+        self.terms.groups.get(group).and_then(Option::as_ref).map_or_else(String::new, |terms| terms.name.to_string())
+    }
+
+    /// What is drawn at the site meter by devices of a group.
+    pub(super) fn draws_at_meter(&self, group: usize) -> Watts {
+        let pairs = self.members[group].pairs();
+        pairs.map(|(known, device)| Watts::clamped(device.watts().get() * known.overhead.get())).sum()
+    }
+}

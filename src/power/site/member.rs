@@ -1,0 +1,206 @@
+//! A group within the site: its machine, its devices' names in the ledger, and what it waits for.
+//!
+//! Knows no other group and no block. A group that nothing can move has devices all the same: they are measured, and count.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::words::{GroupTerms, Joining};
+use crate::{
+    power::{
+        device::{Device, Goal, Stage, StageKind},
+        group::{Group, Order, Phase, Record},
+        ledger::{DeviceId, Ledger, Refusal},
+    },
+    profit::{MoneyPerMwh, Ratio, Watts},
+};
+
+/// Sentences about single devices within [`NEWS_EVERY_S`]; the rest is counted.
+const MAX_NEWS: usize = 20;
+
+/// Seconds after which devices may be spoken of again.
+const NEWS_EVERY_S: i64 = 10;
+
+/// A device as the site knows it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub id: DeviceId,
+    /// Watts at the site meter for each of its own.
+    pub overhead: Ratio,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub number: u64,
+    pub devices: Vec<usize>,
+    /// Its answer waits for the disk.
+    pub is_answered: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub group: Option<Group>,
+    pub devices: Vec<Known>,
+    keys: HashMap<DeviceId, usize>,
+    /// Whether its power may be lent to whom does not shed fast.
+    pub survives: bool,
+    /// What was last wanted of it.
+    pub wanted: Option<(Order, Option<MoneyPerMwh>)>,
+    /// It sleeps because the site was over its cap; with what it was to do before.
+    pub shed: Option<Order>,
+    pub question: Option<Question>,
+    /// Why it may not wake more.
+    pub refused: Option<Refusal>,
+    /// Devices whose freedom is being written.
+    pub freeing: HashSet<usize>,
+    news: News,
+}
+
+/// Keeps many devices that do the same from filling the log.
+#[derive(Debug, Default)]
+struct News {
+    since: Option<Timestamp>,
+    told: usize,
+    untold: usize,
+}
+
+impl Member {
+    pub fn new(terms: Option<&GroupTerms>, devices: Vec<Joining>, record: Option<&Record>, now: Timestamp) -> Self {
+        let known = |joining: &Joining| Known { id: (&*joining.spec.name).into(), overhead: joining.rules.overhead };
+        let known: Vec<Known> = devices.iter().map(known).collect();
+        let keys = known.iter().enumerate().map(|(index, known)| (known.id.clone(), index)).collect();
+        let specs = devices.into_iter().map(|joining| joining.spec).collect();
+        let group = terms.map(|terms| match record {
+            Some(record) => Group::rebuild((&*terms.name).into(), terms.terms.clone(), specs, record, now),
+            None => Group::new((&*terms.name).into(), terms.terms.clone(), specs, now),
+        });
+        Self {
+            group,
+            devices: known,
+            keys,
+            survives: terms.is_none_or(|terms| terms.survives_power_cycle),
+            wanted: None,
+            shed: None,
+            question: None,
+            refused: None,
+            freeing: HashSet::new(),
+            news: News::default(),
+        }
+    }
+
+    /// A device was found; false if there is one of its name.
+    pub fn join(&mut self, joining: &Joining) -> bool {
+        let id = DeviceId::from(&*joining.spec.name);
+        if self.keys.contains_key(&id) {
+            return false;
+        }
+        self.keys.insert(id.clone(), self.devices.len());
+        self.devices.push(Known { id, overhead: joining.rules.overhead });
+        true
+    }
+
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.keys.get(&DeviceId::from(name)).copied()
+    }
+
+    pub fn id(&self, index: usize) -> Option<&DeviceId> {
+        self.devices.get(index).map(|known| &known.id)
+    }
+
+    pub fn device(&self, index: usize) -> Option<&Device> {
+        self.group.as_ref()?.device(index)
+    }
+
+    /// Whether a device sleeps by its group's proof, and since which command: the ledger wants more of it.
+    pub fn sleeps_since(&self, index: usize) -> Option<Timestamp> {
+        let device = self.device(index)?;
+        let sleeps = device.goal() == Goal::Sleep && !device.counts_full();
+        sleeps.then(|| device.sent_at().unwrap_or(Timestamp::MIN))
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        self.group.as_ref().map(Group::phase)
+    }
+
+    /// Devices and their machines, in pairs.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Known, &Device)> {
+        self.devices.iter().zip(self.group.iter().flat_map(Group::devices))
+    }
+
+    /// What its devices draw more than they would asleep, at the site meter: of those that were told and not yet told again, and of those
+    /// that an emergency would tell.
+    pub fn can_shed(&self) -> Shedding {
+        let mut sum = Shedding { going: Watts::ZERO, could: Watts::ZERO, joules: 0.0 };
+        for (known, device) in self.pairs() {
+            let gain = device.watts().saturating_sub(device.spec().sleep_max);
+            let gain = Watts::clamped(gain.get() * known.overhead.get());
+            let is_going = device.goal() == Goal::Sleep
+                && match device.stage() {
+                    Stage::Pending { tries, .. } => tries == 0,
+                    Stage::Dispatched { tries, .. } => tries <= 1,
+                    Stage::Drifted => true,
+                    _ => false,
+                };
+            if is_going {
+                sum.going = sum.going + gain;
+            } else if device.is_candidate()
+                || device.goal() == Goal::Mine
+                    && !device.is_untouched()
+                    && !matches!(device.stage().kind(), StageKind::Unavailable)
+            {
+                sum.could = sum.could + gain;
+            }
+            if let Some(efficiency) = device.spec().efficiency {
+                sum.joules = sum.joules.max(Some(efficiency.get()).filter(|joules| joules.is_finite()).unwrap_or(0.0));
+            }
+        }
+        sum
+    }
+
+    /// What its devices that are to be woken will count more than now.
+    pub fn wants_back(&self, now: Timestamp, ledger: &Ledger) -> Watts {
+        if !matches!(self.phase(), Some(Phase::WakePending | Phase::Waking)) {
+            return Watts::ZERO;
+        }
+        let waits = |device: &Device| device.goal() == Goal::Mine && !device.is_untouched() && !device.counts_full();
+        let wanted = self.pairs().filter(|(_, device)| waits(device));
+        wanted.map(|(known, _)| ledger.bound(&known.id).saturating_sub(ledger.counts(now, &known.id))).sum()
+    }
+
+    /// Whether one more device may be spoken of.
+    pub fn is_news(&mut self, now: Timestamp) -> bool {
+        if self.news.since.is_none() {
+            self.news = News { since: Some(now), told: 0, untold: 0 };
+        }
+        let is_news = self.news.told < MAX_NEWS;
+        if is_news {
+            self.news.told += 1
+        } else {
+            self.news.untold += 1
+        }
+        is_news
+    }
+
+    /// How many devices were not spoken of, once that is to be said.
+    pub fn unsaid(&mut self, now: Timestamp) -> Option<usize> {
+        let since = self.news.since?;
+        if now.duration_since(since).as_secs() < NEWS_EVERY_S {
+            return None;
+        }
+        let untold = std::mem::take(&mut self.news).untold;
+        (untold > 0).then_some(untold)
+    }
+}
+
+/// What a group could give in an emergency.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shedding {
+    /// Is on its way.
+    pub going: Watts,
+    /// Would be, if it was ordered.
+    pub could: Watts,
+    /// Its worst J/TH.
+    pub joules: f64,
+}

@@ -1,0 +1,120 @@
+//! What may be seen of a site at one moment.
+//!
+//! Reads; changes nothing. It walks all devices: for who looks, not for every input.
+
+use jiff::Timestamp;
+
+use super::{
+    Site,
+    leases::{granted, live},
+    member::Member,
+    words::{BlockView, DeviceView, GroupView, LeaseView, SiteView},
+};
+use crate::{
+    power::{
+        device::Goal,
+        group::{Group, Phase},
+    },
+    profit::Watts,
+};
+
+impl Site {
+    /// Everything that may be seen of it.
+    pub fn view(&self, now: Timestamp) -> SiteView {
+        let now = now.max(self.now);
+        SiteView {
+            at: now,
+            epoch: self.epoch,
+            balance: self.ledger.balance(now),
+            meter: self.ledger.meter_says(now),
+            measured: self.ledger.sum_of_readings(now),
+            groups: (0..self.members.len()).map(|group| self.group_view(now, group)).collect(),
+            blocks: (0..self.keepers.len()).map(|block| self.block_view(now, block)).collect(),
+        }
+    }
+
+    /// The devices of a group; none of one that nothing can move.
+    pub fn devices(&self, now: Timestamp, group: usize) -> Vec<DeviceView> {
+        let now = now.max(self.now);
+        let pairs = self.members.get(group).into_iter().flat_map(Member::pairs);
+        pairs
+            .map(|(known, device)| DeviceView {
+                name: device.spec().name.clone(),
+                goal: device.goal(),
+                stage: device.stage().kind(),
+                watts: device.measured_at().map(|_| device.watts()),
+                measured_at: device.measured_at(),
+                counts: self.ledger.counts(now, &known.id),
+                mode: device.mode().cloned(),
+            })
+            .collect()
+    }
+
+    fn group_view(&self, now: Timestamp, group: usize) -> Option<GroupView> {
+        let member = self.members.get(group)?;
+        let machine = member.group.as_ref()?;
+        let fresh = self.terms.rules.max_age;
+        let is_fresh = |at: Timestamp| now.duration_since(at) <= fresh;
+        Some(GroupView {
+            phase: machine.phase(),
+            since: machine.since(),
+            order: machine.order().clone(),
+            devices: member.devices.len(),
+            sleeping: machine.stages(Goal::Sleep),
+            waking: machine.stages(Goal::Mine),
+            drawn: machine.draws(),
+            measured: machine.devices().filter(|device| device.measured_at().is_some_and(is_fresh)).count(),
+            waits_for: self.waits_for(member, machine).map(Into::into),
+        })
+    }
+
+    fn waits_for(&self, member: &Member, machine: &Group) -> Option<String> {
+        let writes = || (!machine.is_recorded()).then(|| "its record on disk".to_owned());
+        Some(match machine.phase() {
+            Phase::Mining | Phase::Asleep => return None,
+            Phase::DrainPending => {
+                writes().unwrap_or_else(|| "the least time that it mines between two moves".to_owned())
+            }
+            Phase::Draining => {
+                writes().unwrap_or_else(|| "its devices' watts, then the answers to its last shares".to_owned())
+            }
+            Phase::WakePending | Phase::Waking => match &member.refused {
+                Some(refusal) => refusal.to_string(),
+                None if machine.phase() == Phase::WakePending => "the ledger's word".to_owned(),
+                None => writes().unwrap_or_else(|| "its devices' watts and first shares".to_owned()),
+            },
+            Phase::Fault => "another try after a while, or a person's release".to_owned(),
+            Phase::ManualHold => "a person's release".to_owned(),
+            Phase::Lockout => "a person who ends the lockout".to_owned(),
+        })
+    }
+
+    fn block_view(&self, now: Timestamp, block: usize) -> Option<BlockView> {
+        let keeper = self.keepers.get(block)?.as_ref()?;
+        let leases = self.leases_of(&keeper.terms.id);
+        let all = granted(leases.iter().copied());
+        let kept = granted(live(&leases));
+        Some(BlockView {
+            wanted: keeper.wanted.unwrap_or(kept),
+            granted: all,
+            revoked: all.saturating_sub(kept),
+            drawn: self.ledger.block_draws(now, &keeper.terms.id),
+            state: keeper.state.clone(),
+            leases: leases
+                .iter()
+                .map(|(lease, booked)| LeaseView {
+                    lease: *lease,
+                    watts: booked.watts,
+                    expires: booked.expires,
+                    revoked: booked.revoked,
+                })
+                .collect(),
+            refused: keeper.refused.clone().filter(|_| keeper.wanted.is_some_and(|wanted| wanted > all)),
+        })
+    }
+
+    /// What AI compute has and was not asked for.
+    pub(super) fn lent(&self) -> Watts {
+        self.ledger.leases().filter(|(.., lease)| lease.revoked.is_none()).map(|(.., lease)| lease.watts).sum()
+    }
+}

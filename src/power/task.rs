@@ -1,0 +1,699 @@
+//! The power side's loop: owns the site's machine, its journal, the clock and the ways to machines, miners, AI compute and operators.
+//!
+//! ```text
+//! decisions, meter ── Signals ──► ┐                              ┌──► journal: one transaction, fsynced, then Input::Written
+//! miners ──────────── Errands ──► │ Input          Output        ├──► machines: commands before readings  (calls.rs)
+//! machines, AI ────── Answer ───► ├──────► Site ────────────────►├──► AI compute: grants and revocations
+//! operators ───────── Ask ──────► ┘                              └──► log, snapshot
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `terms.rs` | what the site is made of, from the config |
+//! | `devices.rs` | which machines there are, and which connections are theirs |
+//! | `census.rs` | what the count of the miners says of them: shares, efficiency |
+//! | `calls.rs` | when which machine is called |
+//! | `orders.rs` | decisions and operators' orders, and how far they go |
+//! | `answers.rs` | calls as they go out and come back |
+//! | `asks.rs` | what operators ask and order |
+//! | `wake_all.rs` | the same without a proxy: everything is woken |
+//! | `show.rs` | events and the snapshot |
+//!
+//! It runs on a thread of its own, so that an fsync blocks nobody; calls run on the proxy's runtime. Nothing is told to a site before the
+//! decision engine knows what sleeps: a start orders nobody to mine who was asleep for a reason.
+//!
+//! | failure | then |
+//! |---|---|
+//! | the journal can't be written | nothing goes out that rests on it; tried again every [`WRITE_AGAIN`], an error is logged. Shares go on |
+//! | a driver hangs | its call ends after `command_lifetime` |
+//! | the loop ends by a panic | the process ends, as with a lost worker: a supervisor starts it anew, and it goes on from its journal |
+//! | it is told to end | groups and leases stay as they are; the next start goes on with them |
+//!
+//! Limits: [`MAX_PAST_EVENTS`], [`SHOWN_RECEIPTS`]; devices as `devices.rs` says; calls as `[power] calls`.
+
+mod answers;
+mod asks;
+mod calls;
+mod census;
+mod devices;
+mod orders;
+mod show;
+mod terms;
+pub mod wake_all;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{
+    runtime::{self, Handle},
+    select,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use self::{
+    answers::{Answer, Compute as Told, Machines},
+    calls::Calls,
+    census::Miners,
+    devices::Devices,
+    orders::Orders,
+    show::{Manual, Shown},
+};
+use super::{
+    ASK_QUEUE, Ask, Power,
+    actuator::Drivers,
+    control::{Control, PowerSnapshot},
+    device::Goal,
+    group::{Phase, Record},
+    journal::{Book, Journal, JournalError},
+    ledger::{Booking, Entry, Epoch, LeaseId, Reading},
+    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, Write},
+};
+use crate::{
+    config::{Config, Mode},
+    metrics::Books,
+    profit::{
+        Action, Reading as SignalReading, Watts,
+        task::{GroupFact, PowerFacts, Signals, Snapshot},
+    },
+    router::Errands,
+};
+
+/// Events that the snapshot has.
+pub const MAX_PAST_EVENTS: usize = 200;
+
+/// Receipts that the snapshot has.
+pub const SHOWN_RECEIPTS: usize = 20;
+
+/// How long until a write that failed is tried again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often miners are counted while something moves, and while nothing does.
+const CENSUS: Duration = Duration::from_secs(1);
+const CENSUS_AT_REST: Duration = Duration::from_secs(10);
+
+/// How often pools are looked at that waking miners wait for.
+const LOOK_FOR_WORK: Duration = Duration::from_millis(200);
+
+/// How often the engine is told measured efficiencies.
+const TELL_EFFICIENCY: Duration = Duration::from_secs(60);
+
+/// The longest sleep: a clock that is set is noticed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Names in the journal's settings: the mode that an operator set, and the config's at that time.
+const MODE: &str = "mode";
+const MODE_OF_CONFIG: &str = "mode_of_config";
+
+/// Why the power side does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PowerError {
+    /// Its ledger.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A driver.
+    #[error("{0}")]
+    Driver(String),
+    /// The config has nothing to move.
+    #[error("the config has no group with an actuator and no [[ai]] with a control: there is no power side")]
+    Nothing,
+    /// What was asked for.
+    #[error("the config has no group {0:?} with an actuator")]
+    NoGroup(String),
+    /// Its thread.
+    #[error("can't start the power side's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// What it needs of the rest of the proxy.
+pub struct Surroundings {
+    /// Decisions and the site's meter.
+    pub signals: Signals,
+    /// The way to the miners.
+    pub errands: Errands,
+    /// Whether pools are connected.
+    pub books: Arc<Books>,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// Cancelled when it ends by itself, which is a fault.
+    pub lost: CancellationToken,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Running(JoinHandle<()>);
+
+impl Running {
+    /// Waits for its end, after `stop`; false if it was a panic.
+    pub fn join(self) -> bool {
+        self.0.join().is_ok()
+    }
+}
+
+/// Starts the power side of a config, on a thread of its own; its calls run on the runtime that this is called on.
+///
+/// # Errors
+/// [`PowerError`] if its ledger can't be had, is lost or another controller's, or a driver can't be made.
+pub fn start(
+    config: Arc<Config>,
+    drivers: &Drivers,
+    surroundings: Surroundings,
+) -> Result<(Power, Running), PowerError> {
+    start_as(config, drivers, surroundings, Purpose::Control)
+}
+
+/// What it is started for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    /// To control a site.
+    Control,
+    /// To wake groups while there is no proxy, by their indexes: `wake_all.rs`.
+    Wake(Vec<bool>),
+}
+
+fn start_as(
+    config: Arc<Config>,
+    drivers: &Drivers,
+    surroundings: Surroundings,
+    purpose: Purpose,
+) -> Result<(Power, Running), PowerError> {
+    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
+    let machines = Machines::build(profit, power, drivers)?;
+    let now = Timestamp::now();
+    let (journal, book) = match purpose {
+        Purpose::Control => Journal::start(&power.ledger, now)?,
+        // Where nothing was ever written, nothing was put to sleep.
+        Purpose::Wake(_) => Journal::open(&power.ledger, now)?,
+    };
+    let (to_task, asks) = mpsc::channel(ASK_QUEUE);
+    let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
+    let Surroundings { signals, stop, lost, .. } = surroundings;
+    let run = move || {
+        let guard = lost.clone().drop_guard();
+        runtime.block_on(keeper.run(signals, asks, answers, stop.clone()));
+        if stop.is_cancelled() {
+            // An end that was asked for is no loss.
+            guard.disarm();
+        } else {
+            error!("the power side has ended although nobody told it to");
+        }
+    };
+    let thread = thread::Builder::new().name("power".to_owned()).spawn(run).map_err(PowerError::Thread)?;
+    Ok((Power::new(to_task, snapshot), Running(thread)))
+}
+
+/// Begins a new ledger where the old one is lost: every AI block counts as holding all it can draw until it has given it back. Its epoch is
+/// the time in seconds, which is above that of any controller before, as each start raises it by one.
+///
+/// # Errors
+/// [`PowerError`] if there is a ledger, a controller runs, it can't be written, or the config has no power side.
+pub fn take_over(config: &Config) -> Result<Epoch, PowerError> {
+    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
+    let now = Timestamp::now();
+    let above = Epoch(u32::try_from(now.as_second()).unwrap_or(u32::MAX - 1));
+    let terms = terms::site(config, profit, power, &vec![None; profit.groups.len()]);
+    let mut journal = Journal::take_over(&power.ledger, above, now)?;
+    let writes: Vec<Write> = Site::after_loss(&terms, now).into_iter().map(Write::Entry).collect();
+    journal.write(&writes, &[])?;
+    Ok(journal.epoch())
+}
+
+/// What belongs together, and is one thread's.
+struct Keeper {
+    config: Arc<Config>,
+    names: Vec<Arc<str>>,
+    site: Site,
+    journal: Journal,
+    machines: Machines,
+    told: Vec<Option<Told>>,
+    devices: Devices,
+    miners: Miners,
+    calls: Calls,
+    orders: Orders,
+    runtime: Handle,
+    errands: Errands,
+    books: Arc<Books>,
+    answer: mpsc::Sender<Answer>,
+    facts: watch::Sender<Option<PowerFacts>>,
+    /// Calls to a device that failed in a row.
+    failures: HashMap<DeviceKey, u32>,
+    /// A write that failed.
+    unwritten: Option<(u64, Vec<Write>, Instant)>,
+    /// By the index of the group: it sleeps, and its connections are to be let sleep.
+    dormant: Vec<bool>,
+    /// By the index of the group: it waits for pools' work.
+    rousing: Vec<bool>,
+    /// Where groups were when they were looked at last.
+    phases: Vec<Option<Phase>>,
+    meter_at: Timestamp,
+    census: Due,
+    look_for_work: Instant,
+    tell_efficiency: Instant,
+    manual: Vec<Manual>,
+    shown: Shown,
+    /// Watts alone prove a wake: there are no miners, and so no shares.
+    proves_by_watts: bool,
+}
+
+/// Something that is done from time to time, and never twice at once.
+#[derive(Debug)]
+struct Due {
+    at: Instant,
+    is_under_way: bool,
+}
+
+impl Keeper {
+    fn new(
+        config: &Arc<Config>,
+        machines: Machines,
+        mut journal: Journal,
+        book: Book,
+        surroundings: &Surroundings,
+        purpose: &Purpose,
+        now: Timestamp,
+    ) -> Result<(Self, watch::Receiver<Arc<PowerSnapshot>>, Answers), PowerError> {
+        let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
+        let tick = Instant::now();
+        let names: Vec<Arc<str>> = profit.groups.iter().map(|group| group.name.clone()).collect();
+        let groups: Vec<_> = names.iter().cloned().zip(power.groups.iter().map(Option::as_ref)).collect();
+        let mut devices = Devices::new(&groups);
+        devices.restore(&book.devices);
+        let mut calls = Calls::new(tick, names.len(), power.calls, power.poll, power.poll_moving);
+        let mut joinings: Vec<Vec<Joining>> = vec![Vec::new(); names.len()];
+        for key in devices.keys() {
+            let Some(joining) = machines.joining(profit, power, &devices, key) else { continue };
+            calls.add(tick, key, machines.is_asked(key.group));
+            joinings[key.group].push(joining);
+        }
+        let mode = match purpose {
+            Purpose::Control => mode(profit.mode, &book, &mut journal)?,
+            Purpose::Wake(_) => Mode::Advise,
+        };
+        let terms = terms::site(config, profit, power, &machines.actuators);
+        let records = names.iter().map(|name| book.records.get(&**name).cloned());
+        let records: Vec<Option<Record>> = records.collect();
+        let mut controls: Vec<Option<Control>> = names.iter().map(|name| book.orders.get(&**name).cloned()).collect();
+        let mut persons = Vec::new();
+        if let Purpose::Wake(wanted) = purpose {
+            for (group, control) in
+                controls.iter_mut().enumerate().filter(|(group, _)| wanted.get(*group) == Some(&true))
+            {
+                if wake_all::left_alone(control.as_ref(), records[group].as_ref()).is_none() {
+                    // For this run alone: what was ordered before stays in the journal.
+                    *control = Some(Control::Wake { why: wake_all::WHY.into(), until: None });
+                    // A fault waits for it, and a hold that no operator ordered.
+                    persons.push(Input::Person(group, Person::Release));
+                }
+            }
+        }
+        let orders = Orders::new(mode, controls, profit.ai.len());
+        let facts = facts_of_start(&records, &book.entries, &terms, &orders);
+        let found = devices.len();
+        let (epoch, entries) = (journal.epoch(), book.entries.len());
+        info!(
+            "the power side begins: {found} devices, mode {}, ledger {} in epoch {epoch} with {entries} entries",
+            mode_label(mode),
+            power.ledger.display()
+        );
+        let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
+        let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
+        let receipts = journal.receipts(SHOWN_RECEIPTS)?;
+        let (shown, snapshot) = Shown::new(&site, &orders, receipts, now);
+        let (answer, answers) = mpsc::channel(answers::queue(power));
+        let (facts, to_engine) = watch::channel(Some(facts));
+        let groups = names.len();
+        let mut keeper = Self {
+            config: config.clone(),
+            site,
+            journal,
+            machines,
+            told,
+            devices,
+            miners: Miners::default(),
+            calls,
+            orders,
+            runtime: Handle::current(),
+            errands: surroundings.errands.clone(),
+            books: surroundings.books.clone(),
+            answer,
+            facts,
+            failures: HashMap::new(),
+            unwritten: None,
+            dormant: records.iter().map(|record| record.as_ref().is_some_and(slept)).collect(),
+            rousing: vec![false; groups],
+            phases: vec![None; groups],
+            meter_at: Timestamp::MIN,
+            census: Due { at: tick, is_under_way: false },
+            look_for_work: tick,
+            tell_efficiency: tick + TELL_EFFICIENCY,
+            manual: (0..groups).map(|_| Manual::default()).collect(),
+            shown,
+            names,
+            proves_by_watts: matches!(purpose, Purpose::Wake(_)),
+        };
+        // Before anything else is heard.
+        for input in keeper.orders.persons().into_iter().chain(persons) {
+            keeper.site.handle(now, input);
+        }
+        keeper.phases = keeper.shown.phases(&keeper.site.view(now));
+        if mode == Mode::DryRun {
+            keeper.stand_still(now);
+        }
+        keeper.listen();
+        Ok((keeper, snapshot, Answers { answers, to_engine }))
+    }
+
+    async fn run(
+        mut self,
+        signals: Signals,
+        mut asks: mpsc::Receiver<Ask>,
+        from_outside: Answers,
+        stop: CancellationToken,
+    ) {
+        let Answers { mut answers, mut to_engine } = from_outside;
+        let mut snapshots = signals.subscribe();
+        // The engine must know what sleeps before it is obeyed.
+        let first = to_engine.borrow_and_update().clone();
+        if let Some(first) = first
+            && let Some(snapshot) = stop.run_until_cancelled(signals.tell_power(first)).await.flatten()
+        {
+            snapshots.mark_unchanged();
+            self.hear(Timestamp::now(), &snapshot);
+        }
+        let telling = self.runtime.spawn(tell(signals, to_engine));
+        loop {
+            self.act();
+            let wake = self.wakes_at();
+            select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ask) = asks.recv() => self.answer_ask(ask),
+                changed = snapshots.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    self.hear(Timestamp::now(), &snapshot);
+                }
+                Some(answer) = answers.recv() => {
+                    self.take_answer(answer);
+                    // What came with it, before anything is shown or asked.
+                    while let Ok(answer) = answers.try_recv() {
+                        self.take_answer(answer);
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+        telling.abort();
+        self.say_goodbye();
+    }
+
+    /// What was decided, and what the site's meter says.
+    fn hear(&mut self, now: Timestamp, snapshot: &Snapshot) {
+        let power = self.config.power.as_ref();
+        if let Some(meter) = power.and_then(|power| power.meter.as_ref())
+            && let Some(signal) = snapshot.signals.iter().find(|signal| signal.name == meter.signal)
+            && let SignalReading::Fresh { value, observed_at } = signal.reading
+            && observed_at > self.meter_at
+            && let Some(watts) = Watts::new(value)
+        {
+            self.meter_at = observed_at;
+            self.shown.metered(power.and_then(|power| power.cap), watts);
+            // A meter's clock may be a little ahead of ours.
+            self.site.handle(now, Input::Meter(Reading { watts, taken_at: observed_at.min(now) }));
+        }
+        self.shown.decision = snapshot.decision.clone();
+        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+            self.site.handle(now, wanted);
+        }
+    }
+
+    /// Does everything that can be done now.
+    fn act(&mut self) {
+        let (now, tick) = (Timestamp::now(), Instant::now());
+        self.write_again(now, tick);
+        for group in self.orders.expired(now) {
+            self.expire(now, group);
+        }
+        if self.site.poll_timeout().is_some_and(|at| at <= now) {
+            self.site.handle_timeout(now);
+        }
+        self.look_for_work(now, tick);
+        while let Some(output) = self.site.poll_output() {
+            self.carry_out(now, tick, output);
+        }
+        self.call(tick);
+        self.ask_compute(tick);
+        self.count_miners(tick);
+        self.ask_people(tick);
+        if tick >= self.tell_efficiency {
+            self.tell_efficiency = tick + TELL_EFFICIENCY;
+            self.tell_engine();
+        }
+        if self.shown.is_due(tick) {
+            let view = self.site.view(now);
+            self.phases = self.shown.phases(&view);
+            self.shown.publish(tick, view, &self.orders);
+        }
+    }
+
+    fn wakes_at(&self) -> Instant {
+        let (now, tick) = (Timestamp::now(), Instant::now());
+        let in_time = |at: Timestamp| tick + Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        let mut wake = tick + TICK;
+        wake = wake.min(self.shown.due());
+        wake = self.site.poll_timeout().map(in_time).into_iter().fold(wake, Instant::min);
+        for due in [self.calls.wakes_at(), self.compute_due(), self.people_due()] {
+            wake = due.into_iter().fold(wake, Instant::min);
+        }
+        wake = self.unwritten.iter().fold(wake, |wake, (.., at)| wake.min(*at));
+        if !self.census.is_under_way {
+            wake = wake.min(self.census.at);
+        }
+        if self.rousing.contains(&true) {
+            wake = wake.min(self.look_for_work);
+        }
+        wake
+    }
+
+    fn carry_out(&mut self, now: Timestamp, tick: Instant, output: Output) {
+        let is_dry = self.orders.mode() == Mode::DryRun;
+        self.shown.touch();
+        match output {
+            Output::Write { number, writes } => self.write(now, tick, number, writes),
+            Output::Probe(key) => self.calls.probe(tick, key),
+            // Nothing should want it; that nothing gets it is sure.
+            Output::Command(..) | Output::Tell(..) if is_dry => {}
+            Output::Command(key, command) => self.command(tick, key, command),
+            Output::Tell(block, message) => self.tell_compute(block, message),
+            Output::Dormant(group) => {
+                self.dormant[group] = true;
+                self.let_sleep(now, group);
+            }
+            Output::Rouse(group) => {
+                self.rouse(group);
+                self.rousing[group] = true;
+                self.look_for_work = tick;
+            }
+            Output::Event(event) => self.shown.tell(now, event),
+        }
+    }
+
+    fn write(&mut self, now: Timestamp, tick: Instant, number: u64, writes: Vec<Write>) {
+        match self.journal.write(&writes, &self.names) {
+            Ok(()) => {
+                for write in writes {
+                    if let Write::Receipt(receipt) = write {
+                        self.shown.receipt(*receipt);
+                    }
+                }
+                self.site.handle(now, Input::Written(number));
+            }
+            Err(error) => {
+                error!("{error}; nothing is commanded or lent that rests on it; trying again");
+                self.unwritten = Some((number, writes, tick + WRITE_AGAIN));
+            }
+        }
+    }
+
+    fn write_again(&mut self, now: Timestamp, tick: Instant) {
+        if let Some((number, writes, _)) = self.unwritten.take_if(|(.., at)| *at <= tick) {
+            self.write(now, tick, number, writes);
+        }
+    }
+
+    /// The group's miners are about to wake: they are told the newest work again, and their pools are connected.
+    fn rouse(&mut self, group: usize) {
+        self.dormant[group] = false;
+        let awake = self.miners.turn(false, |key| key.group == group);
+        let errands = self.errands.clone();
+        self.runtime.spawn(async move {
+            errands.sleepers(awake, false).await;
+            errands.rouse().await;
+        });
+    }
+
+    /// Connections of those devices that sleep are silent for hours and welcome.
+    fn let_sleep(&mut self, now: Timestamp, group: usize) {
+        if !self.dormant[group] {
+            return;
+        }
+        let goals: Vec<Goal> = self.site.devices(now, group).iter().map(|device| device.goal).collect();
+        let sleeps = |key: DeviceKey| key.group == group && goals.get(key.device) == Some(&Goal::Sleep);
+        let asleep = self.miners.turn(true, sleeps);
+        if !asleep.is_empty() {
+            let errands = self.errands.clone();
+            self.runtime.spawn(async move { errands.sleepers(asleep, true).await });
+        }
+    }
+
+    /// Tells groups that wait for it when every route in use has a pool with work.
+    fn look_for_work(&mut self, now: Timestamp, tick: Instant) {
+        if !self.rousing.contains(&true) || tick < self.look_for_work {
+            return;
+        }
+        self.look_for_work = tick + LOOK_FOR_WORK;
+        let totals = self.books.totals();
+        let is_live = |pool: usize| totals.router.pools.get(pool).is_some_and(|pool| pool.connections > 0);
+        let mut routes = totals.miners.iter().zip(&totals.router.active);
+        if routes.all(|(miners, active)| *miners == 0 || active.is_some_and(is_live)) {
+            for group in 0..self.rousing.len() {
+                if std::mem::take(&mut self.rousing[group]) {
+                    self.site.handle(now, Input::WorkReady(group));
+                }
+            }
+        }
+    }
+
+    /// Nothing is to move: what is on its way is held where it is.
+    fn stand_still(&mut self, now: Timestamp) {
+        self.calls.forget_commands();
+        for (group, phase) in self.phases.iter().enumerate() {
+            if phase.is_some_and(|phase| phase != Phase::Mining) {
+                let why = "the mode is dry_run, which commands nothing";
+                self.site.handle(now, Input::Person(group, Person::Hold(why.into())));
+            }
+        }
+    }
+
+    /// Whether any group is on its way.
+    fn is_moving(&self) -> bool {
+        let at_rest = |phase: &Option<Phase>| matches!(phase, None | Some(Phase::Mining | Phase::Asleep));
+        !self.phases.iter().all(at_rest)
+    }
+
+    /// What the decision engine is to know.
+    fn tell_engine(&mut self) {
+        let Some(profit) = &self.config.profit else { return };
+        let groups = profit.groups.iter().enumerate().map(|(index, group)| {
+            let (lockout, order) = self.orders.of_engine(index);
+            let is_mining = self.phases.get(index).copied().flatten() == Some(Phase::Mining);
+            let is_measured = is_mining && terms::is_measured(&group.rule);
+            let efficiency = is_measured.then(|| self.miners.efficiency(index)).flatten();
+            GroupFact { lockout, unsafe_to_run: false, order, efficiency, doing: None }
+        });
+        let facts = PowerFacts { mode: self.orders.mode(), groups: groups.collect(), ai: Vec::new() };
+        self.facts.send_if_modified(|told| {
+            let is_new = told.as_ref() != Some(&facts);
+            *told = Some(facts);
+            is_new
+        });
+    }
+
+    fn say_goodbye(&mut self) {
+        let view = self.site.view(Timestamp::now());
+        let lent: Watts = view.blocks.iter().flatten().map(|block| block.granted).sum();
+        let asleep: usize = view.groups.iter().flatten().map(|group| group.sleeping.iter().sum::<usize>()).sum();
+        info!(
+            "the power side ends: {asleep} devices were told to sleep and {} are lent to AI compute; both stay so, and the next start \
+             goes on with them",
+            lent.in_words()
+        );
+    }
+}
+
+/// What comes from outside of the thread.
+struct Answers {
+    answers: answers::Received,
+    to_engine: watch::Receiver<Option<PowerFacts>>,
+}
+
+/// Tells the engine the newest facts, one after the other.
+async fn tell(signals: Signals, mut facts: watch::Receiver<Option<PowerFacts>>) {
+    while facts.changed().await.is_ok() {
+        let newest = facts.borrow_and_update().clone();
+        if let Some(newest) = newest
+            && signals.tell_power(newest).await.is_none()
+        {
+            return;
+        }
+    }
+}
+
+/// How far decisions go: as an operator said, until the config says something else than it did then.
+fn mode(of_config: Mode, book: &Book, journal: &mut Journal) -> Result<Mode, JournalError> {
+    let label = mode_label(of_config);
+    if book.settings.get(MODE_OF_CONFIG).map(String::as_str) != Some(label) {
+        journal.set(&[(MODE_OF_CONFIG, label), (MODE, "")])?;
+        return Ok(of_config);
+    }
+    let by_hand = book.settings.get(MODE).and_then(|mode| ALL_MODES.into_iter().find(|all| mode_label(*all) == mode));
+    Ok(by_hand.unwrap_or(of_config))
+}
+
+const ALL_MODES: [Mode; 3] = [Mode::DryRun, Mode::Advise, Mode::Active];
+
+fn mode_label(mode: Mode) -> &'static str {
+    match mode {
+        Mode::DryRun => "dry_run",
+        Mode::Advise => "advise",
+        Mode::Active => "active",
+    }
+}
+
+/// Whether a group's sessions may be asleep, as far as its record says.
+fn slept(record: &Record) -> bool {
+    matches!(record.phase, Phase::Asleep)
+}
+
+/// What the engine is to know before its first decision counts: what sleeps, and what AI compute has.
+fn facts_of_start(records: &[Option<Record>], entries: &[Entry], terms: &SiteTerms, orders: &Orders) -> PowerFacts {
+    let mut leases: HashMap<(&str, LeaseId), (Watts, Timestamp)> = HashMap::new();
+    for entry in entries {
+        match &entry.what {
+            // What may be out after a loss was no decision of ours.
+            Booking::Lease { block, lease, watts, .. } if *lease != LeaseId::EVERYTHING => {
+                leases.entry((block.as_str(), *lease)).or_insert((*watts, entry.at));
+            }
+            Booking::Revoke { block, lease } | Booking::Returned { block, lease, .. } => {
+                leases.remove(&(block.as_str(), *lease));
+            }
+            _ => {}
+        }
+    }
+    let has = |block: &str| {
+        let of_block = leases.iter().filter(|((name, _), _)| *name == block).map(|(_, lease)| *lease);
+        of_block.reduce(|(sum, since), (watts, at)| (sum + watts, since.min(at)))
+    };
+    let ai: Vec<_> = terms.blocks.iter().map(|block| block.as_ref().and_then(|block| has(block.id.as_str()))).collect();
+    let asleep = if leases.is_empty() { Action::Curtail } else { Action::Ai };
+    let group = |(index, record): (usize, &Option<Record>)| {
+        let slept = record.as_ref().filter(|record| record.order.goal == Goal::Sleep);
+        let (lockout, order) = orders.of_engine(index);
+        GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
+    };
+    PowerFacts { mode: orders.mode(), groups: records.iter().enumerate().map(group).collect(), ai }
+}
+
+#[cfg(test)]
+mod tests;

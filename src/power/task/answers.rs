@@ -1,0 +1,442 @@
+//! Calls as they go out and as they come back: machines, AI compute, the census.
+//!
+//! Calls run on the proxy's runtime and answer by one queue. That a command could be sent is no input; that it could not is. One failed
+//! reading is tried again soon, the second in a row says that the device is not there.
+//!
+//! Limits: the queue has room for every call that may be under way, so none waits for the loop.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
+};
+use tracing::{debug, error, info, warn};
+
+use super::{CENSUS, CENSUS_AT_REST, Keeper, PowerError, calls, census::Told as Counted, devices::Devices, terms};
+use crate::{
+    config::{Power, Profit},
+    power::{
+        actuator::{self, Actuator, Drawn, DriverError, Drivers},
+        compute,
+        device::{Sample, Shares},
+        group::{Command, Phase},
+        ledger::LeaseId,
+        meter::{self, Meter, Pushed, Roll},
+        site::{DeviceKey, Input, Joining, LeaseAnswer, LeaseMessage, Status, Target},
+    },
+    profit::Watts,
+    router::Census,
+};
+
+/// Failed readings in a row after which a device is not there.
+const MISSES: u32 = 2;
+
+/// Messages to one AI block under way at once: a renewal, a grant and a few revocations.
+const MAX_TELLS: usize = 8;
+
+/// Readings of meters that speak by themselves that may wait.
+const SAID: usize = 1024;
+
+/// What came back.
+pub(super) enum Answer {
+    /// A reading.
+    Read { key: DeviceKey, began: Instant, at: Timestamp, result: Result<Drawn, DriverError> },
+    /// A command was sent, or not.
+    Commanded { key: DeviceKey, began: Instant, result: Result<(), DriverError> },
+    /// A meter said so by itself.
+    Said { key: DeviceKey, at: Timestamp, watts: Result<Watts, DriverError> },
+    /// The miners were counted.
+    Counted(Option<Census>),
+    /// A block's status.
+    Status { block: usize, result: Result<Status, DriverError> },
+    /// A block's word on a message.
+    Lease { block: usize, lease: LeaseId, result: Result<LeaseAnswer, DriverError> },
+}
+
+/// How many answers may wait.
+pub(super) fn queue(power: &Power) -> usize {
+    power.calls + power.blocks.len() * (MAX_TELLS + 1) + 1 + SAID
+}
+
+/// What drives the site's machines and AI compute.
+pub(super) struct Machines {
+    /// By the index of the group.
+    pub actuators: Vec<Option<Arc<dyn Actuator>>>,
+    meters: Vec<Asked>,
+    /// By the index of the block.
+    pub compute: Vec<Option<Arc<dyn compute::Compute>>>,
+    /// Meters that speak by themselves, until they are listened to.
+    pushed: Vec<(usize, Pushed)>,
+    /// What those are told of who is who, by the index of the group.
+    rolls: Vec<Option<watch::Sender<Arc<Roll<DeviceKey>>>>>,
+}
+
+/// What tells the watts of a group's machines.
+enum Asked {
+    Meter(Arc<dyn meter::Ask>),
+    Pushed,
+    Nobody,
+}
+
+/// What is under way to one AI block.
+pub(super) struct Compute {
+    status_at: Instant,
+    is_asked: bool,
+    /// Whether it answered last time.
+    is_heard: bool,
+    telling: Vec<LeaseId>,
+}
+
+impl Compute {
+    pub fn new(now: Instant) -> Self {
+        Self { status_at: now, is_asked: false, is_heard: true, telling: Vec::new() }
+    }
+}
+
+impl Machines {
+    /// As the config says.
+    pub fn build(profit: &Profit, power: &Power, drivers: &Drivers) -> Result<Self, PowerError> {
+        let mut machines = Self {
+            actuators: Vec::new(),
+            meters: Vec::new(),
+            compute: Vec::new(),
+            pushed: Vec::new(),
+            rolls: Vec::new(),
+        };
+        for (index, (group, moved)) in profit.groups.iter().zip(&power.groups).enumerate() {
+            let Some(moved) = moved else {
+                machines.actuators.push(None);
+                machines.meters.push(Asked::Nobody);
+                machines.rolls.push(None);
+                continue;
+            };
+            let wrong = |error: actuator::BuildError| PowerError::Driver(format!("group {:?}: {error}", group.name));
+            let driver = actuator::build(moved, drivers).map_err(wrong)?;
+            let mut roll = None;
+            machines.meters.push(match meter::build(moved, driver.clone()).map_err(wrong)? {
+                Meter::Asked(meter) => Asked::Meter(meter),
+                Meter::Pushed(pushed) => {
+                    machines.pushed.push((index, pushed));
+                    roll = Some(watch::channel(Arc::new(Roll::of([]))).0);
+                    Asked::Pushed
+                }
+                Meter::None => Asked::Nobody,
+            });
+            machines.rolls.push(roll);
+            machines.actuators.push(Some(driver));
+        }
+        for (block, ai) in power.blocks.iter().zip(&profit.ai) {
+            let build = |block| {
+                let built = compute::build(block, ai, terms::block_id(ai), drivers);
+                built.map_err(|error| PowerError::Driver(error.to_string()))
+            };
+            machines.compute.push(block.as_ref().map(build).transpose()?);
+        }
+        Ok(machines)
+    }
+
+    /// A device as the site is to know it; `None` for one of a group that nothing can move.
+    pub fn joining(&self, profit: &Profit, power: &Power, devices: &Devices, key: DeviceKey) -> Option<Joining> {
+        let moved = power.groups.get(key.group)?.as_ref()?;
+        let target = devices.target(key)?;
+        let entry = moved.devices.iter().find(|entry| entry.name == target.name);
+        let is_read = match self.meters.get(key.group)? {
+            Asked::Meter(_) => true,
+            Asked::Pushed => true,
+            Asked::Nobody => false,
+        };
+        let rule = &profit.groups.get(key.group)?.rule;
+        Some(terms::joining(&target.name, moved, rule, profit.site.overhead, entry, is_read))
+    }
+
+    /// Whether a group's devices are asked for their watts.
+    pub fn is_asked(&self, group: usize) -> bool {
+        matches!(self.meters.get(group), Some(Asked::Meter(_)))
+    }
+
+    /// Tells meters that speak by themselves who is who now.
+    pub fn call_roll(&self, devices: &Devices, group: usize) {
+        if let Some(Some(roll)) = self.rolls.get(group) {
+            let keys = (0..).map(|device| DeviceKey { group, device });
+            roll.send_replace(Arc::new(Roll::of(devices.of(group).zip(keys))));
+        }
+    }
+}
+
+impl Keeper {
+    /// Listens to meters that speak by themselves; they end with the loop, as what they say has nowhere to go.
+    pub(super) fn listen(&mut self) {
+        for (group, mut pushed) in std::mem::take(&mut self.machines.pushed) {
+            let Some(Some(roll)) = self.machines.rolls.get(group) else { continue };
+            let (roll, answer) = (roll.subscribe(), self.answer.clone());
+            self.machines.call_roll(&self.devices, group);
+            self.runtime.spawn(async move {
+                loop {
+                    let said = tokio::select! {
+                        said = pushed.next() => said,
+                        () = answer.closed() => return,
+                    };
+                    let key = roll.borrow().find(&said.who);
+                    match key {
+                        None => pushed.nobody(&said.who),
+                        Some(key) => {
+                            let said = Answer::Said { key, at: said.taken_at, watts: said.watts };
+                            if answer.send(said).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    /// Sends what may be sent to machines.
+    pub(super) fn call(&mut self, tick: Instant) {
+        while let Some(call) = self.calls.next(tick) {
+            match call {
+                calls::Call::Command(key, command) => self.send_command(tick, key, command),
+                calls::Call::Read(key) => self.send_reading(tick, key),
+            }
+        }
+    }
+
+    /// The longest that a call may take, whatever its driver thinks.
+    fn call_limit(&self) -> Duration {
+        self.config.power.as_ref().map_or(Duration::ZERO, |power| power.command_lifetime)
+    }
+
+    fn send_command(&mut self, began: Instant, key: DeviceKey, command: Command) {
+        let actuator = self.machines.actuators.get(key.group).cloned().flatten();
+        let (Some(actuator), Some(target)) = (actuator, self.devices.target(key).cloned()) else { return };
+        let (answer, limit) = (self.answer.clone(), self.call_limit());
+        self.runtime.spawn(async move {
+            let sent = async {
+                match &command {
+                    Command::Sleep => actuator.sleep(&target).await,
+                    Command::Wake(mode) => actuator.wake(&target, mode.as_ref()).await,
+                }
+            };
+            let result = timeout(limit, sent).await.unwrap_or(Err(DriverError::Timeout(limit)));
+            let _ = answer.send(Answer::Commanded { key, began, result }).await;
+        });
+    }
+
+    fn send_reading(&mut self, began: Instant, key: DeviceKey) {
+        let Some(Asked::Meter(meter)) = self.machines.meters.get(key.group) else { return };
+        let Some(target) = self.devices.target(key).cloned() else { return };
+        let (meter, answer, limit) = (meter.clone(), self.answer.clone(), self.call_limit());
+        self.runtime.spawn(async move {
+            // Not later than it is measured.
+            let at = Timestamp::now();
+            let result = timeout(limit, meter.ask(&target)).await.unwrap_or(Err(DriverError::Timeout(limit)));
+            let _ = answer.send(Answer::Read { key, began, at, result }).await;
+        });
+    }
+
+    /// Tells a block of a lease, unless that is on its way already: it is repeated until it is answered.
+    pub(super) fn tell_compute(&mut self, block: usize, message: LeaseMessage) {
+        let compute = self.machines.compute.get(block).cloned().flatten();
+        let (Some(compute), Some(Some(told))) = (compute, self.told.get_mut(block)) else { return };
+        if told.telling.len() >= MAX_TELLS || told.telling.contains(&message.lease) {
+            return;
+        }
+        told.telling.push(message.lease);
+        let (answer, limit, lease) = (self.answer.clone(), self.call_limit(), message.lease);
+        self.runtime.spawn(async move {
+            let result = timeout(limit, compute.tell(message)).await.unwrap_or(Err(DriverError::Timeout(limit)));
+            let _ = answer.send(Answer::Lease { block, lease, result }).await;
+        });
+    }
+
+    /// Asks AI compute how it is.
+    pub(super) fn ask_compute(&mut self, tick: Instant) {
+        let limit = self.call_limit();
+        for (block, (compute, told)) in self.machines.compute.iter().zip(&mut self.told).enumerate() {
+            let (Some(compute), Some(told)) = (compute, told) else { continue };
+            if told.is_asked || tick < told.status_at {
+                continue;
+            }
+            told.is_asked = true;
+            let poll = self.config.power.as_ref().and_then(|power| Some(power.blocks.get(block)?.as_ref()?.poll));
+            told.status_at = tick + poll.unwrap_or_default();
+            let (compute, answer) = (compute.clone(), self.answer.clone());
+            self.runtime.spawn(async move {
+                let result = timeout(limit, compute.status()).await.unwrap_or(Err(DriverError::Timeout(limit)));
+                let _ = answer.send(Answer::Status { block, result }).await;
+            });
+        }
+    }
+
+    /// When [`Keeper::ask_compute`] has something to do.
+    pub(super) fn compute_due(&self) -> Option<Instant> {
+        self.told.iter().flatten().filter(|told| !told.is_asked).map(|told| told.status_at).min()
+    }
+
+    /// Has the miners counted.
+    pub(super) fn count_miners(&mut self, tick: Instant) {
+        if self.census.is_under_way || tick < self.census.at {
+            return;
+        }
+        self.census.is_under_way = true;
+        self.census.at = tick + if self.is_moving() { CENSUS } else { CENSUS_AT_REST };
+        let (errands, answer) = (self.errands.clone(), self.answer.clone());
+        self.runtime.spawn(async move {
+            let _ = answer.send(Answer::Counted(errands.census().await)).await;
+        });
+    }
+
+    pub(super) fn take_answer(&mut self, answer: Answer) {
+        let (now, tick) = (Timestamp::now(), Instant::now());
+        self.shown.touch();
+        match answer {
+            Answer::Read { key, began, at, result } => {
+                let is_moving = self.take_reading(now, key, at, result);
+                self.calls.answered(tick, key, began, is_moving);
+            }
+            Answer::Commanded { key, began, result } => {
+                if let Err(error) = result {
+                    debug!("device {}: not told: {error}", self.name(key));
+                    self.site.handle(now, Input::Refused(key));
+                }
+                self.calls.answered(tick, key, began, true);
+            }
+            Answer::Said { key, at, watts } => {
+                let result = watts.map(|watts| Drawn { watts, mode: None });
+                self.take_reading(now, key, at, result);
+            }
+            Answer::Counted(census) => {
+                self.census.is_under_way = false;
+                if let Some(census) = census {
+                    self.take_census(now, tick, &census);
+                }
+            }
+            Answer::Status { block, result } => self.take_status(now, block, result),
+            Answer::Lease { block, lease, result } => {
+                if let Some(Some(told)) = self.told.get_mut(block) {
+                    told.telling.retain(|telling| *telling != lease);
+                }
+                match result {
+                    Ok(answer) => self.site.handle(now, Input::Answer(block, lease, answer)),
+                    // It is told again.
+                    Err(error) => debug!("AI block {}: lease {lease}: not told: {error}", self.block_name(block)),
+                }
+            }
+        }
+    }
+
+    /// Whether the device is to be measured again soon.
+    fn take_reading(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        at: Timestamp,
+        result: Result<Drawn, DriverError>,
+    ) -> bool {
+        match result {
+            Ok(Drawn { watts, mode }) => {
+                self.failures.remove(&key);
+                self.site.handle(now, Input::Sample(key, Sample { at, watts, mode }));
+                let is_moving = self.site.is_moving(key);
+                let is_awake = self.phases.get(key.group).copied().flatten() == Some(Phase::Mining);
+                let sleep_max = self.config.power.as_ref().and_then(|power| power.groups.get(key.group)?.as_ref());
+                let draws = sleep_max.is_some_and(|group| watts > group.sleep_max);
+                self.miners.measured(now, key, watts, is_awake && !is_moving && draws);
+                if self.proves_by_watts && draws {
+                    self.site.handle(now, Input::Shares(key, Shares { found: 1, ..Shares::default() }));
+                }
+                is_moving
+            }
+            Err(error) => {
+                debug!("device {}: not measured: {error}", self.name(key));
+                let failures = self.failures.entry(key).or_default();
+                *failures = failures.saturating_add(1);
+                if *failures < MISSES && error != DriverError::NoAddress {
+                    return true;
+                }
+                self.miners.measured(now, key, Watts::ZERO, false);
+                self.site.handle(now, Input::Unreachable(key));
+                self.site.is_moving(key)
+            }
+        }
+    }
+
+    fn take_status(&mut self, now: Timestamp, block: usize, result: Result<Status, DriverError>) {
+        let name = self.block_name(block).to_owned();
+        let Some(Some(told)) = self.told.get_mut(block) else { return };
+        told.is_asked = false;
+        let was_heard = std::mem::replace(&mut told.is_heard, result.is_ok());
+        match result {
+            Ok(status) => {
+                if !was_heard {
+                    info!("AI block {name}: its status is there again");
+                }
+                self.site.handle(now, Input::Status(block, status));
+            }
+            Err(error) if was_heard => {
+                warn!(
+                    "AI block {name}: no status: {error}; once it is too old, the block counts as drawing all it can"
+                );
+            }
+            Err(error) => debug!("AI block {name}: no status: {error}"),
+        }
+    }
+
+    fn take_census(&mut self, now: Timestamp, tick: Instant, census: &Census) {
+        let Counted { shares, found, moved } = self.miners.take(now, census, &mut self.devices);
+        for (key, shares) in shares {
+            self.site.handle(now, Input::Shares(key, shares));
+        }
+        for (key, efficiency) in self.miners.efficiencies(now) {
+            self.site.handle(now, Input::Efficiency(key, efficiency));
+        }
+        let mut kept: Vec<_> = moved.clone();
+        kept.extend(found.iter().map(|(_, found)| found.clone()));
+        if kept.is_empty() {
+            self.let_newcomers_sleep(now);
+            return;
+        }
+        if let Err(error) = self.journal.keep(&kept) {
+            // Whoever is not kept could not be woken after a restart, so it is not moved.
+            error!("{error}; {} new devices are left alone until it can be written", found.len());
+            return;
+        }
+        let (Some(profit), Some(power)) = (self.config.profit.clone(), self.config.power.clone()) else { return };
+        let mut joined = vec![0_usize; self.names.len()];
+        for (group, found) in &found {
+            let Some(key) = self.devices.add(*group, found) else { continue };
+            let Some(joining) = self.machines.joining(&profit, &power, &self.devices, key) else { continue };
+            self.calls.add(tick, key, self.machines.is_asked(*group));
+            self.site.handle(now, Input::Joined(*group, joining));
+            joined[*group] += 1;
+        }
+        for (group, joined) in joined.into_iter().enumerate() {
+            if joined > 0 {
+                info!("group {:?}: {joined} devices were found by their connections", self.names[group]);
+            }
+            self.machines.call_roll(&self.devices, group);
+        }
+        self.let_newcomers_sleep(now);
+        // Whose they are is known now.
+        self.census.at = tick + CENSUS;
+    }
+
+    fn let_newcomers_sleep(&mut self, now: Timestamp) {
+        for group in 0..self.names.len() {
+            self.let_sleep(now, group);
+        }
+    }
+
+    fn name(&self, key: DeviceKey) -> String {
+        self.devices.target(key).map_or_else(|| format!("{key:?}"), |Target { name, .. }| format!("{name:?}"))
+    }
+
+    pub(super) fn block_name(&self, block: usize) -> &str {
+        self.config.profit.as_ref().and_then(|profit| profit.ai.get(block)).map_or("", |ai| &*ai.name)
+    }
+}
+
+/// The queue's other end, so that the file names all that goes through it.
+pub(super) type Received = mpsc::Receiver<Answer>;

@@ -1,0 +1,155 @@
+//! What operators ask of the power side and order from it.
+//!
+//! An order is checked, planned, written down, and only then done: what is answered with a plan outlives the process.
+
+use jiff::Timestamp;
+
+use super::{ALL_MODES, Keeper, MODE, MODE_OF_CONFIG, mode_label};
+use crate::{
+    config::Mode,
+    power::{
+        Ask, MAX_RECEIPTS,
+        control::{Control, ControlError, Plan},
+        group::Phase,
+        site::{EventKind, Input, Level, Person, SiteEvent},
+    },
+};
+
+impl Keeper {
+    pub(super) fn answer_ask(&mut self, ask: Ask) {
+        let now = Timestamp::now();
+        self.shown.touch();
+        // Who has given up waiting gets no answer; what was ordered holds.
+        match ask {
+            Ask::Control { group, control, dry_run, answer } => {
+                let _ = answer.send(self.control(now, &group, control, dry_run));
+            }
+            Ask::Mode { mode, answer } => {
+                let _ = answer.send(self.set_mode(now, mode));
+            }
+            Ask::Devices { group, answer } => {
+                let _ = answer.send(self.find(&group).map(|group| self.site.devices(now, group)));
+            }
+            Ask::Receipts { limit, answer } => {
+                let receipts = self.journal.receipts(limit.min(MAX_RECEIPTS));
+                let _ = answer.send(receipts.unwrap_or_else(|error| {
+                    tracing::error!("{error}; no receipts can be shown");
+                    Vec::new()
+                }));
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<usize, ControlError> {
+        let found = self.names.iter().position(|group| **group == *name);
+        let index = found.ok_or_else(|| {
+            let known: Vec<String> = self.names.iter().map(|name| format!("{name:?}")).collect();
+            ControlError::UnknownGroup { name: name.to_owned(), known: known.join(", ") }
+        })?;
+        let is_managed = self.site.terms().groups.get(index).is_some_and(Option::is_some);
+        if is_managed { Ok(index) } else { Err(ControlError::NotManaged(name.to_owned())) }
+    }
+
+    fn control(&mut self, now: Timestamp, name: &str, control: Control, dry_run: bool) -> Result<Plan, ControlError> {
+        let group = self.find(name)?;
+        let phase = self.site.view(now).groups.get(group).and_then(|view| Some(view.as_ref()?.phase));
+        let checked = self.orders.check(group, name, phase.unwrap_or(Phase::Mining), &control);
+        match checked {
+            // What it would do may be asked in any mode.
+            Err(ControlError::DryRun) if dry_run => {}
+            other => other?,
+        }
+        let plan = self.site.plan(now, group, &control).ok_or_else(|| ControlError::NotManaged(name.to_owned()))?;
+        if dry_run {
+            return Ok(plan);
+        }
+        let kept = Some(&control).filter(|control| !matches!(control, Control::Release | Control::Unlock));
+        self.journal.order(name, kept).map_err(|error| ControlError::NotWritten(error.to_string()))?;
+        let words = format!("group {name:?}: {}", words(&control));
+        self.shown.tell(
+            now,
+            SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() },
+        );
+        self.ordered(now, group, control);
+        Ok(plan)
+    }
+
+    /// An order holds from now on, or ends.
+    fn ordered(&mut self, now: Timestamp, group: usize, control: Control) {
+        for input in self.orders.take(group, control) {
+            self.site.handle(now, input);
+        }
+        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+            self.site.handle(now, wanted);
+        }
+        self.tell_engine();
+    }
+
+    /// An order's time is over.
+    pub(super) fn expire(&mut self, now: Timestamp, group: usize) {
+        let Some(name) = self.names.get(group).cloned() else { return };
+        if let Err(error) = self.journal.order(&name, None) {
+            // It would come back with the next start, and end again at once.
+            tracing::error!("{error}; the end of an order could not be written");
+        }
+        let words = format!("group {name:?}: the operator's order has ended by its time; prices decide again");
+        self.shown.tell(
+            now,
+            SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() },
+        );
+        self.ordered(now, group, Control::Release);
+    }
+
+    fn set_mode(&mut self, now: Timestamp, mode: Mode) -> Result<Mode, ControlError> {
+        let before = self.orders.mode();
+        let of_config = self.config.profit.as_ref().map_or(Mode::DryRun, |profit| profit.mode);
+        let settings = [(MODE, mode_label(mode)), (MODE_OF_CONFIG, mode_label(of_config))];
+        self.journal.set(&settings).map_err(|error| ControlError::NotWritten(error.to_string()))?;
+        if mode == before {
+            return Ok(before);
+        }
+        debug_assert!(ALL_MODES.contains(&mode));
+        let words = format!("the mode is {} from now on; it was {}", mode_label(mode), mode_label(before));
+        self.shown
+            .tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words: words.into() });
+        self.orders.set_mode(mode);
+        if mode == Mode::DryRun {
+            let view = self.site.view(now);
+            self.phases = self.shown.phases(&view);
+            self.stand_still(now);
+        } else if before == Mode::DryRun {
+            self.move_again(now);
+        }
+        self.tell_engine();
+        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+            self.site.handle(now, wanted);
+        }
+        Ok(before)
+    }
+
+    /// What a dry run held goes on, but for what a person holds.
+    fn move_again(&mut self, now: Timestamp) {
+        for group in 0..self.names.len() {
+            let is_held = matches!(self.orders.controls().get(group), Some(Some(Control::Hold { .. })));
+            if !is_held {
+                self.site.handle(now, Input::Person(group, Person::Release));
+            }
+        }
+        for input in self.orders.persons() {
+            self.site.handle(now, input);
+        }
+    }
+}
+
+/// What an operator said, for the log.
+fn words(control: &Control) -> String {
+    let until = |until: &Option<Timestamp>| until.map_or(String::new(), |until| format!(" until {until:.0}"));
+    match control {
+        Control::Drain { why, until: end } => format!("an operator orders it to sleep{}: {why}", until(end)),
+        Control::Wake { why, until: end } => format!("an operator orders it to mine{}: {why}", until(end)),
+        Control::Hold { why } => format!("an operator holds it as it is: {why}"),
+        Control::Lockout { why } => format!("an operator locks it out: {why}"),
+        Control::Release => "an operator's order, or its fault, is over; prices decide again".to_owned(),
+        Control::Unlock => "its lockout is over; prices decide again".to_owned(),
+    }
+}

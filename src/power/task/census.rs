@@ -1,0 +1,212 @@
+//! What the census of the miners says of devices: whose a connection is, what became of their shares, and what they hash.
+//!
+//! Pure but for the devices that it finds. Shares of all connections of a device add up.
+//!
+//! Efficiency is watts over hashrate, both over the same [`WINDOW`] at least, of a device that does nothing but mine: work that our own
+//! check credited, and the mean of its readings. A command, a reading of a sleeper or a gap in the readings begins the window anew; what was
+//! measured last stays.
+//!
+//! Limits: connections are as many as the workers let in; one that is gone is kept for [`AFTER_GONE`] for what pools say later.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::devices::{Devices, Seen};
+use crate::{
+    power::{device::Shares, journal::Found, site::DeviceKey},
+    profit::{JoulesPerTerahash, Watts},
+    router::{Census, ConnectionId, MinerReport},
+    work::HASHES_PER_DIFFICULTY,
+};
+
+/// What efficiency is measured over, at least: a hundred shares or more at the usual share rates, so within a tenth.
+pub(super) const WINDOW: Duration = Duration::from_secs(600);
+
+/// How long the pool's word on shares of a connection that is gone is waited for.
+const AFTER_GONE: Duration = Duration::from_secs(600);
+
+const TERA: f64 = 1e12;
+
+/// What is known of connections and of what their devices hash.
+#[derive(Debug, Default)]
+pub(super) struct Miners {
+    connections: HashMap<ConnectionId, Connection>,
+    meters: HashMap<DeviceKey, Meter>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    device: Option<DeviceKey>,
+    /// Whether the workers know that its device sleeps.
+    is_asleep: bool,
+    /// Sent on before it was known whose they are, and not settled: what pools say first is about these.
+    before: u64,
+    gone_at: Option<Timestamp>,
+}
+
+/// The efficiency of one device.
+#[derive(Debug, Default)]
+struct Meter {
+    since: Option<Timestamp>,
+    /// Credited since, in hashes.
+    hashes: f64,
+    watts: f64,
+    readings: u32,
+    /// What was measured last: watts and hashes a second.
+    last: Option<(Watts, f64)>,
+}
+
+/// What a census said.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// By device.
+    pub shares: HashMap<DeviceKey, Shares>,
+    /// Devices that were found, with their groups.
+    pub found: Vec<(usize, Found)>,
+    /// Devices that are elsewhere now.
+    pub moved: Vec<Found>,
+}
+
+impl Miners {
+    /// Takes a census. Devices that it finds are in its answer, and their connections nobody's until the next one.
+    pub fn take(&mut self, now: Timestamp, census: &Census, devices: &mut Devices) -> Told {
+        let mut told = Told::default();
+        let mut named = HashSet::new();
+        for report in &census.miners {
+            let Some(key) = self.whose(now, report, devices, &mut told, &mut named) else {
+                if let Some(connection) = self.connections.get_mut(&report.connection) {
+                    connection.before += report.forwarded;
+                }
+                continue;
+            };
+            let shares = told.shares.entry(key).or_default();
+            shares.found += report.found;
+            shares.submitted += report.forwarded;
+            if let Some(meter) = self.meters.get_mut(&key) {
+                meter.hashes += report.work * HASHES_PER_DIFFICULTY;
+            }
+        }
+        for (connection, settled) in &census.settled {
+            let Some(connection) = self.connections.get_mut(connection) else { continue };
+            let mut of_device = |settled: u64| {
+                let earlier = settled.min(connection.before);
+                connection.before -= earlier;
+                settled - earlier
+            };
+            let accepted = of_device(settled.accepted);
+            let (rejected, lost) = (of_device(settled.rejected), of_device(settled.lost));
+            let Some(key) = connection.device else { continue };
+            let shares = told.shares.entry(key).or_default();
+            shares.accepted += accepted;
+            shares.rejected += rejected;
+            shares.timed_out += lost;
+        }
+        let is_kept = |gone_at: Timestamp| now.duration_since(gone_at).unsigned_abs() < AFTER_GONE;
+        self.connections.retain(|_, connection| connection.gone_at.is_none_or(is_kept));
+        told.shares.retain(|_, shares| *shares != Shares::default());
+        told
+    }
+
+    fn whose(
+        &mut self,
+        now: Timestamp,
+        report: &MinerReport,
+        devices: &mut Devices,
+        told: &mut Told,
+        named: &mut HashSet<std::sync::Arc<str>>,
+    ) -> Option<DeviceKey> {
+        let connection = self.connections.entry(report.connection).or_insert(Connection {
+            device: None,
+            is_asleep: false,
+            before: 0,
+            gone_at: None,
+        });
+        connection.gone_at = report.is_gone.then_some(now);
+        if connection.device.is_none() && !report.is_gone {
+            match devices.see(report.peer, report.user.as_ref()) {
+                Seen::Nobody => {}
+                Seen::Known(key) => connection.device = Some(key),
+                Seen::Moved(key, found) => {
+                    connection.device = Some(key);
+                    told.moved.push(found);
+                }
+                // Two connections of a new device are one device.
+                Seen::New(group, found) if named.insert(found.name.clone()) => told.found.push((group, found)),
+                Seen::New(..) => {}
+            }
+        }
+        connection.device
+    }
+
+    /// A device was measured; `is_mining`: it does nothing else.
+    pub fn measured(&mut self, now: Timestamp, key: DeviceKey, watts: Watts, is_mining: bool) {
+        let meter = self.meters.entry(key).or_default();
+        if !is_mining {
+            (meter.since, meter.hashes, meter.watts, meter.readings) = (None, 0.0, 0.0, 0);
+            return;
+        }
+        if meter.since.is_none() {
+            (meter.since, meter.hashes) = (Some(now), 0.0);
+        }
+        meter.watts += watts.get();
+        meter.readings += 1;
+    }
+
+    /// What was measured of devices since this was asked last.
+    pub fn efficiencies(&mut self, now: Timestamp) -> Vec<(DeviceKey, JoulesPerTerahash)> {
+        let ready = self.meters.iter_mut().filter_map(|(key, meter)| Some((*key, meter.conclude(now)?)));
+        ready.collect()
+    }
+
+    /// Of the devices of a group together, as far as each was measured.
+    pub fn efficiency(&self, group: usize) -> Option<JoulesPerTerahash> {
+        let measured = self.meters.iter().filter(|(key, _)| key.group == group).filter_map(|(_, meter)| meter.last);
+        let (watts, rate) = measured.fold((0.0, 0.0), |sum, (watts, rate)| (sum.0 + watts.get(), sum.1 + rate));
+        joules(watts, rate)
+    }
+
+    /// The connections of those of these devices that the workers do not know to sleep, or the other way round; they will.
+    pub fn turn(&mut self, is_asleep: bool, mut of: impl FnMut(DeviceKey) -> bool) -> Vec<ConnectionId> {
+        let mut turned = Vec::new();
+        for (id, connection) in &mut self.connections {
+            let is_live = connection.gone_at.is_none();
+            if is_live && connection.is_asleep != is_asleep && connection.device.is_some_and(&mut of) {
+                connection.is_asleep = is_asleep;
+                turned.push(*id);
+            }
+        }
+        turned
+    }
+
+    /// Whether a device has a connection.
+    #[cfg(test)]
+    fn is_connected(&self, key: DeviceKey) -> bool {
+        self.connections.values().any(|connection| connection.device == Some(key) && connection.gone_at.is_none())
+    }
+}
+
+impl Meter {
+    fn conclude(&mut self, now: Timestamp) -> Option<JoulesPerTerahash> {
+        let seconds = now.duration_since(self.since?).as_secs_f64();
+        if seconds < WINDOW.as_secs_f64() || self.readings == 0 {
+            return None;
+        }
+        let watts = self.watts / f64::from(self.readings);
+        let rate = self.hashes / seconds;
+        (self.since, self.hashes, self.watts, self.readings) = (Some(now), 0.0, 0.0, 0);
+        let efficiency = joules(watts, rate)?;
+        self.last = Some((Watts::new(watts)?, rate));
+        Some(efficiency)
+    }
+}
+
+fn joules(watts: f64, hashes_per_second: f64) -> Option<JoulesPerTerahash> {
+    JoulesPerTerahash::new(watts / (hashes_per_second / TERA))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! What is to be seen of the power side: events in the log, the snapshot, and what people are asked to do by hand.
+//!
+//! Limits: [`MAX_PAST_EVENTS`] events and [`SHOWN_RECEIPTS`] receipts; a snapshot every [`FASTEST`] at most; a person is asked for the same
+//! thing every [`ASK_AGAIN`] at most, and with [`NAMED`] names.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{sync::watch, time::Instant};
+use tracing::{debug, error, info, warn};
+
+use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, orders::Orders};
+use crate::{
+    power::{
+        control::{OverCap, PastEvent, PowerSnapshot, PowerTotals},
+        device::Goal,
+        group::{Command, Phase},
+        receipt::Receipt,
+        site::{DeviceKey, EventKind, Level, Site, SiteEvent, SiteView},
+    },
+    profit::{Watts, task::DecisionView},
+};
+
+/// How often a snapshot is made while things move.
+const FASTEST: Duration = Duration::from_millis(250);
+
+/// How often one is made while nothing does.
+const AT_REST: Duration = Duration::from_secs(1);
+
+/// How long names are gathered before a person is asked.
+const GATHER: Duration = Duration::from_secs(2);
+
+/// How long until a person is asked for the same again.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+
+/// Devices that are named to a person.
+const NAMED: usize = 20;
+
+/// What is shown.
+pub(super) struct Shown {
+    /// What was decided last.
+    pub decision: Option<DecisionView>,
+    snapshot: watch::Sender<Arc<PowerSnapshot>>,
+    receipts: VecDeque<Receipt>,
+    events: VecDeque<PastEvent>,
+    totals: PowerTotals,
+    over_cap: OverCap,
+    published: Instant,
+    has_news: bool,
+}
+
+/// What a person is to do with machines of a group.
+#[derive(Debug, Default)]
+pub(super) struct Manual {
+    wanted: BTreeMap<DeviceKey, Command>,
+    /// When the next question may go out; `None` if nothing is wanted that was not said.
+    due: Option<Instant>,
+    said: Option<(Command, Instant)>,
+}
+
+impl Shown {
+    pub fn new(
+        site: &Site,
+        orders: &Orders,
+        receipts: Vec<Receipt>,
+        now: Timestamp,
+    ) -> (Self, watch::Receiver<Arc<PowerSnapshot>>) {
+        let snapshot = PowerSnapshot {
+            mode: orders.mode(),
+            site: site.view(now),
+            orders: orders.controls().to_vec(),
+            receipts: receipts.clone(),
+            events: Vec::new(),
+            over_cap: OverCap::default(),
+            totals: PowerTotals::default(),
+        };
+        let (snapshot, receiver) = watch::channel(Arc::new(snapshot));
+        let shown = Self {
+            decision: None,
+            snapshot,
+            receipts: receipts.into(),
+            events: VecDeque::new(),
+            totals: PowerTotals::default(),
+            over_cap: OverCap::default(),
+            published: Instant::now(),
+            has_news: true,
+        };
+        (shown, receiver)
+    }
+
+    /// Something may have changed.
+    pub fn touch(&mut self) {
+        self.has_news = true;
+    }
+
+    /// When a snapshot is to be made.
+    pub fn due(&self) -> Instant {
+        self.published + if self.has_news { FASTEST } else { AT_REST }
+    }
+
+    pub fn is_due(&self, tick: Instant) -> bool {
+        tick >= self.due()
+    }
+
+    /// Where groups are.
+    pub fn phases(&self, view: &SiteView) -> Vec<Option<Phase>> {
+        view.groups.iter().map(|group| group.as_ref().map(|group| group.phase)).collect()
+    }
+
+    pub fn publish(&mut self, tick: Instant, site: SiteView, orders: &Orders) {
+        (self.published, self.has_news) = (tick, false);
+        self.snapshot.send_replace(Arc::new(PowerSnapshot {
+            mode: orders.mode(),
+            site,
+            orders: orders.controls().to_vec(),
+            receipts: self.receipts.iter().cloned().collect(),
+            events: self.events.iter().cloned().collect(),
+            over_cap: self.over_cap,
+            totals: self.totals,
+        }));
+    }
+
+    /// A drain or a wake ended, and that is on the disk.
+    pub fn receipt(&mut self, receipt: Receipt) {
+        info!(
+            "group {:?}: {:?} {} ended {:?}: {} of {} devices in {:.0} s, {:.1} kW before, {:.1} kW after; shares: {} accepted, {} rejected, \
+             {} without an answer",
+            receipt.group,
+            receipt.kind,
+            receipt.event,
+            receipt.outcome,
+            receipt.devices.confirmed,
+            receipt.devices.asked,
+            receipt.seconds.total_s,
+            receipt.watts.before_w / 1e3,
+            receipt.watts.after_w / 1e3,
+            receipt.shares.accepted,
+            receipt.shares.rejected,
+            receipt.shares.timed_out
+        );
+        self.totals.receipts += 1;
+        self.receipts.truncate(SHOWN_RECEIPTS - 1);
+        self.receipts.push_front(receipt);
+        self.touch();
+    }
+
+    /// Logs an event, and keeps it if a person may want to know.
+    pub fn tell(&mut self, now: Timestamp, event: SiteEvent) {
+        match event.level {
+            Level::Debug => debug!("{}", event.words),
+            Level::Info => info!("{}", event.words),
+            Level::Warn => warn!("{}", event.words),
+            Level::Error => error!("{}", event.words),
+        }
+        self.totals.refusals += u64::from(event.kind == EventKind::Refusal);
+        if event.level > Level::Debug {
+            self.events.truncate(MAX_PAST_EVENTS - 1);
+            self.events.push_front(PastEvent { at: now, event });
+        }
+        self.touch();
+    }
+
+    /// The site's meter was read.
+    pub fn metered(&mut self, cap: Option<Watts>, watts: Watts) {
+        let Some(cap) = cap.filter(|cap| watts > *cap) else { return };
+        let excess = watts.saturating_sub(cap);
+        self.over_cap.readings += 1;
+        self.over_cap.most = Some(self.over_cap.most.map_or(excess, |most| most.max(excess)));
+    }
+}
+
+impl Keeper {
+    /// A device is to be told; a person is asked where nothing else can do it.
+    pub(super) fn command(&mut self, tick: Instant, key: DeviceKey, command: Command) {
+        let actuator = self.machines.actuators.get(key.group).and_then(Option::as_ref);
+        if actuator.is_some_and(|actuator| actuator.is_manual()) {
+            self.manual[key.group].wants(tick, key, command);
+        } else {
+            self.calls.command(key, command);
+        }
+    }
+
+    /// Asks people for what only they can do.
+    pub(super) fn ask_people(&mut self, tick: Instant) {
+        for (group, manual) in self.manual.iter_mut().enumerate() {
+            let Some((goal, keys)) = manual.ask(tick) else { continue };
+            let names: Vec<&str> = keys.iter().filter_map(|key| Some(&*self.devices.target(*key)?.name)).collect();
+            let more = match names.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let what = if goal == Goal::Sleep { "put to sleep" } else { "wake" };
+            let words = format!(
+                "group {:?}: please {what} {} devices by hand; their watts are waited for: {}{more}",
+                self.names[group],
+                names.len(),
+                names[..names.len().min(NAMED)].join(", ")
+            );
+            let event =
+                SiteEvent { level: Level::Warn, kind: EventKind::Device, group: Some(group), words: words.into() };
+            self.shown.tell(Timestamp::now(), event);
+        }
+    }
+
+    /// When [`Keeper::ask_people`] has something to do.
+    pub(super) fn people_due(&self) -> Option<Instant> {
+        self.manual.iter().filter_map(|manual| manual.due).min()
+    }
+}
+
+impl Manual {
+    fn wants(&mut self, tick: Instant, key: DeviceKey, command: Command) {
+        let is_other = self.said.as_ref().is_none_or(|(said, _)| goal(said) != goal(&command));
+        if is_other {
+            self.wanted.retain(|_, wanted| goal(wanted) == goal(&command));
+        }
+        let is_new = self.wanted.insert(key, command).is_none();
+        let soon = tick + GATHER;
+        // One more name of a question that was asked waits for its turn.
+        let again = self.said.as_ref().filter(|_| !is_other).map_or(soon, |(_, at)| soon.max(*at + ASK_AGAIN));
+        if is_new || self.due.is_none() {
+            self.due = Some(self.due.map_or(again, |due| if is_other { due.min(again) } else { due }));
+        }
+    }
+
+    fn ask(&mut self, tick: Instant) -> Option<(Goal, Vec<DeviceKey>)> {
+        self.due.filter(|due| *due <= tick)?;
+        self.due = None;
+        let wanted = std::mem::take(&mut self.wanted);
+        let first = wanted.values().next()?.clone();
+        let of_it = wanted.iter().filter(|(_, command)| goal(command) == goal(&first)).map(|(key, _)| *key).collect();
+        self.said = Some((first.clone(), tick));
+        Some((goal(&first), of_it))
+    }
+}
+
+fn goal(command: &Command) -> Goal {
+    match command {
+        Command::Sleep => Goal::Sleep,
+        Command::Wake(_) => Goal::Mine,
+    }
+}

@@ -1,0 +1,161 @@
+//! What the site's machine is made of, from the config.
+//!
+//! Values in, values out. Watts of groups and devices are at their own supplies, those of the ledger, of ramps and of AI at the site
+//! meter: what is in between is `[site]` overhead and the blocks' PUE.
+//!
+//! Dwell times are the decision engine's: it knows which order may break them. A group obeys at once.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+
+use crate::{
+    config::{ActuatorKind, Ai, Config, DeviceEntry, Efficiency, Power, PowerGroup, Profit, Rule, Survives},
+    power::{
+        actuator::Actuator,
+        device::{Patience, Spec},
+        group::Terms,
+        ledger::{BlockId, BlockRules, DeviceRules, MeterRules, Rules},
+        site::{BlockTerms, GroupTerms, Joining, SiteTerms},
+    },
+    profit::{LIMIT, Ratio, Watts},
+};
+
+/// How long a group waits until it asks the ledger again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a device may draw over its nameplate: tuning firmware, a boot.
+const OVER_NAMEPLATE: f64 = 1.1;
+
+/// What the whole site is made of; `actuators` by the index of the group.
+pub(super) fn site(
+    config: &Config,
+    profit: &Profit,
+    power: &Power,
+    actuators: &[Option<Arc<dyn Actuator>>],
+) -> SiteTerms {
+    let groups = power.groups.iter().zip(&profit.groups).zip(actuators).map(|((moved, group), actuator)| {
+        let moved = moved.as_ref()?;
+        Some(GroupTerms {
+            name: group.name.clone(),
+            terms: group_terms(moved, group.floor, profit.site.overhead, power),
+            survives_power_cycle: survives(moved, actuator.as_deref()),
+        })
+    });
+    let blocks = power.blocks.iter().zip(&profit.ai).map(|(told, ai)| {
+        let told = told.as_ref()?;
+        let at_meter = |watts: Watts| times(watts, ai.pue.get());
+        Some(BlockTerms {
+            id: block_id(ai),
+            rules: BlockRules {
+                capacity: at_meter(ai.power),
+                idle: told.idle,
+                overhead: ai.pue,
+                tolerance: told.tolerance,
+            },
+            step: at_meter(ai.block),
+            sheds_within: told.sheds_within,
+            starts_within: told.starts_within,
+            returns_within: told.returns_within,
+            notice: ai.notice,
+        })
+    });
+    let has_meter = |name: &str| config.signals.iter().any(|signal| &*signal.name == name);
+    let meter = power.meter.as_ref().filter(|meter| has_meter(&meter.signal));
+    SiteTerms {
+        rules: Rules {
+            cap: power.cap.unwrap_or(Watts::clamped(LIMIT)),
+            base_load: profit.site.base_load,
+            reserve: power.reserve,
+            drift: power.drift,
+            max_age: signed(power.max_age),
+            command_lifetime: signed(power.command_lifetime),
+            proofs: power.proofs,
+            meter: meter.map(|meter| MeterRules { max_age: signed(meter.max_age), deviation: meter.deviation }),
+        },
+        groups: groups.collect(),
+        blocks: blocks.collect(),
+        lease_term: signed(power.lease_term),
+    }
+}
+
+/// A block's name in the book.
+pub(super) fn block_id(ai: &Ai) -> BlockId {
+    BlockId::from(&*ai.name)
+}
+
+fn group_terms(moved: &PowerGroup, floor: Watts, overhead: Ratio, power: &Power) -> Terms {
+    let moves = &moved.moves;
+    // A ramp is at the meter, a group's own watts are not.
+    let own = |ramp: Option<Watts>| ramp.map_or(Watts::clamped(LIMIT), |ramp| times(ramp, 1.0 / overhead.get()));
+    Terms {
+        ramp_down: own(moves.ramp_down),
+        ramp_up: own(moves.ramp_up),
+        canary: moves.canary,
+        floor,
+        min_mining: Duration::ZERO,
+        min_asleep: Duration::ZERO,
+        patience: Patience { tries: moves.tries, backoff: moves.backoff, fresh: power.max_age, quiet: moves.quiet },
+        quiet_limit: moves.quiet_limit,
+        probe: moves.probe,
+        ask_again: ASK_AGAIN,
+        work_wait: moves.work_wait,
+        fault_retry: moves.fault_retry,
+    }
+}
+
+fn survives(moved: &PowerGroup, actuator: Option<&dyn Actuator>) -> bool {
+    let known = match moved.sleep_survives_power_cycle {
+        Survives::Unknown => actuator.map_or(Survives::Unknown, |actuator| actuator.sleep_survives_power_cycle()),
+        said => said,
+    };
+    known == Survives::Yes
+}
+
+/// A device of a group, as the site gets to know it; `entry` if the config names it. `is_read`: something tells its watts.
+pub(super) fn joining(
+    name: &str,
+    moved: &PowerGroup,
+    rule: &Rule,
+    overhead: Ratio,
+    entry: Option<&DeviceEntry>,
+    is_read: bool,
+) -> Joining {
+    let nameplate = entry.and_then(|entry| entry.nameplate).unwrap_or(moved.nameplate);
+    let of_group = match rule {
+        Rule::Economics { efficiency: Efficiency::Fixed(efficiency), .. } => Some(*efficiency),
+        _ => None,
+    };
+    let most = times(nameplate, OVER_NAMEPLATE).max(moved.configured_max.unwrap_or(Watts::ZERO));
+    Joining {
+        spec: Spec {
+            name: name.into(),
+            can_sleep: is_read || matches!(moved.actuator, ActuatorKind::Manual),
+            efficiency: entry.and_then(|entry| entry.efficiency).or(of_group),
+            most,
+            sleep_max: moved.sleep_max,
+            sleep_time: moved.moves.sleep_time,
+            wake_time: moved.moves.wake_time,
+        },
+        rules: DeviceRules {
+            nameplate,
+            configured_max: moved.configured_max,
+            sleep_max: moved.sleep_max,
+            overhead,
+            is_read,
+        },
+    }
+}
+
+/// Whether a group measures efficiency.
+pub(super) fn is_measured(rule: &Rule) -> bool {
+    matches!(rule, Rule::Economics { efficiency: Efficiency::Measured, .. })
+}
+
+fn times(watts: Watts, factor: f64) -> Watts {
+    Watts::clamped(watts.get() * factor)
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}

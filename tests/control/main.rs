@@ -1,0 +1,15 @@
+//! What an operator may ask of the power side, over the admin API and on the command line, with a power side that writes down what it
+//! is asked.
+//!
+//! | file | the promise |
+//! |---|---|
+//! | `api.rs` | every token opens what it is for and nothing else; an order arrives as it was meant, or not at all |
+//! | `commands.rs` | the binary says what follows, and what to do where it can't |
+//! | `ledger.rs` | what a proxy that died has put to sleep is woken without it, and nothing is done behind one that lives |
+//! | `door.rs` | who shows no token keeps nobody out |
+
+mod api;
+mod commands;
+mod door;
+mod ledger;
+mod site;
