@@ -388,9 +388,13 @@ impl Group {
             }
             Input::Shares(index, shares) => {
                 self.touch(now, index, |device, patience| device.handle_shares(now, &shares, patience));
-                let is_moving = self.slots.get(index).is_some_and(|slot| slot.is_moving);
+                let Some(slot) = self.slots.get(index) else { return };
+                let (is_moving, stage) = (slot.is_moving, slot.device.stage());
                 if is_moving {
-                    self.looks_again();
+                    // Who did not obey finds shares all the time, and is not waited for.
+                    if matches!(stage, Stage::Confirmed { .. }) {
+                        self.looks_again();
+                    }
                     if let Some(operation) = self.state.operation() {
                         operation.shares(&shares);
                     }

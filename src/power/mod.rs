@@ -7,6 +7,8 @@
 //! | `device.rs` | one ASIC of it: what it was told, and what its watts say of that |
 //! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
 //! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
+//! | `site.rs` | groups, ledger and leases as one machine; what is over the cap |
+//! | `control.rs` | what an operator may ask, and what follows |
 //! | `journal.rs` | the ledger's book on disk (a task's file, as it owns one) |
 //!
 //! Only the merit order is used by the program yet: what drives groups and ledger, and the drivers of machines, have their place

@@ -81,7 +81,9 @@ fn a_crash_at_any_step_leaves_the_site_under_its_cap() {
 
 #[test]
 fn compute_that_misbehaves_keeps_the_site_over_its_cap_for_no_longer_than_shedding_takes() {
-    for (seed, misconduct) in (100..100 + seeds(4)).zip([Misconduct::KeepsAll, Misconduct::Overdraws].into_iter().cycle()) {
+    for (seed, misconduct) in
+        (100..100 + seeds(4)).zip([Misconduct::KeepsAll, Misconduct::Overdraws].into_iter().cycle())
+    {
         let mut world = World::new(seed);
         world.misconduct = Some((300, misconduct));
         world.run(1_500, None);
@@ -91,7 +93,9 @@ fn compute_that_misbehaves_keeps_the_site_over_its_cap_for_no_longer_than_sheddi
             // The reserve does not hold a fifth of all; what can be put to sleep is.
             Misconduct::Overdraws => assert!(
                 world.outcome.longest_over < BACK_UNDER,
-                "seed {seed}: over the cap for {} s, {:?}", world.outcome.longest_over, world.outcome
+                "seed {seed}: over the cap for {} s, {:?}",
+                world.outcome.longest_over,
+                world.outcome
             ),
         }
     }

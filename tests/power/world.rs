@@ -204,8 +204,7 @@ impl World {
         self.epoch += 1;
         let records = (0..GROUPS).map(|group| self.disk.records.get(&group).cloned()).collect();
         let devices = terms::devices(&self.plant);
-        self.site =
-            Some(Site::new(terms::site(), Epoch(self.epoch), &self.disk.entries, devices, records, time(now)));
+        self.site = Some(Site::new(terms::site(), Epoch(self.epoch), &self.disk.entries, devices, records, time(now)));
         // A controller that was there before is told nothing at first.
         self.goal_until = if self.epoch == 1 { now } else { now + self.rng.random_range(0..90) };
     }
@@ -222,7 +221,8 @@ impl World {
         let sleeps = |group: usize| (group + first) % GROUPS < asleep;
         let groups = (0..GROUPS).map(|group| order(if sleeps(group) { Goal::Sleep } else { Goal::Mine })).collect();
         let share = asleep as f64 / GROUPS as f64;
-        let wanted = watts(AI_CAPACITY * share * if self.rng.random_bool(0.6) { 1.0 } else { self.rng.random_range(0.2..1.0) });
+        let wanted =
+            watts(AI_CAPACITY * share * if self.rng.random_bool(0.6) { 1.0 } else { self.rng.random_range(0.2..1.0) });
         // An operator's order moves groups, and leaves AI compute as it is.
         let is_operators = self.rng.random_bool(0.15);
         Input::Wanted { groups, blocks: vec![(!is_operators).then_some(wanted)] }
@@ -338,7 +338,11 @@ impl World {
                         GroupCommand::Sleep => Command::Sleep,
                         GroupCommand::Wake(_) => {
                             let id = DeviceId::from(format!("asic-{asic}").as_str());
-                            assert_ne!(self.disk.held.get(&id), Some(&false), "asic-{asic} is woken and booked as asleep");
+                            assert_ne!(
+                                self.disk.held.get(&id),
+                                Some(&false),
+                                "asic-{asic} is woken and booked as asleep"
+                            );
                             self.outcome.wakes += 1;
                             Command::Wake
                         }

@@ -15,7 +15,7 @@ use crate::{
         group::{Command, Order, Phase, Terms},
         ledger::{BlockRules, DeviceRules, MeterRules, Reading, Rules},
     },
-    profit::{JoulesPerTerahash, Ratio, Watts},
+    profit::{JoulesPerTerahash, Ratio},
 };
 
 const NAMEPLATE: f64 = 3_000.0;
@@ -379,11 +379,17 @@ impl Hall {
 
     /// Where in the story these words are first, and last.
     fn first(&self, words: &str) -> usize {
-        self.story.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("{words:?} is not in:\n{}", self.story.join("\n")))
+        self.story
+            .iter()
+            .position(|line| line.contains(words))
+            .unwrap_or_else(|| panic!("{words:?} is not in:\n{}", self.story.join("\n")))
     }
 
     fn last(&self, words: &str) -> usize {
-        self.story.iter().rposition(|line| line.contains(words)).unwrap_or_else(|| panic!("{words:?} is not in:\n{}", self.story.join("\n")))
+        self.story
+            .iter()
+            .rposition(|line| line.contains(words))
+            .unwrap_or_else(|| panic!("{words:?} is not in:\n{}", self.story.join("\n")))
     }
 
     fn phase(&self, group: usize) -> Phase {

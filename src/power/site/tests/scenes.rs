@@ -15,18 +15,26 @@ fn lent(terms: SiteTerms) -> Hall {
 
 #[test]
 fn watts_are_lent_when_measured_free_and_asics_wake_when_they_are_measured_back() {
-    let mut hall = lent(terms(30_000.0));
+    // So little that nobody wakes beside the lease.
+    let cap = 27_600.0;
+    let mut hall = lent(terms(cap));
     hall.wants([Goal::Mine, Goal::Mine], &[Some(0.0)]);
     hall.until("the wake", 200, |hall| hall.phase(0) == Phase::Mining);
-    let steps = [
-        "commands g0-0 sleep", "writes freed g0-0", "writes lease", "tells grant", "writes revoke", "tells revoke",
-        "writes returned", "writes hold g0-0", "commands g0-0 wake", "writes receipt Wake Done",
+    let places = [
+        hall.first("commands g0-0 sleep"),
+        hall.first("writes freed g0-0"),
+        hall.first("writes lease"),
+        hall.first("tells grant"),
+        // To ask back does not wait for the disk.
+        hall.first("tells revoke"),
+        hall.first("writes revoke"),
+        hall.last("writes returned"),
+        hall.last("writes hold g0-0"),
+        hall.first("commands g0-0 wake"),
+        hall.first("writes receipt Wake Done"),
     ];
-    // To ask back does not wait for the disk: these two come in any order.
-    let places: Vec<usize> = steps.iter().map(|step| hall.first(step)).collect();
-    assert!(places.iter().enumerate().all(|(n, at)| n == 5 || places[..n].iter().all(|before| before < at || n == 4)), "{}", hall.story.join("\n"));
-    assert!(hall.last("writes returned") < hall.first("commands g0-0 wake"));
-    assert!(hall.peak <= 30_000.0);
+    assert!(places.is_sorted(), "{places:?}\n{}", hall.story.join("\n"));
+    assert!(hall.peak <= cap);
 }
 
 #[test]
@@ -39,7 +47,13 @@ fn of_a_group_that_sleeps_in_part_only_measured_watts_are_lent() {
     hall.passes(150);
     // 30 kW less 6 that mine, 2 that sleep, base load and reserve.
     let room = 30_000.0 - 6.0 * BOUND - 2.0 * (SLEEPING + 30.0) - BASE - 500.0;
-    assert!((hall.granted() - room).abs() < 10.0, "{} of {room}:\n{}", hall.granted(), hall.story.join("\n"));
+    // What is under 1 kW is not worth a lease.
+    assert!(
+        (room - 1_000.0..room).contains(&hall.granted()),
+        "{} of {room}:\n{}",
+        hall.granted(),
+        hall.story.join("\n")
+    );
     assert!(hall.peak <= 30_000.0);
     assert!(hall.heard("was told to sleep and did not") >= 2);
 }
@@ -51,8 +65,12 @@ fn compute_that_does_not_take_a_lease_loses_it_and_waits_longer_each_time() {
     hall.passes(20);
     hall.wants([Goal::Sleep, Goal::Mine], &[Some(10_000.0)]);
     hall.passes(900);
-    let times: Vec<i64> = hall.story.iter().filter(|line| line.contains("writes lease"))
-        .map(|line| line.trim_start().split(' ').next().unwrap().parse().unwrap()).collect();
+    let times: Vec<i64> = hall
+        .story
+        .iter()
+        .filter(|line| line.contains("writes lease"))
+        .map(|line| line.trim_start().split(' ').next().unwrap().parse().unwrap())
+        .collect();
     assert!(times.len() >= 4 && times.len() < 8, "{times:?}");
     let pauses: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses.windows(2).all(|pair| pair[1] > pair[0]), "{pauses:?}");
@@ -88,14 +106,16 @@ fn compute_that_does_not_give_back_keeps_asics_asleep_and_is_spoken_of_ever_loud
 
 #[test]
 fn compute_that_draws_above_its_leases_counts_as_drawn_loses_them_and_stops_increases() {
-    let mut hall = lent(terms(40_000.0));
+    let mut hall = lent(terms(30_000.0));
     hall.compute[0].more = 2_000.0;
     hall.passes(8);
     assert_eq!(hall.heard("Error Overdrawn"), 1, "{}", hall.story.join("\n"));
     assert!(hall.heard("tells revoke now") > 0);
     hall.wants([Goal::Mine, Goal::Mine], &[Some(10_000.0)]);
     hall.passes(60);
-    assert_eq!(hall.heard("commands g0-0 wake"), 0, "it draws 2 kW more than its idle draw");
+    // It gave its leases back by word, and draws 2 kW more than its idle draw: they are not back, and count.
+    assert_eq!((hall.heard("writes returned"), hall.granted()), (0, 10_000.0), "{}", hall.story.join("\n"));
+    assert!(hall.asleep() >= 3);
     hall.compute[0].more = 0.0;
     hall.until("the wake", 120, |hall| hall.phase(0) == Phase::Mining);
 }
@@ -147,7 +167,7 @@ fn what_is_measured_over_the_cap_puts_the_worst_to_sleep_at_once_and_a_lockout_i
 
 #[test]
 fn a_lost_meter_stops_leases_and_wakes_and_lets_drains_go_on() {
-    let mut hall = lent(terms(40_000.0));
+    let mut hall = lent(terms(60_000.0));
     hall.has_meter = false;
     hall.passes(12);
     assert_eq!(hall.heard("Warn Meter"), 1);
@@ -225,7 +245,8 @@ fn less_is_asked_back_in_whole_leases_and_the_rest_is_given_anew_once_that_is_ba
         assert!(hall.last("writes returned") < hall.last("writes lease"), "{}", hall.story.join("\n"));
     }
     let id = |number| LeaseId(number);
-    let of = |watts: &[f64]| watts.iter().enumerate().map(|(n, w)| (id(n as u64), super::watts(*w))).collect::<Vec<_>>();
+    let of =
+        |watts: &[f64]| watts.iter().enumerate().map(|(n, w)| (id(n as u64), super::watts(*w))).collect::<Vec<_>>();
     assert_eq!(choose(of(&[5.0, 3.0, 9.0, 3.0]), watts(3.0)), [id(3)], "the last of those that just do");
     assert_eq!(choose(of(&[5.0, 3.0, 9.0, 3.0]), watts(10.0)), [id(2), id(3)]);
     assert_eq!(choose(of(&[5.0]), watts(10.0)), [id(0)]);
@@ -251,7 +272,10 @@ fn power_that_a_blip_takes_back_is_lent_only_to_who_sheds_fast() {
     hall.wants([Goal::Sleep, Goal::Mine], &[Some(30_000.0), Some(0.0)]);
     hall.passes(100);
     let slow = hall.granted();
-    assert!((slow - 18_398.0).abs() < 20.0, "{slow}: its idle draw counted before");
+    assert!(
+        (17_400.0..18_400.0).contains(&slow),
+        "{slow}: its idle draw counted before, under 1 kW is not worth a lease"
+    );
     hall.wants([Goal::Sleep, Goal::Mine], &[Some(30_000.0), Some(10_000.0)]);
     hall.passes(60);
     assert_eq!(hall.granted().round(), (slow + 10_000.0).round());
