@@ -43,10 +43,11 @@ use self::{
     over_cap::OverCap,
 };
 use super::{
-    device::{Goal, later},
-    group::{Input as GroupInput, Record},
+    device::{Goal, StageKind, later},
+    group::{Input as GroupInput, Order, Record},
     ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId, Ledger},
 };
+use crate::profit::{MoneyPerMwh, Watts};
 
 pub use self::words::*;
 
@@ -190,7 +191,6 @@ impl Site {
 
     /// Whether a device is under way, or its sleep is not booked yet: it is worth measuring often.
     pub fn is_moving(&self, key: DeviceKey) -> bool {
-        use super::device::StageKind;
         let Some(member) = self.members.get(key.group) else { return false };
         let (Some(device), Some(id)) = (member.device(key.device), member.id(key.device)) else { return false };
         let kind = device.stage().kind();
@@ -206,8 +206,8 @@ impl Site {
     fn handle_wanted(
         &mut self,
         now: Timestamp,
-        groups: Vec<Option<(super::group::Order, Option<crate::profit::MoneyPerMwh>)>>,
-        blocks: Vec<Option<crate::profit::Watts>>,
+        groups: Vec<Option<(Order, Option<MoneyPerMwh>)>>,
+        blocks: Vec<Option<Watts>>,
     ) {
         // Who is no longer in office moves nothing.
         if self.ledger.superseded().is_some() {
@@ -242,7 +242,10 @@ impl Site {
                     self.ledger.apply(&entry);
                     match entry.what {
                         Booking::Freed { device, .. } => self.handle_freed(&device),
-                        Booking::Returned { block, lease, watts } => self.handle_returned(&block, lease, watts),
+                        Booking::Returned { block, lease, watts } => {
+                            self.handle_returned(&block, lease, watts);
+                            self.look_at = now;
+                        }
                         Booking::Hold { .. } | Booking::Lease { .. } | Booking::Revoke { .. } => {}
                     }
                 }
@@ -274,9 +277,12 @@ impl Site {
     fn look(&mut self, now: Timestamp) {
         self.look_for_others();
         self.look_at_meter(now);
-        self.keep_leases(now);
-        if !self.guard_cap(now) {
-            self.ask_back(now);
+        // Who is no longer in office only observes.
+        if self.ledger.superseded().is_none() {
+            self.keep_leases(now);
+            if !self.guard_cap(now) {
+                self.ask_back(now);
+            }
         }
         self.sum_up_news(now);
     }

@@ -155,6 +155,11 @@ impl Keeper {
         }
     }
 
+    /// Whether the return of one of its leases is being written.
+    pub fn is_returning(&self) -> bool {
+        self.talks.values().any(|talk| talk.is_returning)
+    }
+
     /// Whether a lease was not used in the time that the block needs to start.
     pub fn is_unused(&self, now: Timestamp, id: LeaseId, lease: &Lease) -> bool {
         self.talks.get(&id).is_some_and(|talk| {
