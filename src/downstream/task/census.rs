@@ -3,8 +3,8 @@
 //! Nothing is counted by connection before the first census, which therefore finds nothing but who is there: so what pools settle and what was
 //! sent to them are counted of the same shares ([`Origin::is_counted`]).
 //!
-//! Limits: a report is made once, in the worker's turn, for each connection, some 0.1 µs each; those that left:
-//! [`MAX_GONE`].
+//! Limits: a report is made once, in the worker's turn, for each connection: 0.2 µs each in an
+//! unoptimised build. Those that left: [`MAX_GONE`].
 
 use super::*;
 use crate::work::{Reject, ValidShare};
