@@ -34,7 +34,7 @@ const MARGIN_W: f64 = 1.0;
 const MANY_LEASES: usize = 32;
 
 /// Between two sentences about a block that draws too much.
-const SAY_AGAIN: std::time::Duration = std::time::Duration::from_mins(10);
+const SAY_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 impl Site {
     /// The status of a block came.
@@ -61,6 +61,7 @@ impl Site {
             return;
         }
         keeper.overdrawn_again = Some(later(now, SAY_AGAIN));
+        keeper.backs_off(now);
         let live: Vec<LeaseId> = live(&leases).map(|(id, _)| id).collect();
         let next = if live.is_empty() { "it has no lease" } else { "all its leases are asked back" };
         self.tell(
