@@ -12,7 +12,7 @@
 //! | 58 | the end |
 //!
 //! ```text
-//! $/MWh at the meter      old 68.6   mid 94.1   new 134.8   AI 36 → 208 → 16      power 35 → 90 → 30
+//! $/MWh at the meter      old 68.6   mid 94.1   new 134.8   AI 32 → 208 → 16      power 35 → 90 → 30
 //! ```
 //! at 50 $ for a PH/s and day, with 3 % lost on the way to the machines.
 //!
@@ -82,7 +82,7 @@ pub struct Places<'a> {
 #[must_use]
 pub fn prices() -> [(&'static str, Script); 3] {
     let steps = |first: f64, then: f64, last: f64| vec![(Duration::ZERO, first), (AI_PAYS, then), (MINING_PAYS, last)];
-    [("power", steps(35.0, 90.0, 30.0)), ("ai", steps(45.0, 260.0, 20.0)), ("hashprice", vec![(Duration::ZERO, 50.0)])]
+    [("power", steps(35.0, 90.0, 30.0)), ("ai", steps(40.0, 260.0, 20.0)), ("hashprice", vec![(Duration::ZERO, 50.0)])]
 }
 
 /// The site, with `machines` ASICs in each group.

@@ -138,7 +138,7 @@ pub(super) struct Asic {
 impl Asic {
     /// One that mines. Who lies does so near its nameplate; a third of the others are tuned well past theirs.
     pub(super) fn new(group: usize, number: usize, nameplate: f64, lie: Option<Lie>, rng: &mut impl Rng) -> Self {
-        let tuned = draw::tuned(nameplate, lie.is_none() && number % 3 == 0, rng);
+        let tuned = draw::tuned(nameplate, lie.is_none() && number.is_multiple_of(3), rng);
         Self {
             group,
             lie,
