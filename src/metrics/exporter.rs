@@ -232,7 +232,7 @@ mod tests {
         )
         .unwrap();
         let books = Arc::new(Books::new(1, 1, 1));
-        let exporter = Exporter::new(books.clone(), &config, ProfitMetrics::default()).unwrap();
+        let exporter = Exporter::new(books.clone(), &config, ProfitMetrics::default(), None).unwrap();
         books.worker(0).reply.record(Duration::from_micros(80), 3);
         let first = exporter.render();
         books.worker(0).reply.record(Duration::from_micros(80), 1);
