@@ -530,6 +530,7 @@ impl Keeper {
 
     /// Nothing is to move: what is on its way is held where it is.
     fn stand_still(&mut self, now: Timestamp) {
+        self.site.observe(true);
         self.calls.forget_commands();
         for (group, phase) in self.phases.iter().enumerate() {
             if phase.is_some_and(|phase| phase != Phase::Mining) {

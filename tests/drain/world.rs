@@ -194,6 +194,7 @@ pub struct World {
 impl World {
     /// With miners that mine.
     pub async fn start(mode: &'static str) -> Self {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer().try_init();
         let settings = PoolSettings { difficulty: EASY, record_shares: 100_000, ..PoolSettings::default() };
         let pool = SimPool::start(settings).await.expect("the pool starts");
         let folder = tempfile::tempdir().expect("a folder");
@@ -325,7 +326,7 @@ pub fn config(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode:
          command_lifetime = \"1s\"\nlease_term = \"60s\"\n\
          [profit]\nmode = \"{mode}\"\nmin_asleep = \"0s\"\n\
          [site]\ncap = \"34 kW\"\npower_price = \"60 USD/MWh\"\n\
-         [[group]]\nname = \"hall a\"\nsignal = \"verdict\"\npower = \"28 kW\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n\
+         [[group]]\nname = \"hall-a\"\nsignal = \"verdict\"\npower = \"28 kW\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n\
          quiet = \"1s\"\nprobe = \"5s\"\nsleep_time = \"5s\"\nwake_time = \"20s\"\nsleep_survives_power_cycle = \"yes\"\n\
          [group.actuator]\nkind = \"custom:firmware\"\n\
          [[ai]]\nname = \"gpus\"\npower = \"20 kW\"\nblock = \"10 kW\"\nprice = \"300 USD/MWh\"\ndemand = 1.0\nidle = \"1 kW\"\n\
