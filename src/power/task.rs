@@ -153,19 +153,36 @@ impl Running {
     }
 }
 
-/// Starts the power side of a config, on a thread of its own; its calls run on the runtime that this is called on.
+/// What can fail before anything else of a proxy is started: it has the ledger's lock, and its drivers.
+pub struct Prepared {
+    machines: Machines,
+    journal: Journal,
+    book: Book,
+}
+
+/// Opens the ledger of a config and makes its drivers, within the runtime that their calls will run on. `None` if the config has nothing
+/// that can be moved.
 ///
 /// # Errors
-/// [`PowerError`] if its ledger can't be had, is lost or another controller's, or a driver can't be made.
+/// [`PowerError`] if the ledger can't be had, is lost or another controller's, or a driver can't be made.
+pub fn prepare(config: &Config, drivers: &Drivers) -> Result<Option<Prepared>, PowerError> {
+    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Ok(None) };
+    let machines = Machines::build(profit, power, drivers)?;
+    let (journal, book) = Journal::start(&power.ledger, Timestamp::now())?;
+    Ok(Some(Prepared { machines, journal, book }))
+}
+
+/// Starts the power side of the config that it was prepared for, on a thread of its own.
+///
+/// # Errors
+/// [`PowerError`] if its ledger can't be written or read, or there are no threads.
 pub fn start(
     config: Arc<Config>,
-    drivers: &Drivers,
+    prepared: Prepared,
     surroundings: Surroundings,
 ) -> Result<(Power, Running), PowerError> {
-    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
-    let machines = Machines::build(profit, power, drivers)?;
+    let Prepared { machines, journal, book } = prepared;
     let now = Timestamp::now();
-    let (journal, book) = Journal::start(&power.ledger, now)?;
     let (to_task, asks) = mpsc::channel(ASK_QUEUE);
     let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, now)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;

@@ -194,7 +194,6 @@ pub struct World {
 impl World {
     /// With miners that mine.
     pub async fn start(mode: &'static str) -> Self {
-        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer().try_init();
         let settings = PoolSettings { difficulty: EASY, record_shares: 100_000, ..PoolSettings::default() };
         let pool = SimPool::start(settings).await.expect("the pool starts");
         let folder = tempfile::tempdir().expect("a folder");
@@ -218,10 +217,27 @@ impl World {
 
     /// Ends the proxy and starts another on the same ledger, and on the same address.
     pub async fn restart(&mut self) {
+        self.stop().await;
+        self.go_on().await;
+    }
+
+    pub async fn stop(&mut self) {
         let proxy = self.proxy.take().expect("it runs");
         proxy.shut_down(Duration::from_secs(5)).await;
-        self.proxy =
-            Some(proxy_again(&self.pool, self.listen, &self.ledger, self.mode, &self.firmware, &self.gpus).await);
+    }
+
+    pub async fn go_on(&mut self) {
+        let started = Proxy::start_with(self.config(), &drivers(&self.firmware, &self.gpus)).await;
+        self.proxy = Some(started.expect("the proxy starts"));
+    }
+
+    /// Devices are found and measured.
+    pub async fn is_known(&self) {
+        self.shows("the devices are found and measured", |snapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            group.devices == MACHINES && group.measured == MACHINES
+        })
+        .await;
     }
 
     pub fn proxy(&self) -> &Proxy {
@@ -232,12 +248,16 @@ impl World {
         self.proxy().power().expect("something can be moved")
     }
 
-    pub fn ledger(&self) -> &Path {
-        &self.ledger
+    /// The files of the ledger go, its lock file stays.
+    pub fn lose_ledger(&self) {
+        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let _ = std::fs::remove_file(self.folder.path().join(name));
+        }
     }
 
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// As the proxy was started with.
+    pub fn config(&self) -> Config {
+        config(&self.pool, self.listen, &self.ledger, self.mode)
     }
 
     /// Whether mining pays.
@@ -289,17 +309,6 @@ impl World {
 
 pub fn of_group(snapshot: &PowerSnapshot) -> Phase {
     snapshot.site.groups[0].as_ref().expect("it can be moved").phase
-}
-
-async fn proxy_again(
-    pool: &SimPool,
-    listen: std::net::SocketAddr,
-    ledger: &Path,
-    mode: &str,
-    firmware: &Arc<Firmware>,
-    gpus: &Arc<Gpus>,
-) -> Proxy {
-    proxy(pool, listen, ledger, mode, firmware, gpus).await
 }
 
 async fn proxy(
