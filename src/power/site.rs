@@ -43,10 +43,11 @@ use self::{
     over_cap::OverCap,
 };
 use super::{
-    device::{Goal, later},
-    group::{Input as GroupInput, Record},
+    device::{Goal, StageKind, later},
+    group::{Input as GroupInput, Order, Record},
     ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId, Ledger},
 };
+use crate::profit::{MoneyPerMwh, Watts};
 
 pub use self::words::*;
 
@@ -153,7 +154,9 @@ impl Site {
             Input::Unreachable(key) => self.tell_group(now, key.group, GroupInput::Unreachable(key.device)),
             Input::Refused(key) => self.tell_group(now, key.group, GroupInput::Refused(key.device)),
             Input::Shares(key, shares) => self.tell_group(now, key.group, GroupInput::Shares(key.device, shares)),
-            Input::Efficiency(key, joules) => self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules)),
+            Input::Efficiency(key, joules) => {
+                self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules))
+            }
             Input::Meter(reading) => {
                 if self.ledger.read_meter(now, reading).is_ok() {
                     self.look_at = now;
@@ -200,7 +203,6 @@ impl Site {
 
     /// Whether a device is under way, or its sleep is not booked yet: it is worth measuring often.
     pub fn is_moving(&self, key: DeviceKey) -> bool {
-        use super::device::StageKind;
         let Some(member) = self.members.get(key.group) else { return false };
         let (Some(device), Some(id)) = (member.device(key.device), member.id(key.device)) else { return false };
         let kind = device.stage().kind();
@@ -216,8 +218,8 @@ impl Site {
     fn handle_wanted(
         &mut self,
         now: Timestamp,
-        groups: Vec<Option<(super::group::Order, Option<crate::profit::MoneyPerMwh>)>>,
-        blocks: Vec<Option<crate::profit::Watts>>,
+        groups: Vec<Option<(Order, Option<MoneyPerMwh>)>>,
+        blocks: Vec<Option<Watts>>,
     ) {
         // Who only observes moves nothing.
         if self.only_observes() {
@@ -284,9 +286,11 @@ impl Site {
     fn look(&mut self, now: Timestamp) {
         self.look_for_others();
         self.look_at_meter(now);
-        self.keep_leases(now);
-        if !self.guard_cap(now) {
-            self.ask_back(now);
+        if !self.only_observes() {
+            self.keep_leases(now);
+            if !self.guard_cap(now) {
+                self.ask_back(now);
+            }
         }
         self.sum_up_news(now);
     }

@@ -161,7 +161,14 @@ impl Rack {
 
     fn joins(&mut self, spec: Spec) {
         self.specs.push(spec.clone());
-        let new = Miner { sleeps: false, changes: None, lies: false, is_reachable: true, told: None, ..self.miners[0].clone() };
+        let new = Miner {
+            sleeps: false,
+            changes: None,
+            lies: false,
+            is_reachable: true,
+            told: None,
+            ..self.miners[0].clone()
+        };
         self.miners.push(Miner { is_permitted: true, ..new });
         self.says(Input::Joined(spec));
     }

@@ -83,8 +83,11 @@ impl Site {
 
     /// Does what a group wants done.
     pub(super) fn drain_group(&mut self, now: Timestamp, group: usize) {
-        while let Some(output) =
-            self.members.get_mut(group).and_then(|member| member.group.as_mut()).and_then(|machine| machine.poll_output())
+        while let Some(output) = self
+            .members
+            .get_mut(group)
+            .and_then(|member| member.group.as_mut())
+            .and_then(|machine| machine.poll_output())
         {
             match output {
                 GroupOutput::Persist(record) => {
@@ -97,7 +100,9 @@ impl Site {
                 GroupOutput::Dormant => self.out.push_back(Output::Dormant(group)),
                 GroupOutput::Rouse => self.out.push_back(Output::Rouse(group)),
                 GroupOutput::Event(event) => self.tell_of_group(now, group, event),
-                GroupOutput::Ledger(Request::AskIncrease { ask, devices, .. }) => self.take_question(group, ask, devices),
+                GroupOutput::Ledger(Request::AskIncrease { ask, devices, .. }) => {
+                    self.take_question(group, ask, devices)
+                }
                 // What is free is tried with every reading; what draws is booked by its reading; what a wake needs back is asked back
                 // when there is no room.
                 GroupOutput::Ledger(Request::Freed { .. } | Request::Drawing { .. } | Request::WantBack(_)) => {}
@@ -193,7 +198,9 @@ impl Site {
             Event::Moved { to: Phase::Fault, .. } => (Level::Error, EventKind::Phase),
             Event::Moved { to: Phase::ManualHold, .. } => (Level::Warn, EventKind::Phase),
             Event::Moved { .. } => (Level::Info, EventKind::Phase),
-            Event::Drifted { .. } | Event::Failed { .. } | Event::Unavailable { .. } => (Level::Warn, EventKind::Device),
+            Event::Drifted { .. } | Event::Failed { .. } | Event::Unavailable { .. } => {
+                (Level::Warn, EventKind::Device)
+            }
             Event::Refused { .. } => (Level::Info, EventKind::Refusal),
         };
         if kind == EventKind::Device && !self.members[group].is_news(now) {

@@ -167,10 +167,12 @@ impl Keeper {
     /// A lease is asked back: when it is to be back.
     pub fn asks_back(&mut self, now: Timestamp, id: LeaseId, is_urgent: bool) -> Timestamp {
         let (notice, returns_within) = (self.terms.notice, self.terms.returns_within);
-        let wait = if is_urgent { self.terms.sheds_within.unwrap_or(returns_within) } else { returns_within.max(notice) };
+        let wait =
+            if is_urgent { self.terms.sheds_within.unwrap_or(returns_within) } else { returns_within.max(notice) };
         let talk = self.talks.entry(id).or_insert_with(|| Talk::new(now, true));
         let deadline = if is_urgent { now } else { later(now, notice) };
-        let back = talk.back.get_or_insert(Back { since: now, deadline, is_urgent, escalates: (later(now, wait), None) });
+        let back =
+            talk.back.get_or_insert(Back { since: now, deadline, is_urgent, escalates: (later(now, wait), None) });
         if is_urgent && !back.is_urgent {
             (back.is_urgent, back.deadline, back.since) = (true, now, now);
             back.escalates.0 = back.escalates.0.min(later(now, wait));

@@ -63,10 +63,17 @@ impl Site {
         keeper.overdrawn_again = Some(later(now, SAY_AGAIN));
         let live: Vec<LeaseId> = live(&leases).map(|(id, _)| id).collect();
         let next = if live.is_empty() { "it has no lease" } else { "all its leases are asked back" };
-        self.tell(Level::Error, EventKind::Overdrawn, None, format!(
-            "AI block {:?} draws {}, it may draw {}: {next}, and nobody is given more until it draws less",
-            id.as_str(), drawn.in_words(), allowed.in_words()
-        ));
+        self.tell(
+            Level::Error,
+            EventKind::Overdrawn,
+            None,
+            format!(
+                "AI block {:?} draws {}, it may draw {}: {next}, and nobody is given more until it draws less",
+                id.as_str(),
+                drawn.in_words(),
+                allowed.in_words()
+            ),
+        );
         for lease in live {
             self.revoke(now, block, lease, true);
         }
@@ -90,10 +97,16 @@ impl Site {
                 if booked.revoked.is_none() {
                     let said = if answer == LeaseAnswer::Refused { "refuses" } else { "gave back, unasked," };
                     let pause = self.keeper(block).map_or(0, |keeper| keeper.backs_off(now).as_secs());
-                    self.tell(Level::Warn, EventKind::NotStarted, None, format!(
-                        "AI block {:?} {said} lease {lease} of {}; it is given nothing more for {pause} s",
-                        id.as_str(), booked.watts.in_words()
-                    ));
+                    self.tell(
+                        Level::Warn,
+                        EventKind::NotStarted,
+                        None,
+                        format!(
+                            "AI block {:?} {said} lease {lease} of {}; it is given nothing more for {pause} s",
+                            id.as_str(),
+                            booked.watts.in_words()
+                        ),
+                    );
                     self.revoke(now, block, lease, false);
                 }
                 self.ledger.acknowledge_release(&id, lease, now);
@@ -268,7 +281,11 @@ impl Site {
             let Some(keeper) = self.keepers[block].as_ref() else { continue };
             let amount = keeper.in_steps(missing.min(room));
             let is_many = leases.len() >= MANY_LEASES;
-            let is_worth_it = if is_many { amount >= Watts::clamped(4.0 * least.get()) } else { amount >= least || amount == missing };
+            let is_worth_it = if is_many {
+                amount >= Watts::clamped(4.0 * least.get())
+            } else {
+                amount >= least || amount == missing
+            };
             if !is_worth_it || amount == Watts::ZERO {
                 let why = format!("{} more are wanted, {} are free: {balance}", missing.in_words(), room.in_words());
                 self.refuse_block(block, &why);
@@ -285,10 +302,17 @@ impl Site {
                         keeper.talks.insert(lease, Talk::new(now, false));
                     }
                     self.allow_block(block);
-                    self.tell(Level::Info, EventKind::Lease, None, format!(
-                        "AI block {:?} is given {} more, lease {lease}: it should have {}",
-                        id.as_str(), amount.in_words(), wanted.in_words()
-                    ));
+                    self.tell(
+                        Level::Info,
+                        EventKind::Lease,
+                        None,
+                        format!(
+                            "AI block {:?} is given {} more, lease {lease}: it should have {}",
+                            id.as_str(),
+                            amount.in_words(),
+                            wanted.in_words()
+                        ),
+                    );
                 }
                 Err(refusal) => self.refuse_block(block, &refusal.to_string()),
             }
@@ -300,8 +324,7 @@ impl Site {
     pub(super) fn room_for_slow(&self, now: Timestamp, balance: &Balance) -> Watts {
         let unsafe_members = self.members.iter().filter(|member| !member.survives);
         let ids = unsafe_members.flat_map(|member| &member.devices).map(|known| &known.id);
-        let would_wake: Watts =
-            ids.map(|id| self.ledger.bound(id).saturating_sub(self.ledger.counts(now, id))).sum();
+        let would_wake: Watts = ids.map(|id| self.ledger.bound(id).saturating_sub(self.ledger.counts(now, id))).sum();
         let fast = self.keepers.iter().flatten().filter(|keeper| keeper.terms.sheds_within.is_some());
         let sheds: Watts = fast.map(|keeper| self.ledger.block_sheds(now, &keeper.terms.id)).sum();
         (balance.room() + sheds).saturating_sub(would_wake).min(balance.room())
@@ -324,9 +347,12 @@ impl Site {
             self.ledger.apply(&entry);
             self.book.write(Write::Entry(entry));
             let when = if is_urgent { "at once".to_owned() } else { format!("until {deadline:.0}") };
-            self.tell(Level::Info, EventKind::Lease, None, format!(
-                "AI block {:?} is to give back lease {lease} {when}", id.as_str()
-            ));
+            self.tell(
+                Level::Info,
+                EventKind::Lease,
+                None,
+                format!("AI block {:?} is to give back lease {lease} {when}", id.as_str()),
+            );
         }
         // To ask back takes power from nobody: it does not wait for the disk.
         self.say_lease(now, block, &id, lease);
@@ -366,9 +392,12 @@ impl Site {
         if let Some(keeper) = self.keepers.iter_mut().flatten().find(|keeper| keeper.terms.id == *id) {
             keeper.talks.remove(&lease);
         }
-        self.tell(Level::Info, EventKind::Lease, None, format!(
-            "AI block {:?} has given back lease {lease}: it draws {}", id.as_str(), drawn.in_words()
-        ));
+        self.tell(
+            Level::Info,
+            EventKind::Lease,
+            None,
+            format!("AI block {:?} has given back lease {lease}: it draws {}", id.as_str(), drawn.in_words()),
+        );
     }
 
     pub(super) fn leases_of(&self, id: &BlockId) -> Vec<(LeaseId, Lease)> {

@@ -175,7 +175,11 @@ impl Member {
             self.news = News { since: Some(now), told: 0, untold: 0 };
         }
         let is_news = self.news.told < MAX_NEWS;
-        if is_news { self.news.told += 1 } else { self.news.untold += 1 }
+        if is_news {
+            self.news.told += 1
+        } else {
+            self.news.untold += 1
+        }
         is_news
     }
 

@@ -46,9 +46,6 @@ pub(super) struct OverCap {
 impl Site {
     /// Sheds what must go; ends it when all is well. Whether it lasts.
     pub(super) fn guard_cap(&mut self, now: Timestamp) -> bool {
-        if self.only_observes() {
-            return true;
-        }
         match self.ledger.shed(now) {
             Some(shed) => self.shed(now, &shed),
             None => self.calms(now),
@@ -88,7 +85,8 @@ impl Site {
         for is_fast in [true, false] {
             let mut owners = Vec::new();
             for (block, keeper) in self.keepers.iter().enumerate() {
-                let Some(keeper) = keeper.as_ref().filter(|keeper| keeper.terms.sheds_within.is_some() == is_fast) else {
+                let Some(keeper) = keeper.as_ref().filter(|keeper| keeper.terms.sheds_within.is_some() == is_fast)
+                else {
                     continue;
                 };
                 let leases = self.leases_of(&keeper.terms.id);
@@ -119,8 +117,15 @@ impl Site {
                 continue;
             }
             let can = member.can_shed();
-            excess = excess.saturating_sub(can.going);
             let order = machine.order();
+            let is_begun = order.urgent && machine.phase() == Phase::DrainPending;
+            let going = match machine.phase() {
+                // Nothing is told before it is tried again.
+                Phase::Fault => Watts::ZERO,
+                _ if is_begun => can.going + can.could,
+                _ => can.going,
+            };
+            excess = excess.saturating_sub(going);
             let is_slow = order.goal == Goal::Sleep && !order.urgent && can.going + can.could > Watts::ZERO;
             let is_awake = order.goal == Goal::Mine && can.could > Watts::ZERO;
             if is_slow || is_awake {
@@ -148,9 +153,16 @@ impl Site {
         machine.handle(now, GroupInput::Order(Order { goal: Goal::Sleep, urgent: true, why: why.into() }, None));
         self.drain_group(now, group);
         let name = self.group_name(group);
-        self.tell(Level::Error, EventKind::OverCap, Some(group), format!(
-            "group {name:?} is put to sleep at once: the site draws {}, its cap is {}", measured.in_words(), cap.in_words()
-        ));
+        self.tell(
+            Level::Error,
+            EventKind::OverCap,
+            Some(group),
+            format!(
+                "group {name:?} is put to sleep at once: the site draws {}, its cap is {}",
+                measured.in_words(),
+                cap.in_words()
+            ),
+        );
     }
 
     /// What fast blocks were asked to shed, still draw, and may still draw.
@@ -188,9 +200,15 @@ impl Site {
         }
         self.over_cap = None;
         let seconds = calm_since.duration_since(over.since).as_secs();
-        self.tell(Level::Info, EventKind::OverCap, None, format!(
-            "the site draws {}, under its cap again after {seconds} s: what was ordered before counts again", measured.in_words()
-        ));
+        self.tell(
+            Level::Info,
+            EventKind::OverCap,
+            None,
+            format!(
+                "the site draws {}, under its cap again after {seconds} s: what was ordered before counts again",
+                measured.in_words()
+            ),
+        );
         for group in 0..self.members.len() {
             let Some(before) = self.members[group].shed.take() else { continue };
             let (order, value) = self.members[group].wanted.clone().unwrap_or((before, None));

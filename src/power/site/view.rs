@@ -72,8 +72,12 @@ impl Site {
         let writes = || (!machine.is_recorded()).then(|| "its record on disk".to_owned());
         Some(match machine.phase() {
             Phase::Mining | Phase::Asleep => return None,
-            Phase::DrainPending => writes().unwrap_or_else(|| "the least time that it mines between two moves".to_owned()),
-            Phase::Draining => writes().unwrap_or_else(|| "its devices' watts, then the answers to its last shares".to_owned()),
+            Phase::DrainPending => {
+                writes().unwrap_or_else(|| "the least time that it mines between two moves".to_owned())
+            }
+            Phase::Draining => {
+                writes().unwrap_or_else(|| "its devices' watts, then the answers to its last shares".to_owned())
+            }
             Phase::WakePending | Phase::Waking => match &member.refused {
                 Some(refusal) => refusal.to_string(),
                 None if machine.phase() == Phase::WakePending => "the ledger's word".to_owned(),
