@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn clean_jobs_for_one_that_reads_nothing_replace_each_other_with_their_settings() {
         let notify = |job: u32| format!("{{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"{job:04}\"]}}\n");
-        let set = |what: &str, value: u32| format!("{{\"id\":null,\"method\":\"mining.set_{what}\",\"params\":[{value}]}}\n");
+        let set =
+            |what: &str, value: u32| format!("{{\"id\":null,\"method\":\"mining.set_{what}\",\"params\":[{value}]}}\n");
         for sent in [0, 20] {
             let mut outbox = Outbox::default();
             let first = set("difficulty", 1) + &notify(0);

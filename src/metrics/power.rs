@@ -24,8 +24,7 @@ pub struct PowerMetrics {
 }
 
 /// As labels, in the order of [`StageKind`].
-const STAGES: [&str; StageKind::COUNT] =
-    ["pending", "dispatched", "confirmed", "drifted", "unavailable", "failed"];
+const STAGES: [&str; StageKind::COUNT] = ["pending", "dispatched", "confirmed", "drifted", "unavailable", "failed"];
 
 impl PowerMetrics {
     /// Names groups and blocks.
@@ -97,7 +96,10 @@ pub(super) fn describe() {
     describe_gauge!("hashgate_power_epoch", "Term of office of this controller; each start has a higher one.");
     describe_gauge!("hashgate_group_phase", "1 for where a group is between mining and asleep.");
     describe_gauge!("hashgate_group_watts", "What a group's machines draw, at their own supplies.");
-    describe_gauge!("hashgate_group_devices", "Machines of a group that do not just mine, by goal and how far they are.");
+    describe_gauge!(
+        "hashgate_group_devices",
+        "Machines of a group that do not just mine, by goal and how far they are."
+    );
     describe_gauge!("hashgate_group_devices_measured", "Machines of a group with a fresh reading of their watts.");
     describe_gauge!(
         "hashgate_lease_watts",

@@ -281,7 +281,8 @@ impl Journal {
                     Writing::Entry(_) => {}
                     Writing::Record(group, record) => {
                         let Some(group) = groups.get(*group) else { continue };
-                        let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2)")?;
+                        let mut insert =
+                            transaction.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2)")?;
                         insert.execute(params![&**group, json(record)?])?;
                     }
                     Writing::Receipt(receipt) => {
@@ -361,7 +362,8 @@ impl Journal {
     /// If they can't be read.
     pub fn receipts(&self, limit: usize) -> Result<Vec<Receipt>, JournalError> {
         let query = || -> Result<Vec<Receipt>, rusqlite::Error> {
-            let mut statement = self.database.prepare_cached("SELECT receipt FROM receipts ORDER BY seq DESC LIMIT ?1")?;
+            let mut statement =
+                self.database.prepare_cached("SELECT receipt FROM receipts ORDER BY seq DESC LIMIT ?1")?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             statement.query_map([limit], |row| from_json(row, 0))?.collect()
         };

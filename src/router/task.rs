@@ -25,8 +25,8 @@ use crate::{
     downstream::{Leased, Parked, Postbox},
     metrics::Books,
     router::{
-        Berth, ConnectionId, Errand, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer, PoolTerms,
-        Released, SessionId, Switchboard, TappedJob, ToRouter, ToWorker,
+        Berth, ConnectionId, Errand, ExtranonceLease, LaneId, Layout, LeaseBook, MIN_POOL_EXTRANONCE2, Offer,
+        PoolTerms, Released, SessionId, Switchboard, TappedJob, ToRouter, ToWorker,
         connection::{Complaints, Connection, settled_difficulty},
         offers::{Known, Wish, offer},
         switchboard::{Line, RoutePlan, Switch},

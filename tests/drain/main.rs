@@ -76,7 +76,8 @@ async fn a_restart_in_the_middle_goes_on_and_wakes_nobody_who_was_asleep_for_a_r
     world.restart().await;
     world.is_known().await;
     world.is_in(Phase::Asleep).await;
-    let snapshot = world.shows("its lease", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().granted.get() > 0.0).await;
+    let snapshot =
+        world.shows("its lease", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().granted.get() > 0.0).await;
     assert_eq!(snapshot.site.epoch.0, 3, "each start is counted");
     assert_eq!(world.gpus.leased(), 20_000.0);
     assert!(world.gpus.told().iter().all(|message| matches!(message.what, LeaseOrder::Grant { .. })));

@@ -89,7 +89,11 @@ impl Firmware {
         (machine.sleeps, machine.mode) = (sleeps, mode.cloned());
         let swarm = self.swarm();
         let miner = &swarm.miners()[index];
-        if sleeps { miner.sleep() } else { miner.wake() }
+        if sleeps {
+            miner.sleep()
+        } else {
+            miner.wake()
+        }
         Ok(())
     }
 }

@@ -181,7 +181,8 @@ fn unsafe_code_lives_in_hash_alone() {
 
 #[test]
 fn every_metric_is_described_and_in_the_readme() {
-    let exporter = ["exporter", "profit", "power"].map(|file| read(&format!("src/metrics/{file}.rs")).code()).join("\n");
+    let exporter =
+        ["exporter", "profit", "power"].map(|file| read(&format!("src/metrics/{file}.rs")).code()).join("\n");
     let (recorded, described) = metric_names(&exporter);
     assert!(recorded.len() > 20, "the names are not found any more: {recorded:?}");
     assert_eq!(recorded, described);

@@ -14,13 +14,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::{
-    CENSUS, CENSUS_AT_REST, Keeper, PowerError,
-    calls,
-    census::Told as Counted,
-    devices::Devices,
-    terms,
-};
+use super::{CENSUS, CENSUS_AT_REST, Keeper, PowerError, calls, census::Told as Counted, devices::Devices, terms};
 use crate::{
     config::{Power, Profit},
     power::{
@@ -334,7 +328,13 @@ impl Keeper {
     }
 
     /// Whether the device is to be measured again soon.
-    fn take_reading(&mut self, now: Timestamp, key: DeviceKey, at: Timestamp, result: Result<Drawn, DriverError>) -> bool {
+    fn take_reading(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        at: Timestamp,
+        result: Result<Drawn, DriverError>,
+    ) -> bool {
         match result {
             Ok(Drawn { watts, mode }) => {
                 self.failures.remove(&key);
@@ -373,7 +373,9 @@ impl Keeper {
                 self.site.handle(now, Input::Status(block, status));
             }
             Err(error) if was_heard => {
-                warn!("AI block {name}: no status: {error}; once it is too old, the block counts as drawing all it can");
+                warn!(
+                    "AI block {name}: no status: {error}; once it is too old, the block counts as drawing all it can"
+                );
             }
             Err(error) => debug!("AI block {name}: no status: {error}"),
         }

@@ -66,7 +66,10 @@ impl Keeper {
         let kept = Some(&control).filter(|control| !matches!(control, Control::Release | Control::Unlock));
         self.journal.order(name, kept).map_err(|error| ControlError::NotWritten(error.to_string()))?;
         let words = format!("group {name:?}: {}", words(&control));
-        self.shown.tell(now, SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() });
+        self.shown.tell(
+            now,
+            SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() },
+        );
         self.ordered(now, group, control);
         Ok(plan)
     }
@@ -90,7 +93,10 @@ impl Keeper {
             tracing::error!("{error}; the end of an order could not be written");
         }
         let words = format!("group {name:?}: the operator's order has ended by its time; prices decide again");
-        self.shown.tell(now, SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() });
+        self.shown.tell(
+            now,
+            SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() },
+        );
         self.ordered(now, group, Control::Release);
     }
 
@@ -104,7 +110,8 @@ impl Keeper {
         }
         debug_assert!(ALL_MODES.contains(&mode));
         let words = format!("the mode is {} from now on; it was {}", mode_label(mode), mode_label(before));
-        self.shown.tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words: words.into() });
+        self.shown
+            .tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words: words.into() });
         self.orders.set_mode(mode);
         if mode == Mode::DryRun {
             let view = self.site.view(now);

@@ -17,11 +17,7 @@ use jiff::Timestamp;
 
 use super::devices::{Devices, Seen};
 use crate::{
-    power::{
-        device::Shares,
-        journal::Found,
-        site::DeviceKey,
-    },
+    power::{device::Shares, journal::Found, site::DeviceKey},
     profit::{JoulesPerTerahash, Watts},
     router::{Census, ConnectionId, MinerReport},
     work::HASHES_PER_DIFFICULTY,

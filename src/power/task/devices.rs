@@ -17,11 +17,7 @@ use tracing::warn;
 
 use crate::{
     config::{DeviceEntry, MAX_DEVICES, Miners, PowerGroup},
-    power::{
-        Target,
-        journal::Found,
-        site::DeviceKey,
-    },
+    power::{Target, journal::Found, site::DeviceKey},
 };
 
 /// All devices of a site.

@@ -28,7 +28,12 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 const OVER_NAMEPLATE: f64 = 1.1;
 
 /// What the whole site is made of; `actuators` by the index of the group.
-pub(super) fn site(config: &Config, profit: &Profit, power: &Power, actuators: &[Option<Arc<dyn Actuator>>]) -> SiteTerms {
+pub(super) fn site(
+    config: &Config,
+    profit: &Profit,
+    power: &Power,
+    actuators: &[Option<Arc<dyn Actuator>>],
+) -> SiteTerms {
     let groups = power.groups.iter().zip(&profit.groups).zip(actuators).map(|((moved, group), actuator)| {
         let moved = moved.as_ref()?;
         Some(GroupTerms {
@@ -90,12 +95,7 @@ fn group_terms(moved: &PowerGroup, floor: Watts, overhead: Ratio, power: &Power)
         floor,
         min_mining: Duration::ZERO,
         min_asleep: Duration::ZERO,
-        patience: Patience {
-            tries: moves.tries,
-            backoff: moves.backoff,
-            fresh: power.max_age,
-            quiet: moves.quiet,
-        },
+        patience: Patience { tries: moves.tries, backoff: moves.backoff, fresh: power.max_age, quiet: moves.quiet },
         quiet_limit: moves.quiet_limit,
         probe: moves.probe,
         ask_again: ASK_AGAIN,

@@ -37,12 +37,7 @@ fn a_mode_set_by_hand_holds_until_the_config_says_something_else() {
 }
 
 fn terms() -> SiteTerms {
-    let rules = BlockRules {
-        capacity: watts(5e4),
-        idle: watts(1e3),
-        overhead: Ratio::ONE,
-        tolerance: Ratio::ZERO,
-    };
+    let rules = BlockRules { capacity: watts(5e4), idle: watts(1e3), overhead: Ratio::ONE, tolerance: Ratio::ZERO };
     let block = BlockTerms {
         id: BlockId::from("gpus"),
         rules,
@@ -123,26 +118,74 @@ fn a_person_is_asked_once_for_all_machines_and_not_again_for_a_while() {
 #[test]
 #[ignore]
 fn cost() {
-    use crate::power::{device::Spec, ledger::DeviceRules, site::GroupTerms, group::Terms, device::{Patience, Sample}};
-    let patience = Patience { tries: 3, backoff: Duration::from_secs(5), fresh: Duration::from_secs(30), quiet: Duration::from_secs(5) };
+    use crate::power::{
+        device::Spec,
+        device::{Patience, Sample},
+        group::Terms,
+        ledger::DeviceRules,
+        site::GroupTerms,
+    };
+    let patience = Patience {
+        tries: 3,
+        backoff: Duration::from_secs(5),
+        fresh: Duration::from_secs(30),
+        quiet: Duration::from_secs(5),
+    };
     let s = Duration::from_secs(30);
-    let t = Terms { ramp_down: watts(1e12), ramp_up: watts(1e12), canary: 1, floor: Watts::ZERO, min_mining: Duration::ZERO, min_asleep: Duration::ZERO, patience, quiet_limit: s, probe: s, ask_again: s, work_wait: s, fault_retry: s };
+    let t = Terms {
+        ramp_down: watts(1e12),
+        ramp_up: watts(1e12),
+        canary: 1,
+        floor: Watts::ZERO,
+        min_mining: Duration::ZERO,
+        min_asleep: Duration::ZERO,
+        patience,
+        quiet_limit: s,
+        probe: s,
+        ask_again: s,
+        work_wait: s,
+        fault_retry: s,
+    };
     let mut terms = terms();
     terms.groups = vec![Some(GroupTerms { name: "a".into(), terms: t, survives_power_cycle: true })];
-    let joining = |i: usize| Joining { spec: Spec { name: format!("asic-{i}").into(), can_sleep: true, efficiency: None, most: watts(3850.), sleep_max: watts(60.), sleep_time: s, wake_time: s }, rules: DeviceRules { nameplate: watts(3500.), configured_max: None, sleep_max: watts(60.), overhead: Ratio::ONE, is_read: true } };
+    let joining = |i: usize| Joining {
+        spec: Spec {
+            name: format!("asic-{i}").into(),
+            can_sleep: true,
+            efficiency: None,
+            most: watts(3850.),
+            sleep_max: watts(60.),
+            sleep_time: s,
+            wake_time: s,
+        },
+        rules: DeviceRules {
+            nameplate: watts(3500.),
+            configured_max: None,
+            sleep_max: watts(60.),
+            overhead: Ratio::ONE,
+            is_read: true,
+        },
+    };
     let now = time(0);
     let mut site = Site::new(terms, Epoch(1), &[], vec![(0..10_000).map(joining).collect()], vec![None], now);
     let begin = Instant::now();
     for device in 0..10_000 {
-        site.handle(time(1), Input::Sample(DeviceKey { group: 0, device }, Sample { at: time(1), watts: watts(3400.), mode: None }));
+        site.handle(
+            time(1),
+            Input::Sample(DeviceKey { group: 0, device }, Sample { at: time(1), watts: watts(3400.), mode: None }),
+        );
         while site.poll_output().is_some() {}
     }
     println!("10000 samples {:?}", begin.elapsed());
     let begin = Instant::now();
-    for _ in 0..100 { std::hint::black_box(site.view(time(2))); }
+    for _ in 0..100 {
+        std::hint::black_box(site.view(time(2)));
+    }
     println!("view {:?}", begin.elapsed() / 100);
     let begin = Instant::now();
-    for _ in 0..20 { std::hint::black_box(site.devices(time(2), 0)); }
+    for _ in 0..20 {
+        std::hint::black_box(site.devices(time(2), 0));
+    }
     println!("devices {:?}", begin.elapsed() / 20);
     let begin = Instant::now();
     site.handle_timeout(time(3));

@@ -42,7 +42,8 @@ const KEY: DeviceKey = DeviceKey { group: 0, device: 0 };
 #[test]
 fn shares_of_all_connections_of_a_device_add_up_from_when_it_is_known() {
     let (mut devices, mut miners) = (devices(), Miners::default());
-    let told = miners.take(at(0), &Census { miners: vec![report(1, 5), report(2, 1)], settled: Vec::new() }, &mut devices);
+    let told =
+        miners.take(at(0), &Census { miners: vec![report(1, 5), report(2, 1)], settled: Vec::new() }, &mut devices);
     assert_eq!((told.found.len(), told.shares.len()), (1, 0), "two connections, one new device");
     assert_eq!(devices.add(0, &told.found[0].1), Some(KEY));
     // What was sent on before it was known is not missed when it is settled.

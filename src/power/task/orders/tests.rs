@@ -108,8 +108,8 @@ fn an_order_ends_by_its_time() {
     let at = |second| Timestamp::from_second(second).unwrap();
     let mut orders = orders(Mode::Active);
     orders.take(0, drain(Some(at(100))));
-    assert_eq!(orders.expired(at(99)), []);
+    assert!(orders.expired(at(99)).is_empty());
     assert_eq!(orders.expired(at(100)), [0]);
     orders.take(0, drain(None));
-    assert_eq!(orders.expired(at(1_000_000)), []);
+    assert!(orders.expired(at(1_000_000)).is_empty());
 }
