@@ -48,6 +48,7 @@ mod queue;
 mod ramp;
 mod sleep;
 mod table;
+mod view;
 mod wake;
 mod words;
 
@@ -331,31 +332,6 @@ impl Group {
         self.slots.get(index).map(|slot| &slot.device)
     }
 
-    /// Its devices, in the order of their indexes.
-    pub fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.slots.iter().map(|slot| &slot.device)
-    }
-
-    /// How many devices that do not just mine are how far towards a goal, in the order of [`StageKind`].
-    pub fn stages(&self, goal: Goal) -> [usize; StageKind::COUNT] {
-        self.counts(goal)
-    }
-
-    /// What its devices draw, at their own supplies; bounds where nothing was measured.
-    pub fn draws(&self) -> Watts {
-        Watts::clamped(self.drawn_w)
-    }
-
-    /// Whether what a crash would have to know is on disk.
-    pub fn is_recorded(&self) -> bool {
-        self.may_command()
-    }
-
-    /// Since when it is where it is, as far as it knows; of a group that was never moved, its start.
-    pub fn since(&self) -> Timestamp {
-        self.since
-    }
-
     /// Takes what happened. Indexes that it does not have are not looked at; time that goes back stands still.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         let now = self.clock(now);
@@ -388,9 +364,13 @@ impl Group {
             }
             Input::Shares(index, shares) => {
                 self.touch(now, index, |device, patience| device.handle_shares(now, &shares, patience));
-                let is_moving = self.slots.get(index).is_some_and(|slot| slot.is_moving);
+                let Some(slot) = self.slots.get(index) else { return };
+                let (is_moving, stage) = (slot.is_moving, slot.device.stage());
                 if is_moving {
-                    self.looks_again();
+                    // Who did not obey finds shares all the time, and is not waited for.
+                    if matches!(stage, Stage::Confirmed { .. }) {
+                        self.looks_again();
+                    }
                     if let Some(operation) = self.state.operation() {
                         operation.shares(&shares);
                     }

@@ -7,6 +7,8 @@
 //! | `device.rs` | one ASIC of it: what it was told, and what its watts say of that |
 //! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
 //! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
+//! | `site.rs` | groups, ledger and leases as one machine; what is over the cap |
+//! | `control.rs` | what an operator may ask, and what follows |
 //! | `journal.rs` | the ledger's book on disk (a task's file, as it owns one) |
 //! | `actuator/`, `meter/`, `compute/` | drivers: of ASICs, of what tells their watts, of AI compute (tasks' files) |
 //! | `task.rs` | the loop: the site's machine, its journal, and the ways to machines, miners, AI compute and operators |

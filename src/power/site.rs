@@ -43,10 +43,11 @@ use self::{
     over_cap::OverCap,
 };
 use super::{
-    device::{Goal, later},
-    group::{Input as GroupInput, Record},
+    device::{Goal, StageKind, later},
+    group::{Input as GroupInput, Order, Record},
     ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId, Ledger},
 };
+use crate::profit::{MoneyPerMwh, Watts};
 
 pub use self::words::*;
 
@@ -69,6 +70,8 @@ pub struct Site {
     meter: Option<bool>,
     /// Another controller was spoken of.
     is_superseded: bool,
+    /// It is told to observe only.
+    observes: bool,
     now: Timestamp,
     look_at: Timestamp,
     out: VecDeque<Output>,
@@ -107,6 +110,7 @@ impl Site {
             over_cap: None,
             meter: None,
             is_superseded: false,
+            observes: false,
             now,
             look_at: now,
             out: VecDeque::new(),
@@ -123,6 +127,15 @@ impl Site {
     pub fn after_loss(terms: &SiteTerms, now: Timestamp) -> Vec<Entry> {
         let blocks: Vec<_> = terms.blocks.iter().flatten().map(|block| (block.id.clone(), block.rules)).collect();
         Ledger::new(terms.rules.clone(), [], blocks, Epoch(0)).after_loss(now)
+    }
+
+    /// From now on nothing is commanded, lent or shed, and readings and records go on; or no more so.
+    pub fn observe(&mut self, only: bool) {
+        self.observes = only;
+    }
+
+    fn only_observes(&self) -> bool {
+        self.observes || self.ledger.superseded().is_some()
     }
 
     /// What it was made of.
@@ -190,7 +203,6 @@ impl Site {
 
     /// Whether a device is under way, or its sleep is not booked yet: it is worth measuring often.
     pub fn is_moving(&self, key: DeviceKey) -> bool {
-        use super::device::StageKind;
         let Some(member) = self.members.get(key.group) else { return false };
         let (Some(device), Some(id)) = (member.device(key.device), member.id(key.device)) else { return false };
         let kind = device.stage().kind();
@@ -206,11 +218,11 @@ impl Site {
     fn handle_wanted(
         &mut self,
         now: Timestamp,
-        groups: Vec<Option<(super::group::Order, Option<crate::profit::MoneyPerMwh>)>>,
-        blocks: Vec<Option<crate::profit::Watts>>,
+        groups: Vec<Option<(Order, Option<MoneyPerMwh>)>>,
+        blocks: Vec<Option<Watts>>,
     ) {
-        // Who is no longer in office moves nothing.
-        if self.ledger.superseded().is_some() {
+        // Who only observes moves nothing.
+        if self.only_observes() {
             return;
         }
         for (group, wanted) in groups.into_iter().enumerate() {
@@ -262,7 +274,7 @@ impl Site {
         }
         if self.book.is_settled() {
             self.answer_questions(now);
-            if looks && self.over_cap.is_none() && self.ledger.superseded().is_none() {
+            if looks && self.over_cap.is_none() && !self.only_observes() {
                 self.grow(now);
             }
         }
@@ -274,9 +286,11 @@ impl Site {
     fn look(&mut self, now: Timestamp) {
         self.look_for_others();
         self.look_at_meter(now);
-        self.keep_leases(now);
-        if !self.guard_cap(now) {
-            self.ask_back(now);
+        if !self.only_observes() {
+            self.keep_leases(now);
+            if !self.guard_cap(now) {
+                self.ask_back(now);
+            }
         }
         self.sum_up_news(now);
     }

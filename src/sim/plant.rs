@@ -7,7 +7,8 @@
 //! |---|---|
 //! | ASIC | tunes past its nameplate, surges for a while when it boots, is silent until it is up, sleeps in seconds |
 //! | one that lies ([`Lie`]) | says OK and stays awake, reports sleep while it mines, resets, wakes unasked, is late, is unreachable |
-//! | AI compute | runs jobs within its leases with gaps between them, keeps a running job past a lease's end, gives back in its own time |
+//! | AI compute | runs jobs within its leases, pauses them and goes on, keeps a running job past a lease's end, gives back in its own time |
+//! | one that misbehaves ([`Misconduct`]) | draws past its leases, or never gives back |
 //! | meter | the truth with noise |
 //!
 //! Limits: time is whole seconds; every machine is stepped every second.
@@ -37,6 +38,15 @@ pub enum Lie {
 
 const LIES: [Lie; 6] =
     [Lie::StaysAwake, Lie::HidesItsDraw, Lie::Resets, Lie::WakesUnasked, Lie::IsLate, Lie::IsUnreachable];
+
+/// How AI compute misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misconduct {
+    /// Its jobs draw a fifth more than its leases allow.
+    Overdraws,
+    /// Says that it gives back, and does not.
+    KeepsAll,
+}
 
 /// What a site is made of. Watts.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +146,9 @@ struct Ai {
     gone: BTreeSet<u64>,
     /// What its job draws beyond its idle draw.
     job: f64,
+    /// What a job that pauses will draw again.
+    paused: f64,
+    misconduct: Option<Misconduct>,
     /// When the job or the gap ends.
     next_at: u64,
     /// Between a release and the end of what ran under it: still drawn until then.
@@ -198,6 +211,16 @@ impl Plant {
     /// What AI compute truly draws, at the site meter.
     pub fn ai_watts(&self) -> f64 {
         self.ai.watts
+    }
+
+    /// From now on AI compute misbehaves, or no longer does.
+    pub fn corrupt_ai(&mut self, misconduct: Option<Misconduct>) {
+        self.ai.misconduct = misconduct;
+    }
+
+    /// Whether an ASIC mines.
+    pub fn is_mining(&self, asic: usize) -> bool {
+        self.asics[asic].state == State::Mining
     }
 
     /// How many ASICs mine.
@@ -339,7 +362,10 @@ impl Ai {
                     self.gone.insert(lease);
                     return AiAnswer::Released;
                 };
-                let patience = if is_urgent { rng.random_range(2..10) } else { rng.random_range(5..120) };
+                let patience = if is_urgent { rng.random_range(2..10) } else { rng.random_range(5..300) };
+                if self.misconduct == Some(Misconduct::KeepsAll) {
+                    return AiAnswer::Releasing;
+                }
                 let at = held.released_at.map_or(now + patience, |at| at.min(now + patience));
                 held.released_at = Some(at);
                 AiAnswer::Releasing
@@ -363,13 +389,19 @@ impl Ai {
         let is_open = |lease: &&AiLease| lease.expires > now && lease.released_at.is_none();
         let may_begin: f64 = self.leases.values().filter(is_open).map(|lease| lease.watts).sum();
         if now >= self.next_at {
-            // After a job a gap, after a gap a job; often the largest that fits.
-            let is_gap = self.job > 0.0 || may_begin <= idle;
+            // After a job a gap, after a gap the same job again or a new one; often the largest that fits.
+            let goes_on = self.job == 0.0 && self.paused > 0.0 && may_keep > idle;
+            let is_gap = self.job > 0.0 || !goes_on && may_begin <= idle;
             let size: f64 = if rng.random_bool(0.5) { 1.0 } else { rng.random_range(0.2..1.0) };
-            self.job = if is_gap { 0.0 } else { (may_begin - idle) * size };
+            (self.job, self.paused) = match (is_gap, goes_on) {
+                (true, _) => (0.0, if rng.random_bool(0.5) { self.job } else { 0.0 }),
+                (false, true) => (self.paused, 0.0),
+                (false, false) => ((may_begin - idle) * size, 0.0),
+            };
             self.next_at = now + if is_gap { rng.random_range(3..40) } else { rng.random_range(30..300) };
         }
         self.job = self.job.min((may_keep - idle).max(0.0));
-        self.watts = idle + self.job;
+        let more = if self.misconduct == Some(Misconduct::Overdraws) { 1.2 } else { 1.0 };
+        self.watts = idle + self.job * more;
     }
 }

@@ -46,9 +46,6 @@ pub(super) struct OverCap {
 impl Site {
     /// Sheds what must go; ends it when all is well. Whether it lasts.
     pub(super) fn guard_cap(&mut self, now: Timestamp) -> bool {
-        if self.ledger.superseded().is_some() {
-            return true;
-        }
         match self.ledger.shed(now) {
             Some(shed) => self.shed(now, &shed),
             None => self.calms(now),
@@ -120,8 +117,15 @@ impl Site {
                 continue;
             }
             let can = member.can_shed();
-            excess = excess.saturating_sub(can.going);
             let order = machine.order();
+            let is_begun = order.urgent && machine.phase() == Phase::DrainPending;
+            let going = match machine.phase() {
+                // Nothing is told before it is tried again.
+                Phase::Fault => Watts::ZERO,
+                _ if is_begun => can.going + can.could,
+                _ => can.going,
+            };
+            excess = excess.saturating_sub(going);
             let is_slow = order.goal == Goal::Sleep && !order.urgent && can.going + can.could > Watts::ZERO;
             let is_awake = order.goal == Goal::Mine && can.could > Watts::ZERO;
             if is_slow || is_awake {

@@ -1,0 +1,38 @@
+//! What may be seen of a group from outside.
+//!
+//! Reads; changes nothing.
+
+use jiff::Timestamp;
+
+use super::Group;
+use crate::{
+    power::device::{Device, Goal, StageKind},
+    profit::Watts,
+};
+
+impl Group {
+    /// Its devices, in the order of their indexes.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.slots.iter().map(|slot| &slot.device)
+    }
+
+    /// How many devices that do not just mine are how far towards a goal, in the order of [`StageKind`].
+    pub fn stages(&self, goal: Goal) -> [usize; StageKind::COUNT] {
+        self.counts(goal)
+    }
+
+    /// What its devices draw, at their own supplies; bounds where nothing was measured.
+    pub fn draws(&self) -> Watts {
+        Watts::clamped(self.drawn_w)
+    }
+
+    /// Whether what a crash would have to know is on disk.
+    pub fn is_recorded(&self) -> bool {
+        self.may_command()
+    }
+
+    /// Since when it is where it is, as far as it knows; of a group that was never moved, its start.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+}
