@@ -44,6 +44,7 @@ pub mod wake_all;
 use std::{
     collections::HashMap,
     io,
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
