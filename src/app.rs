@@ -124,6 +124,8 @@ impl Proxy {
         if let Some(failure) = kernel.failure() {
             error!("a better kernel failed its self-test, this CPU or its hypervisor is broken: {failure}");
         }
+        // Whether there is a ledger is known before anything runs that would have to be ended.
+        let prepared = power_task::prepare(&config, drivers)?;
         let simulated = start_simulated(&mut config).await.map_err(system("a simulated pool"))?;
         let workers = config.proxy.workers.get();
         let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));
@@ -171,11 +173,11 @@ impl Proxy {
         });
         let mut moving = None;
         let mut power = None;
-        if let (Some(signals), Some(_)) = (&signals, &config.power) {
+        if let (Some(signals), Some(prepared)) = (&signals, prepared) {
             let (lost, stop) = (worker_ended.clone(), stop.clone());
             let (errands, books) = (errands.clone(), books.clone());
             let surroundings = Surroundings { signals: signals.clone(), errands, books, stop, lost };
-            let (handle, running) = power_task::start(config.clone(), drivers, surroundings)?;
+            let (handle, running) = power_task::start(config.clone(), prepared, surroundings)?;
             (power, moving) = (Some(handle), Some(running));
         }
         tokio::spawn(router.run(inbox));

@@ -117,7 +117,6 @@ fn failure(error: PowerError) -> Failure {
         PowerError::Journal(JournalError::Locked { .. }) => {
             "\na proxy that runs is asked with `hashgate wake GROUP` and the like"
         }
-        PowerError::Journal(JournalError::Missing { .. }) => "\n`hashgate take-over` begins a new one",
         PowerError::Nothing | PowerError::NoGroup(_) | PowerError::Driver(_) => {
             return Failure::Misused(error.to_string());
         }

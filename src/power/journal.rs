@@ -181,10 +181,15 @@ impl Journal {
     ///
     /// As [`Journal::open`]; [`JournalError::Missing`] where a lock file says that there was a book.
     pub fn start(path: &Path, now: Timestamp) -> Result<(Self, Book), JournalError> {
-        if path.exists() || lock_path(path).exists() {
+        if Self::was_begun(path) {
             return Self::open(path, now);
         }
         Ok((Self::take_over(path, Epoch(0), now)?, Book::default()))
+    }
+
+    /// Whether there is a book, or was one.
+    pub fn was_begun(path: &Path) -> bool {
+        path.exists() || lock_path(path).exists()
     }
 
     /// Opens a book and begins a new epoch, which is on the disk when this returns.

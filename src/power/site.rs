@@ -70,6 +70,8 @@ pub struct Site {
     meter: Option<bool>,
     /// Another controller was spoken of.
     is_superseded: bool,
+    /// It is told to observe only.
+    observes: bool,
     now: Timestamp,
     look_at: Timestamp,
     out: VecDeque<Output>,
@@ -108,6 +110,7 @@ impl Site {
             over_cap: None,
             meter: None,
             is_superseded: false,
+            observes: false,
             now,
             look_at: now,
             out: VecDeque::new(),
@@ -124,6 +127,15 @@ impl Site {
     pub fn after_loss(terms: &SiteTerms, now: Timestamp) -> Vec<Entry> {
         let blocks: Vec<_> = terms.blocks.iter().flatten().map(|block| (block.id.clone(), block.rules)).collect();
         Ledger::new(terms.rules.clone(), [], blocks, Epoch(0)).after_loss(now)
+    }
+
+    /// From now on nothing is commanded, lent or shed, and readings and records go on; or no more so.
+    pub fn observe(&mut self, only: bool) {
+        self.observes = only;
+    }
+
+    fn only_observes(&self) -> bool {
+        self.observes || self.ledger.superseded().is_some()
     }
 
     /// What it was made of.
@@ -209,8 +221,8 @@ impl Site {
         groups: Vec<Option<(Order, Option<MoneyPerMwh>)>>,
         blocks: Vec<Option<Watts>>,
     ) {
-        // Who is no longer in office moves nothing.
-        if self.ledger.superseded().is_some() {
+        // Who only observes moves nothing.
+        if self.only_observes() {
             return;
         }
         for (group, wanted) in groups.into_iter().enumerate() {
@@ -265,7 +277,7 @@ impl Site {
         }
         if self.book.is_settled() {
             self.answer_questions(now);
-            if looks && self.over_cap.is_none() && self.ledger.superseded().is_none() {
+            if looks && self.over_cap.is_none() && !self.only_observes() {
                 self.grow(now);
             }
         }
@@ -277,8 +289,7 @@ impl Site {
     fn look(&mut self, now: Timestamp) {
         self.look_for_others();
         self.look_at_meter(now);
-        // Who is no longer in office only observes.
-        if self.ledger.superseded().is_none() {
+        if !self.only_observes() {
             self.keep_leases(now);
             if !self.guard_cap(now) {
                 self.ask_back(now);

@@ -44,6 +44,7 @@ pub mod wake_all;
 use std::{
     collections::HashMap,
     io,
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -128,6 +129,9 @@ pub enum PowerError {
     /// What was asked for.
     #[error("the config has no group {0:?} with an actuator")]
     NoGroup(String),
+    /// Nothing that could be woken.
+    #[error("{}: there was never a power ledger, so no proxy with this config has put anything to sleep", .0.display())]
+    NeverBegun(PathBuf),
     /// Its thread.
     #[error("can't start the power side's thread: {0}")]
     Thread(io::Error),
@@ -158,16 +162,12 @@ impl Running {
     }
 }
 
-/// Starts the power side of a config, on a thread of its own; its calls run on the runtime that this is called on.
-///
-/// # Errors
-/// [`PowerError`] if its ledger can't be had, is lost or another controller's, or a driver can't be made.
-pub fn start(
-    config: Arc<Config>,
-    drivers: &Drivers,
-    surroundings: Surroundings,
-) -> Result<(Power, Running), PowerError> {
-    start_as(config, drivers, surroundings, Purpose::Control)
+/// What can fail before anything else of a proxy is started: it has the ledger's lock, and its drivers.
+pub struct Prepared {
+    machines: Machines,
+    journal: Journal,
+    book: Book,
+    purpose: Purpose,
 }
 
 /// What it is started for.
@@ -179,20 +179,29 @@ enum Purpose {
     Wake(Vec<bool>),
 }
 
-fn start_as(
-    config: Arc<Config>,
-    drivers: &Drivers,
-    surroundings: Surroundings,
-    purpose: Purpose,
-) -> Result<(Power, Running), PowerError> {
-    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
+/// Opens the ledger of a config and makes its drivers, within the runtime that their calls will run on. `None` if the config has nothing
+/// that can be moved.
+///
+/// # Errors
+/// [`PowerError`] if the ledger can't be had, is lost or another controller's, or a driver can't be made.
+pub fn prepare(config: &Config, drivers: &Drivers) -> Result<Option<Prepared>, PowerError> {
+    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Ok(None) };
     let machines = Machines::build(profit, power, drivers)?;
+    let (journal, book) = Journal::start(&power.ledger, Timestamp::now())?;
+    Ok(Some(Prepared { machines, journal, book, purpose: Purpose::Control }))
+}
+
+/// Starts the power side of the config that it was prepared for, on a thread of its own.
+///
+/// # Errors
+/// [`PowerError`] if its ledger can't be written or read, or there are no threads.
+pub fn start(
+    config: Arc<Config>,
+    prepared: Prepared,
+    surroundings: Surroundings,
+) -> Result<(Power, Running), PowerError> {
+    let Prepared { machines, journal, book, purpose } = prepared;
     let now = Timestamp::now();
-    let (journal, book) = match purpose {
-        Purpose::Control => Journal::start(&power.ledger, now)?,
-        // Where nothing was ever written, nothing was put to sleep.
-        Purpose::Wake(_) => Journal::open(&power.ledger, now)?,
-    };
     let (to_task, asks) = mpsc::channel(ASK_QUEUE);
     let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
@@ -577,6 +586,7 @@ impl Keeper {
 
     /// Nothing is to move: what is on its way is held where it is.
     fn stand_still(&mut self, now: Timestamp) {
+        self.site.observe(true);
         self.calls.forget_commands();
         for (group, phase) in self.phases.iter().enumerate() {
             if phase.is_some_and(|phase| phase != Phase::Mining) {

@@ -43,13 +43,13 @@ fn config(folder: &Path, site: &SimSite) -> String {
         free_port(),
         ledger.to_str().unwrap(),
     );
-    for group in ["hall-a", "hall-b"] {
+    for (hall, group) in ["hall-a", "hall-b"].into_iter().enumerate() {
         text += &format!(
             "[[group]]\nname = \"{group}\"\nsignal = \"pays\"\nnameplate = \"3000 W\"\nsleep_max = \"150 W\"\nsleep_time = \"5s\"\nwake_time = \"20s\"\n\
              backoff = \"1s\"\nquiet = \"1s\"\nquiet_limit = \"2s\"\nprobe = \"2s\"\nwork_wait = \"1s\"\n"
         );
         for number in 1..=MACHINES {
-            text += &format!("[[group.device]]\nname = \"{group}.{number:04}\"\naddress = \"127.0.0.1\"\n");
+            text += &format!("[[group.device]]\nname = \"{group}.{number:04}\"\naddress = \"127.0.{hall}.{number}\"\n");
         }
         text += &format!("[group.actuator]\nkind = \"simulated\"\nurl = \"http://{}\"\n", site.addr());
     }
@@ -85,7 +85,7 @@ async fn what_a_dead_proxy_put_to_sleep_is_woken_without_it() {
     let config = config(folder.path(), &site);
     let without_ledger = hashgate(&["wake-all", "--config", &config], &[]).await;
     assert_eq!(without_ledger.code, Some(1), "{without_ledger:?}");
-    contains(&without_ledger.err, &["there is no power ledger", "hashgate take-over"]);
+    contains(&without_ledger.err, &["there was never a power ledger"]);
 
     let mut proxy = run(&config);
     phases(&config, ["MINING", "MINING"]).await;
@@ -147,6 +147,9 @@ async fn what_a_dead_proxy_put_to_sleep_is_woken_without_it() {
     }
     let lost = run(&config).wait().await.unwrap();
     assert_eq!(lost.code(), Some(1), "a lost ledger is not begun anew in silence");
+    let nothing = hashgate(&["wake-all", "--config", &config], &[]).await;
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    contains(&nothing.err, &["the power ledger is lost", "hashgate take-over"]);
     let taken = hashgate(&["take-over", "--yes", "--config", &config], &[]).await;
     assert_eq!(taken.code, Some(0), "{taken:?}");
     contains(&taken.out, &["a new power ledger begins at"]);

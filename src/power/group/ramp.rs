@@ -7,7 +7,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::{power::device::later, profit::Watts};
+use crate::{
+    power::device::later,
+    profit::{LIMIT, Watts},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -47,9 +50,11 @@ impl Ramp {
         }
     }
 
-    /// All of it may have been commanded by `now`.
+    /// All of it may have been commanded by `now`; where there is no ramp ([`LIMIT`]), that holds nobody up.
     pub fn fill(&mut self, now: Timestamp) {
-        self.spend(now, self.per_minute);
+        if self.per_minute.get() < LIMIT {
+            self.spend(now, self.per_minute);
+        }
     }
 
     /// When there is more room than now; `None` if all is free.

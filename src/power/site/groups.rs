@@ -111,8 +111,8 @@ impl Site {
     }
 
     fn command(&mut self, now: Timestamp, key: DeviceKey, command: Command) {
-        // Who is no longer in office only observes.
-        if self.ledger.superseded().is_some() {
+        // Another is in office, or this is a dry run.
+        if self.only_observes() {
             return;
         }
         if let (Command::Wake(_), Some(id)) = (&command, self.members[key.group].id(key.device)) {

@@ -364,7 +364,7 @@ impl Site {
     /// Tells a block of a lease as it is now.
     pub(super) fn say_lease(&mut self, now: Timestamp, block: usize, id: &BlockId, lease: LeaseId) {
         let Some((_, booked)) = self.leases_of(id).into_iter().find(|(other, _)| *other == lease) else { return };
-        let is_superseded = self.ledger.superseded().is_some();
+        let only_observes = self.only_observes();
         let epoch = self.epoch;
         let Some(keeper) = self.keeper(block) else { return };
         let repeat = keeper.repeats(lease);
@@ -372,11 +372,11 @@ impl Site {
         let watts = booked.watts;
         let what = match talk.back {
             Some(back) if booked.revoked.is_some() => LeaseOrder::Revoke { watts, deadline: back.deadline },
-            _ if !talk.is_written || is_superseded => return,
+            _ if !talk.is_written || only_observes => return,
             _ => LeaseOrder::Grant { watts, expires: booked.expires },
         };
         talk.tell_at = Some(later(now, repeat));
-        if !is_superseded {
+        if !only_observes {
             self.out.push_back(Output::Tell(block, LeaseMessage { lease, epoch, what }));
         }
     }

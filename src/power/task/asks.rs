@@ -129,6 +129,7 @@ impl Keeper {
 
     /// What a dry run held goes on, but for what a person holds.
     fn move_again(&mut self, now: Timestamp) {
+        self.site.observe(false);
         for group in 0..self.names.len() {
             let is_held = matches!(self.orders.controls().get(group), Some(Some(Control::Hold { .. })));
             if !is_held {

@@ -213,7 +213,7 @@ impl Keeper {
 }
 
 impl Manual {
-    fn wants(&mut self, tick: Instant, key: DeviceKey, command: Command) {
+    pub fn wants(&mut self, tick: Instant, key: DeviceKey, command: Command) {
         let is_other = self.said.as_ref().is_none_or(|(said, _)| goal(said) != goal(&command));
         if is_other {
             self.wanted.retain(|_, wanted| goal(wanted) == goal(&command));
@@ -227,7 +227,7 @@ impl Manual {
         }
     }
 
-    fn ask(&mut self, tick: Instant) -> Option<(Goal, Vec<DeviceKey>)> {
+    pub fn ask(&mut self, tick: Instant) -> Option<(Goal, Vec<DeviceKey>)> {
         self.due.filter(|due| *due <= tick)?;
         self.due = None;
         let wanted = std::mem::take(&mut self.wanted);

@@ -13,13 +13,13 @@
 //!
 //! Limits: [`SAY`] for news of a group that stays where it is; [`MAX_NAMED`] machines are named.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{PowerError, Purpose, Surroundings, start_as};
+use super::{Machines, PowerError, Prepared, Purpose, Surroundings, start};
 use crate::{
     config::Config,
     metrics::Books,
@@ -86,10 +86,25 @@ pub(super) fn left_alone(control: Option<&Control>, record: Option<&Record>) -> 
 /// [`PowerError`] if the ledger can't be had, or the config has no such group.
 pub fn look(config: &Config, group: Option<&str>) -> Result<Vec<Found>, PowerError> {
     let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
-    let (_journal, book) = Journal::open(&power.ledger, Timestamp::now())?;
     let wanted = chosen(config, group)?;
+    let (_journal, book) = open(&power.ledger)?;
     let groups = profit.groups.iter().zip(wanted).filter(|(_, is_wanted)| *is_wanted);
     Ok(groups.map(|(group, _)| found(&group.name, &book)).collect())
+}
+
+/// Where nothing was ever written, nothing was put to sleep.
+fn open(ledger: &Path) -> Result<(Journal, Book), PowerError> {
+    if !Journal::was_begun(ledger) {
+        return Err(PowerError::NeverBegun(ledger.to_owned()));
+    }
+    Ok(Journal::open(ledger, Timestamp::now())?)
+}
+
+fn prepare(config: &Config, drivers: &Drivers, wanted: Vec<bool>) -> Result<Prepared, PowerError> {
+    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
+    let machines = Machines::build(profit, power, drivers)?;
+    let (journal, book) = open(&power.ledger)?;
+    Ok(Prepared { machines, journal, book, purpose: Purpose::Wake(wanted) })
 }
 
 fn found(name: &Arc<str>, book: &Book) -> Found {
@@ -130,6 +145,7 @@ pub async fn wake_all(
     let names: Vec<Arc<str>> =
         config.profit.iter().flat_map(|profit| &profit.groups).map(|group| group.name.clone()).collect();
     let wanted = chosen(&config, group)?;
+    let prepared = prepare(&config, drivers, wanted.clone())?;
     // What belongs to it, and ends after it.
     let ends = CancellationToken::new();
     let (signals, of_signals) = task::start(config.clone(), None, ends.clone());
@@ -141,8 +157,7 @@ pub async fn wake_all(
         stop: ends.clone(),
         lost: ends.clone(),
     };
-    let started = start_as(config, drivers, surroundings, Purpose::Wake(wanted.clone()));
-    let (power, running) = match started {
+    let (power, running) = match start(config, prepared, surroundings) {
         Ok(started) => started,
         Err(error) => {
             ends.cancel();

@@ -1,1 +1,89 @@
+use super::*;
 
+const POLL: Duration = Duration::from_secs(10);
+const MOVING: Duration = Duration::from_secs(2);
+
+fn key(device: usize) -> DeviceKey {
+    DeviceKey { group: 0, device }
+}
+
+fn calls(now: Instant, devices: usize, most: usize) -> Calls {
+    let mut calls = Calls::new(now, 1, most, POLL, MOVING);
+    (0..devices).for_each(|device| calls.add(now, key(device), true));
+    calls
+}
+
+#[test]
+fn a_command_goes_before_readings_and_never_beside_one_to_the_same_machine() {
+    let now = Instant::now();
+    let mut calls = calls(now, 3, 2);
+    assert_eq!(calls.next(now), Some(Call::Read(key(0))));
+    calls.command(key(0), Command::Sleep);
+    calls.command(key(2), Command::Sleep);
+    assert_eq!(calls.next(now), Some(Call::Command(key(2), Command::Sleep)));
+    assert_eq!(calls.next(now), None, "two at once are enough");
+    calls.answered(now, key(2), now, true);
+    assert_eq!(calls.next(now), Some(Call::Read(key(1))), "the first is busy, so its command waits");
+    calls.answered(now, key(0), now, false);
+    assert_eq!(calls.next(now), Some(Call::Command(key(0), Command::Sleep)));
+    calls.answered(now, key(1), now, false);
+    calls.answered(now, key(0), now, true);
+    assert_eq!(calls.next(now), None);
+    // What moves is measured soon.
+    assert_eq!(calls.next(now + MOVING), Some(Call::Read(key(0))));
+}
+
+#[test]
+fn the_last_command_counts_and_none_is_sent_twice() {
+    let now = Instant::now();
+    let mut calls = calls(now, 1, 8);
+    assert_eq!(calls.next(now), Some(Call::Read(key(0))));
+    calls.command(key(0), Command::Sleep);
+    calls.command(key(0), Command::Wake(None));
+    calls.answered(now, key(0), now, false);
+    assert_eq!(calls.next(now), Some(Call::Command(key(0), Command::Wake(None))));
+    calls.answered(now, key(0), now, false);
+    assert_eq!(calls.next(now), None);
+    calls.command(key(0), Command::Sleep);
+    calls.forget_commands();
+    assert_eq!(calls.next(now), None);
+}
+
+#[test]
+fn readings_come_once_in_a_poll_and_spread_over_it() {
+    let start = Instant::now();
+    let mut calls = calls(start, 1000, 64);
+    let step = Duration::from_millis(100);
+    let mut read = vec![0_u32; 1000];
+    let mut most = 0;
+    for tick in 0..600 {
+        let now = start + step * tick;
+        let mut at_once = 0;
+        while let Some(call) = calls.next(now) {
+            let Call::Read(key) = call else { panic!("nobody was commanded") };
+            calls.answered(now, key, now, false);
+            read[key.device] += 1;
+            at_once += 1;
+        }
+        if tick >= 200 {
+            most = most.max(at_once);
+        }
+    }
+    // A minute: six polls, and the first reading at once.
+    assert!(read.iter().all(|read| (5..=8).contains(read)), "{read:?}");
+    assert!(most <= 20, "{most} at once, where ten a step are even");
+}
+
+#[test]
+fn a_machine_that_nobody_can_measure_is_told_all_the_same() {
+    let now = Instant::now();
+    let mut calls = Calls::new(now, 1, 1, POLL, MOVING);
+    calls.add(now, key(0), false);
+    calls.probe(now, key(0));
+    assert_eq!((calls.next(now), calls.wakes_at()), (None, None));
+    calls.command(key(0), Command::Sleep);
+    assert_eq!(calls.next(now), Some(Call::Command(key(0), Command::Sleep)));
+    // Of groups and devices that there are not, nothing is known.
+    calls.command(DeviceKey { group: 7, device: 0 }, Command::Sleep);
+    calls.answered(now, DeviceKey { group: 0, device: 9 }, now, false);
+}

@@ -1,1 +1,107 @@
+use super::*;
+use crate::{
+    config::{Config, ProcessEnv},
+    router::Settled,
+};
 
+fn devices() -> Devices {
+    let text = "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nurl = \"sim://\"\nuser = \"u\"\n[profit]\nsignal = \"v\"\n\
+        [[group]]\nname = \"a\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n[group.actuator]\nkind = \"simulated\"\n\
+        url = \"http://127.0.0.1:9400\"\n\
+        [[signal]]\nname = \"v\"\nkind = \"push\"\nunit = \"verdict\"\nmax_age = \"1h\"\n";
+    let (config, _) = Config::parse(text, &ProcessEnv { folder: ".".into() }).unwrap();
+    let power = config.power.unwrap();
+    Devices::new(&[("a".into(), power.groups[0].as_ref())])
+}
+
+fn id(connection: u64) -> ConnectionId {
+    ConnectionId { worker: 0, key: connection }
+}
+
+fn report(connection: u64, forwarded: u64) -> MinerReport {
+    MinerReport {
+        connection: id(connection),
+        peer: "10.0.0.1".parse().unwrap(),
+        user: Some("farm.1".into()),
+        firmware: "x",
+        hashrate: None,
+        found: 2 * forwarded,
+        work: 0.0,
+        refused: 0,
+        forwarded,
+        is_gone: false,
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+const KEY: DeviceKey = DeviceKey { group: 0, device: 0 };
+
+#[test]
+fn shares_of_all_connections_of_a_device_add_up_from_when_it_is_known() {
+    let (mut devices, mut miners) = (devices(), Miners::default());
+    let told =
+        miners.take(at(0), &Census { miners: vec![report(1, 5), report(2, 1)], settled: Vec::new() }, &mut devices);
+    assert_eq!((told.found.len(), told.shares.len()), (1, 0), "two connections, one new device");
+    assert_eq!(devices.add(0, &told.found[0].1), Some(KEY));
+    // What was sent on before it was known is not missed when it is settled.
+    let settled = |accepted, rejected| vec![(id(1), Settled { accepted, rejected, lost: 0 })];
+    let census = Census { miners: vec![report(1, 3), report(2, 4)], settled: settled(6, 1) };
+    let told = miners.take(at(1), &census, &mut devices);
+    let shares = Shares { found: 14, submitted: 7, accepted: 1, rejected: 1, timed_out: 0 };
+    assert_eq!(told.shares, HashMap::from([(KEY, shares)]));
+    // The last word on a connection that is gone.
+    let gone = MinerReport { is_gone: true, ..report(1, 1) };
+    let told = miners.take(at(2), &Census { miners: vec![gone], settled: Vec::new() }, &mut devices);
+    assert_eq!(told.shares[&KEY].submitted, 1);
+    let told = miners.take(at(3), &Census { miners: Vec::new(), settled: settled(3, 0) }, &mut devices);
+    assert_eq!(told.shares[&KEY].accepted, 3);
+    let late = at(4 + AFTER_GONE.as_secs() as i64);
+    miners.take(late, &Census::default(), &mut devices);
+    assert_eq!(miners.connections.len(), 1, "what is gone for long is forgotten");
+}
+
+#[test]
+fn connections_are_let_sleep_once_and_woken_once() {
+    let (mut devices, mut miners) = (devices(), Miners::default());
+    let census = Census { miners: vec![report(1, 0), report(2, 0)], settled: Vec::new() };
+    let told = miners.take(at(0), &census, &mut devices);
+    devices.add(0, &told.found[0].1);
+    miners.take(at(1), &census, &mut devices);
+    assert_eq!(miners.turn(true, |key| key == KEY).len(), 2);
+    assert_eq!(miners.turn(true, |key| key == KEY), []);
+    assert_eq!(miners.turn(false, |_| true).len(), 2);
+    assert_eq!(miners.turn(false, |_| true), []);
+}
+
+#[test]
+fn efficiency_is_measured_over_the_window_and_only_while_it_mines() {
+    let (mut devices, mut miners) = (devices(), Miners::default());
+    let told = miners.take(at(0), &Census { miners: vec![report(1, 0)], settled: Vec::new() }, &mut devices);
+    devices.add(0, &told.found[0].1);
+    let watts = Watts::new(3_000.0).unwrap();
+    let window = WINDOW.as_secs() as i64;
+    // 100 TH/s, in difficulty 1 shares.
+    let work = 100e12 / HASHES_PER_DIFFICULTY;
+    let mut mine = |miners: &mut Miners, from: i64, to: i64| {
+        for second in from..=to {
+            miners.measured(at(second), KEY, watts, true);
+            let census = Census { miners: vec![MinerReport { work, ..report(1, 0) }], settled: Vec::new() };
+            miners.take(at(second), &census, &mut devices);
+        }
+    };
+    mine(&mut miners, 1, window);
+    assert_eq!(miners.efficiencies(at(window)), [], "not long enough");
+    mine(&mut miners, window + 1, window + 1);
+    let [(key, efficiency)] = miners.efficiencies(at(window + 1))[..] else { panic!("it is measured") };
+    assert_eq!(key, KEY);
+    assert!((efficiency.get() - 30.0).abs() < 0.1, "{efficiency}");
+    assert!((miners.efficiency(0).unwrap().get() - 30.0).abs() < 0.1);
+    // Asleep, it begins anew, and what was measured last stays.
+    miners.measured(at(window + 2), KEY, Watts::new(20.0).unwrap(), false);
+    mine(&mut miners, window + 3, 2 * window);
+    assert_eq!(miners.efficiencies(at(2 * window)), []);
+    assert!(miners.efficiency(0).is_some());
+}

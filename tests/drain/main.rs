@@ -1,0 +1,148 @@
+//! Machines are put to sleep and woken without losing a share, their power goes to AI compute and comes back, and a restart in the middle
+//! goes on: the whole proxy over real sockets, with doubles for firmware and AI compute.
+
+mod world;
+
+use hashgate::{
+    app::Proxy,
+    config::Mode,
+    power::{
+        control::{Control, ControlError},
+        group::Phase,
+        receipt::{Move, Outcome},
+        site::LeaseOrder,
+        task::take_over,
+    },
+};
+
+use self::world::{ASLEEP_W, AWAKE_W, MACHINES, World, drivers, eventually, of_group};
+
+/// Everything that was found good was settled as accepted.
+fn is_whole(bill: &hashgate::power::receipt::ShareBill) -> bool {
+    bill.in_flight_at_start + bill.submitted == bill.accepted + bill.in_flight_at_end
+        && (bill.rejected, bill.timed_out) == (0, 0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verdict_moves_the_farms_power_to_ai_compute_and_back_and_no_share_is_lost() {
+    let world = World::start("active").await;
+    world.is_known().await;
+    world.says(true).await;
+    eventually("shares flow", || world.proxy().totals().accepted > 50).await;
+    assert_eq!(world.firmware.commands(), [], "who mines is not told to");
+
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    assert_eq!(world.firmware.sleeping(), MACHINES);
+    let receipt = world.receipt().await;
+    assert_eq!((receipt.kind, receipt.outcome), (Move::Drain, Outcome::Done), "{receipt:#?}");
+    assert_eq!((receipt.devices.asked, receipt.devices.confirmed), (MACHINES as u64, MACHINES as u64));
+    assert!(is_whole(&receipt.shares), "{:#?}", receipt.shares);
+    assert_eq!(receipt.shares.in_flight_at_end, 0);
+    assert_eq!(receipt.watts.before_w, AWAKE_W * MACHINES as f64);
+    assert_eq!(receipt.watts.after_w, ASLEEP_W * MACHINES as f64);
+    assert!(receipt.why.contains("unprofitable") || receipt.why.starts_with("drain"), "{}", receipt.why);
+
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+    world.shows("its lease", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().granted.get() == 20_000.0).await;
+    let slept = world.proxy().totals().accepted;
+
+    world.says(true).await;
+    world.is_in(Phase::Mining).await;
+    assert_eq!((world.firmware.sleeping(), world.gpus.leased()), (0, 0.0));
+    let receipt = world.receipt().await;
+    assert_eq!((receipt.kind, receipt.outcome), (Move::Wake, Outcome::Done), "{receipt:#?}");
+    // The power was asked back and returned before anybody was told to wake.
+    let told = world.gpus.told();
+    assert!(matches!(told.last().unwrap().what, LeaseOrder::Revoke { .. }), "{told:?}");
+    eventually("shares flow again", || world.proxy().totals().accepted > slept + 20).await;
+    let sleeps = world.firmware.commands().iter().filter(|(_, sleeps)| *sleeps).count();
+    assert_eq!((sleeps, world.firmware.commands().len()), (MACHINES, 2 * MACHINES), "each is told once each way");
+    world.no_share_is_lost().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_in_the_middle_goes_on_and_wakes_nobody_who_was_asleep_for_a_reason() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(false).await;
+    eventually("the drain has begun", || world.firmware.sleeping() > 0).await;
+    world.restart().await;
+    world.is_in(Phase::Asleep).await;
+    assert_eq!(world.firmware.sleeping(), MACHINES);
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+
+    // What was lent stays lent, although the new life has seen no signal yet.
+    world.restart().await;
+    world.is_known().await;
+    world.is_in(Phase::Asleep).await;
+    let snapshot =
+        world.shows("its lease", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().granted.get() > 0.0).await;
+    assert_eq!(snapshot.site.epoch.0, 3, "each start is counted");
+    assert_eq!(world.gpus.leased(), 20_000.0);
+    assert!(world.gpus.told().iter().all(|message| matches!(message.what, LeaseOrder::Grant { .. })));
+    assert!(world.firmware.commands().iter().all(|(_, sleeps)| *sleeps), "nobody was woken");
+
+    world.says(true).await;
+    world.is_in(Phase::Mining).await;
+    assert_eq!((world.firmware.sleeping(), world.gpus.leased()), (0, 0.0));
+    let before = world.proxy().totals().accepted;
+    eventually("shares flow", || world.proxy().totals().accepted > before + 20).await;
+    let kinds: Vec<Move> = world.power().receipts(10).await.unwrap().iter().map(|receipt| receipt.kind).collect();
+    assert_eq!(kinds.first(), Some(&Move::Wake), "{kinds:?}");
+    assert!(kinds.contains(&Move::Drain), "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_moves_nothing_and_in_mode_advise_an_operator_alone_does() {
+    let mut world = World::start("dry_run").await;
+    world.is_known().await;
+    world.says(false).await;
+    let drain = Control::Drain { why: "a fan is loud".into(), until: None };
+    let plan = world.power().control("hall-a", drain.clone(), true).await.unwrap();
+    assert_eq!((plan.devices, plan.leads_to), (MACHINES as u64, Some(Phase::DrainPending)), "{plan:#?}");
+    assert_eq!(world.power().control("hall-a", drain.clone(), false).await, Err(ControlError::DryRun));
+    assert!(matches!(
+        world.power().control("hall-b", drain.clone(), false).await,
+        Err(ControlError::UnknownGroup { .. })
+    ));
+    assert_eq!(world.power().set_mode(Mode::Advise).await, Ok(Mode::DryRun));
+    world.shows("the mode", |snapshot| snapshot.mode == Mode::Advise).await;
+    assert_eq!((world.firmware.commands().len(), world.gpus.told().len()), (0, 0));
+
+    world.power().control("hall-a", drain.clone(), false).await.unwrap();
+    world.is_in(Phase::Asleep).await;
+    assert_eq!(world.receipt().await.why, "a fan is loud".into());
+    // The mode that was set by hand, and the order, outlive the process.
+    world.restart().await;
+    world.is_known().await;
+    let snapshot = world.is_in(Phase::Asleep).await;
+    assert_eq!((snapshot.mode, &snapshot.orders[0]), (Mode::Advise, &Some(drain)));
+    world.says(true).await;
+    let released = world.power().control("hall-a", Control::Release, false).await;
+    assert!(released.is_ok(), "{released:?}");
+    let wake = Control::Wake { why: "it is mended".into(), until: None };
+    world.power().control("hall-a", wake, false).await.unwrap();
+    world.is_in(Phase::Mining).await;
+    assert_eq!(world.gpus.told(), [], "prices lend nothing in mode advise");
+    assert_eq!(of_group(&world.power().snapshot()), Phase::Mining);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_ledger_is_not_begun_anew_by_itself() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.stop().await;
+    world.lose_ledger();
+    let refused = Proxy::start_with(world.config(), &drivers(&world.firmware, &world.gpus)).await;
+    let refused = refused.map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("the power ledger is lost") && refused.contains("hashgate take-over"), "{refused}");
+    let epoch = take_over(&world.config()).unwrap();
+    world.go_on().await;
+    // AI compute counts with all that it could hold, until it has said that it holds nothing.
+    eventually("everything is asked back", || !world.gpus.told().is_empty()).await;
+    assert!(matches!(world.gpus.told()[0].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
+    let snapshot =
+        world.shows("it is back", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().leases.is_empty()).await;
+    assert!(snapshot.site.epoch > epoch);
+}
