@@ -254,7 +254,10 @@ impl Site {
                     self.ledger.apply(&entry);
                     match entry.what {
                         Booking::Freed { device, .. } => self.handle_freed(&device),
-                        Booking::Returned { block, lease, watts } => self.handle_returned(&block, lease, watts),
+                        Booking::Returned { block, lease, watts } => {
+                            self.handle_returned(&block, lease, watts);
+                            self.look_at = now;
+                        }
                         Booking::Hold { .. } | Booking::Lease { .. } | Booking::Revoke { .. } => {}
                     }
                 }

@@ -216,6 +216,11 @@ impl Plant {
         self.ai.misconduct = misconduct;
     }
 
+    /// What an ASIC truly draws, at its own supply, and how it lies.
+    pub fn truth(&self, asic: usize) -> (f64, Option<Lie>) {
+        (self.asics[asic].watts, self.asics[asic].lie)
+    }
+
     /// Whether an ASIC mines.
     pub fn is_mining(&self, asic: usize) -> bool {
         self.asics[asic].state == State::Mining

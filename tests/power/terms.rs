@@ -77,9 +77,9 @@ pub fn site() -> SiteTerms {
         },
         step: watts(1e3),
         sheds_within: Some(Duration::from_secs(30)),
-        starts_within: Duration::from_mins(5),
-        returns_within: Duration::from_mins(6),
-        notice: Duration::from_mins(2),
+        starts_within: Duration::from_secs(300),
+        returns_within: Duration::from_secs(360),
+        notice: Duration::from_secs(120),
     };
     SiteTerms {
         rules,

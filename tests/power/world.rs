@@ -10,7 +10,7 @@ use hashgate::{
         site::{DeviceKey, Input, LeaseAnswer, LeaseMessage, LeaseOrder, Output, Site, Status, Write},
     },
     profit::Watts,
-    sim::plant::{AiAnswer, AiMessage, Command, Misconduct, Plant},
+    sim::plant::{AiAnswer, AiMessage, Command, Lie, Misconduct, Plant},
 };
 use jiff::Timestamp;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -82,6 +82,7 @@ pub struct World {
     restart_at: u64,
     goal_until: u64,
     over_in_a_row: u64,
+    blip_at: Option<u64>,
     /// Dies with this probability at each step.
     pub crash: f64,
     /// And surely at this one.
@@ -116,6 +117,7 @@ impl World {
             restart_at: 0,
             goal_until: 0,
             over_in_a_row: 0,
+            blip_at: None,
             crash: 0.0,
             crash_at: None,
             misconduct: None,
@@ -126,6 +128,7 @@ impl World {
     /// Runs for so many seconds; a blip wakes everybody at `blip_at`.
     pub fn run(&mut self, seconds: u64, blip_at: Option<u64>) {
         let mut since_blip = None;
+        self.blip_at = blip_at;
         for _ in 0..seconds {
             self.plant.step();
             let now = self.plant.now();
@@ -185,7 +188,7 @@ impl World {
         }
         if let Some((_, number, writes)) = self.writing.take_if(|(at, ..)| *at <= now) {
             self.may_die()?;
-            self.disk.take(writes, &mut self.outcome);
+            self.take(writes);
             self.may_die()?;
             self.hear(now, Input::Written(number))?;
         }
@@ -324,7 +327,7 @@ impl World {
                     if at == now
                         && let Some((_, number, writes)) = self.writing.take()
                     {
-                        self.disk.take(writes, &mut self.outcome);
+                        self.take(writes);
                         self.may_die()?;
                         if let Some(site) = &mut self.site {
                             site.handle(time(now), Input::Written(number));
@@ -363,6 +366,26 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Lines reach the disk.
+    fn take(&mut self, writes: Vec<Write>) {
+        for write in &writes {
+            if let Write::Entry(Entry { what: Booking::Freed { device, .. }, .. }) = write {
+                self.must_sleep(device);
+            }
+        }
+        self.disk.take(writes, &mut self.outcome);
+    }
+
+    /// What is booked as free is; but for a blip since its proof, and for who wakes by itself or hides what it draws.
+    fn must_sleep(&self, device: &DeviceId) {
+        let asic: usize = device.as_str().trim_start_matches("asic-").parse().unwrap();
+        let (drawn, lie) = self.plant.truth(asic);
+        let is_after_blip = self.blip_at.is_some_and(|at| (at..at + 30).contains(&self.plant.now()));
+        if !is_after_blip && matches!(lie, None | Some(Lie::StaysAwake)) {
+            assert!(drawn < 60.0, "{device} is booked as asleep and draws {drawn} W");
+        }
     }
 
     fn told(&self, now: u64, words: &str) {

@@ -25,13 +25,13 @@ pub(super) const REPEAT_URGENT: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
 
 /// And at most.
-const MAX_BACKOFF: Duration = Duration::from_mins(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(30 * 60);
 
 /// What lies between the first word that a lease is not back and the second; it doubles.
 const FIRST_ESCALATION: Duration = Duration::from_secs(60);
 
 /// And at most.
-const MAX_ESCALATION: Duration = Duration::from_hours(1);
+const MAX_ESCALATION: Duration = Duration::from_secs(60 * 60);
 
 /// A grant is worth its message from so many watts on.
 const LEAST_GRANT_W: f64 = 1_000.0;
@@ -153,6 +153,11 @@ impl Keeper {
                 self.backoff = None;
             }
         }
+    }
+
+    /// Whether the return of one of its leases is being written.
+    pub fn is_returning(&self) -> bool {
+        self.talks.values().any(|talk| talk.is_returning)
     }
 
     /// Whether a lease was not used in the time that the block needs to start.

@@ -34,7 +34,7 @@ const MARGIN_W: f64 = 1.0;
 const MANY_LEASES: usize = 32;
 
 /// Between two sentences about a block that draws too much.
-const SAY_AGAIN: std::time::Duration = std::time::Duration::from_mins(10);
+const SAY_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 impl Site {
     /// The status of a block came.
@@ -61,6 +61,7 @@ impl Site {
             return;
         }
         keeper.overdrawn_again = Some(later(now, SAY_AGAIN));
+        keeper.backs_off(now);
         let live: Vec<LeaseId> = live(&leases).map(|(id, _)| id).collect();
         let next = if live.is_empty() { "it has no lease" } else { "all its leases are asked back" };
         self.tell(
@@ -172,7 +173,9 @@ impl Site {
         if talk.is_returning {
             return;
         }
-        if let Ok(entry) = self.ledger.returned(id, lease) {
+        // What a block draws is held against all its other leases: of two that come back, the second is proved without the first.
+        let is_first = self.keepers[block].as_ref().is_some_and(|keeper| !keeper.is_returning());
+        if let (true, Ok(entry)) = (is_first, self.ledger.returned(id, lease)) {
             self.write_freed(entry);
             if let Some(talk) = self.keeper(block).and_then(|keeper| keeper.talks.get_mut(&lease)) {
                 talk.is_returning = true;

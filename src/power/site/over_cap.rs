@@ -33,7 +33,7 @@ const CALM_S: i64 = 60;
 const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Between two sentences about it.
-const SAY_AGAIN: std::time::Duration = std::time::Duration::from_mins(1);
+const SAY_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The site is over its cap, or was until a moment ago.
 #[derive(Debug, Clone, Copy)]
