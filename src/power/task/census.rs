@@ -181,12 +181,6 @@ impl Miners {
         }
         turned
     }
-
-    /// Whether a device has a connection.
-    #[cfg(test)]
-    fn is_connected(&self, key: DeviceKey) -> bool {
-        self.connections.values().any(|connection| connection.device == Some(key) && connection.gone_at.is_none())
-    }
 }
 
 impl Meter {
