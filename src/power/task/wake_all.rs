@@ -2,7 +2,7 @@
 //!
 //! Knows what the ledger left asleep and when it is awake; ramps, the cap and leases that are to be returned first are the site's, as
 //! always. There are no shares to prove a wake, so watts alone do: a machine that draws more than it does asleep counts as if it had found a
-//! share. That is in no receipt.
+//! share. That is in no receipt, and says less than a share does: a machine that boots draws too.
 //!
 //! | group | is |
 //! |---|---|
