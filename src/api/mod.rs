@@ -150,13 +150,15 @@ impl Api {
 
     /// The JSON of a body.
     async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<T, Response> {
-        self.parse(&self.bytes(body).await?)
+        let bytes = self.bytes(body).await?;
+        parse(&bytes).map_err(|why| self.refuse(StatusCode::BAD_REQUEST, "bad_request", &why))
     }
 
     /// The JSON of a body, if there is any.
     async fn read_if_any<T: DeserializeOwned>(&self, body: Body) -> Result<Option<T>, Response> {
         let bytes = self.bytes(body).await?;
-        if bytes.is_empty() { Ok(None) } else { self.parse(&bytes).map(Some) }
+        let parsed = if bytes.is_empty() { Ok(None) } else { parse(&bytes).map(Some) };
+        parsed.map_err(|why| self.refuse(StatusCode::BAD_REQUEST, "bad_request", &why))
     }
 
     async fn bytes(&self, body: Body) -> Result<Bytes, Response> {
@@ -170,15 +172,6 @@ impl Api {
             Ok(Err(_)) => Err(bad("the body did not arrive")),
             Err(_) => Err(bad("the body did not arrive in time")),
         }
-    }
-
-    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Response> {
-        let bad = |why: &str| self.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
-        // serde takes a list for a struct as well: values without names, which may mean anything.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(bad("the body is no JSON object: it begins with {"));
-        }
-        serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is not what it should be: {error}")))
     }
 
     /// Serves until `stop`, then lets requests under way end.
@@ -261,6 +254,15 @@ async fn accept(
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, address) = socket.accept().await?;
     Ok((stream, address.ip(), place))
+}
+
+/// The JSON of bytes, or what is wrong with it.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    // serde takes a list for a struct as well: values without names, which may mean anything.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err("the body is no JSON object: it begins with {".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| format!("the body is not what it should be: {error}"))
 }
 
 fn is_too_large(error: &axum::Error) -> bool {

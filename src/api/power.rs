@@ -38,9 +38,9 @@ const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);
 
 /// `GET /api/v1/power`.
 pub async fn show(State(api): State<Arc<Api>>) -> Response {
-    match api.power() {
-        Ok(power) => reply::json(&PowerPage::new(&power.snapshot(), &api.names)),
-        Err(refusal) => refusal,
+    match &api.power {
+        Some(power) => reply::json(&PowerPage::new(&power.snapshot(), &api.names)),
+        None => api.no_power(),
     }
 }
 
@@ -225,15 +225,16 @@ fn numbers<const N: usize>(query: Option<&str>, wanted: [(&str, usize, usize); N
 }
 
 impl Api {
-    /// The way to the power side, or the answer that there is none.
-    fn power(&self) -> Result<&Power, Response> {
+    /// The answer that there is no power side.
+    fn no_power(&self) -> Response {
         let why = "nothing can be moved: no [[group]] of the config has an actuator";
-        self.power.as_ref().ok_or_else(|| self.refuse(StatusCode::NOT_FOUND, "no_power", why))
+        self.refuse(StatusCode::NOT_FOUND, "no_power", why)
     }
 
     /// Asks the power side; a refusal of its own is an answer already.
     async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
-        match timeout(PATIENCE, ask(self.power()?)).await {
+        let Some(power) = &self.power else { return Err(self.no_power()) };
+        match timeout(PATIENCE, ask(power)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.not_done(&error)),
             Err(_) => {

@@ -68,6 +68,7 @@ use self::{
     devices::Devices,
     orders::Orders,
     show::{Manual, Shown},
+    wake_all::Purpose,
 };
 use super::{
     ASK_QUEUE, Ask, Power,
@@ -169,15 +170,6 @@ pub struct Prepared {
     journal: Journal,
     book: Book,
     purpose: Purpose,
-}
-
-/// What it is started for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Purpose {
-    /// To control a site.
-    Control,
-    /// To wake groups while there is no proxy, by their indexes: `wake_all.rs`.
-    Wake(Vec<bool>),
 }
 
 /// Opens the ledger of a config and makes its drivers, within the runtime that their calls will run on. `None` if the config has nothing
@@ -312,19 +304,7 @@ impl Keeper {
         let records = names.iter().map(|name| book.records.get(&**name).cloned());
         let records: Vec<Option<Record>> = records.collect();
         let mut controls: Vec<Option<Control>> = names.iter().map(|name| book.orders.get(&**name).cloned()).collect();
-        let mut persons = Vec::new();
-        if let Purpose::Wake(wanted) = purpose {
-            for (group, control) in
-                controls.iter_mut().enumerate().filter(|(group, _)| wanted.get(*group) == Some(&true))
-            {
-                if wake_all::left_alone(control.as_ref(), records[group].as_ref()).is_none() {
-                    // For this run alone: what was ordered before stays in the journal.
-                    *control = Some(Control::Wake { why: wake_all::WHY.into(), until: None });
-                    // A fault waits for it, and a hold that no operator ordered.
-                    persons.push(Input::Person(group, Person::Release));
-                }
-            }
-        }
+        let persons = purpose.overrule(&mut controls, &records);
         let orders = Orders::new(mode, controls, profit.ai.len());
         let facts = facts_of_start(&records, &book.entries, &terms, &orders);
         let found = devices.len();

@@ -2,7 +2,7 @@
 //!
 //! Knows what the ledger left asleep and when it is awake; ramps, the cap and leases that are to be returned first are the site's, as
 //! always. There are no shares to prove a wake, so watts alone do: a machine that draws more than it does asleep counts as if it had found a
-//! share. That is in no receipt.
+//! share. That is in no receipt, and says less than a share does: a machine that boots draws too.
 //!
 //! | group | is |
 //! |---|---|
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Machines, PowerError, Prepared, Purpose, Surroundings, start};
+use super::{Machines, PowerError, Prepared, Surroundings, start};
 use crate::{
     config::Config,
     metrics::Books,
@@ -30,7 +30,7 @@ use crate::{
         device::Goal,
         group::{Phase, Record},
         journal::{Book, Journal},
-        site::GroupView,
+        site::{GroupView, Input, Person},
     },
     profit::task,
     router::Errands,
@@ -43,7 +43,33 @@ const SAY: Duration = Duration::from_secs(10);
 const MAX_NAMED: usize = 20;
 
 /// The operator's word that groups are told.
-pub(super) const WHY: &str = "wake-all: everything is to mine, by hand";
+const WHY: &str = "wake-all: everything is to mine, by hand";
+
+/// What the power side is started for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To control a site.
+    Control,
+    /// To wake groups while there is no proxy, by their indexes.
+    Wake(Vec<bool>),
+}
+
+impl Purpose {
+    /// Puts the word to wake over operators' words, where these do not want a group left alone, for this run and not in the journal; what
+    /// the site is to be told first.
+    pub fn overrule(&self, controls: &mut [Option<Control>], records: &[Option<Record>]) -> Vec<Input> {
+        let Self::Wake(wanted) = self else { return Vec::new() };
+        let mut persons = Vec::new();
+        for (group, (control, record)) in controls.iter_mut().zip(records).enumerate() {
+            if wanted.get(group) == Some(&true) && left_alone(control.as_ref(), record.as_ref()).is_none() {
+                *control = Some(Control::Wake { why: WHY.into(), until: None });
+                // A fault waits for it, and a hold that no operator ordered.
+                persons.push(Input::Person(group, Person::Release));
+            }
+        }
+        persons
+    }
+}
 
 /// What is known of a group before anything is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +96,7 @@ pub struct Woken {
 }
 
 /// Whether an operator wants a group left alone, and why.
-pub(super) fn left_alone(control: Option<&Control>, record: Option<&Record>) -> Option<Box<str>> {
+fn left_alone(control: Option<&Control>, record: Option<&Record>) -> Option<Box<str>> {
     let is_locked = record.is_some_and(|record| record.phase == Phase::Lockout);
     match control {
         Some(Control::Lockout { why }) => Some(format!("locked out: {why}").into()),
@@ -119,7 +145,7 @@ fn found(name: &Arc<str>, book: &Book) -> Found {
 }
 
 /// By the index of the group: whether it is asked for and can be moved.
-pub(super) fn chosen(config: &Config, group: Option<&str>) -> Result<Vec<bool>, PowerError> {
+fn chosen(config: &Config, group: Option<&str>) -> Result<Vec<bool>, PowerError> {
     let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
     let groups = profit.groups.iter().zip(&power.groups);
     let chosen: Vec<bool> =
@@ -212,10 +238,9 @@ async fn watch(
             return Some(snapshot);
         }
         let news = power.wait_for(|newest| !Arc::ptr_eq(newest, &snapshot));
-        match timeout(SAY, news).await {
-            Ok(None) => return None,
-            // Told again that it waits.
-            Ok(Some(_)) | Err(_) => {}
+        // Without news it is told again that it waits.
+        if let Ok(None) = timeout(SAY, news).await {
+            return None;
         }
     }
 }
