@@ -180,7 +180,7 @@ fn cycle(plan: &Plan, args: &Args, figures: &mut Figures) -> io::Result<()> {
     let mut log = plant.proxy.said();
     steady(&plant, "all mine", figures)?;
 
-    let drained = moved(&plant, "unprofitable", "drain", figures, |look| look.all_in("asleep"))?;
+    let drained = moved(&plant, "unprofitable", "drain", figures, |look| look.all_in("ASLEEP"))?;
     let told = until(&plant, "AI compute has a lease", PATIENCE, |look| look.block("granted_kw") > 0.0)?;
     figures.add("drain: first lease, s after the verdict", (told.at - drained.said).as_secs_f64());
     let drawn = until(&plant, "AI compute draws it", PATIENCE, |look| {
@@ -198,7 +198,7 @@ fn cycle(plan: &Plan, args: &Args, figures: &mut Figures) -> io::Result<()> {
     log.extend(plant.proxy.said());
     steady(&plant, "asleep", figures)?;
 
-    moved(&plant, "profitable", "wake", figures, |look| look.all_in("mining"))?;
+    moved(&plant, "profitable", "wake", figures, |look| look.all_in("MINING"))?;
     log.extend(plant.proxy.said());
     sleep(Duration::from_secs(5));
     finish(plant, log, args, figures)

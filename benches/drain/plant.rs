@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::{
     http::{Api, number},
     process::{HASHGATE, Process},
+    scrape::Scrape,
 };
 
 /// Until a process has said where it listens.
@@ -109,9 +110,9 @@ impl Plant {
         let config = folder.path().join("hashgate.toml");
         fs::write(&config, config_text(plan, &pool_address, &control, &ai, &ledger.display().to_string()))?;
         let proxy = Process::start("the proxy", Command::new(HASHGATE).args(["run", "--config"]).arg(&config))?;
+        let admin = proxy.logged("admin API on http://", START)?.trim_end_matches("/api/v1").to_owned();
+        let admin = Api { address: admin, token: TOKEN };
         let metrics = proxy.logged("metrics on http://", START)?.trim_end_matches("/metrics").to_owned();
-        let admin = proxy.logged("admin API on http://", START)?;
-        let admin = Api { address: admin.trim_end_matches('/').to_owned(), token: TOKEN };
         let listener = proxy.logged("miners connect to stratum+tcp://", START)?;
         let mut site = Command::new(HASHGATE);
         site.args(["sim", "site", "--proxy", &listener, "--listen", &control, "--ai-listen", &ai, "--json", "-"]);
@@ -125,7 +126,7 @@ impl Plant {
         site.logged("control API on ", START)?;
         let truth = Api { address: control, token: "" };
         let plant = Self { proxy, site, pool, admin, metrics, truth, ledger, _folder: folder };
-        let miners = || Ok(crate::scrape::Scrape::of(&plant.metrics)?.sum("hashgate_miners"));
+        let miners = || Ok::<_, io::Error>(Scrape::of(&plant.metrics)?.sum("hashgate_miners"));
         wait("all machines are connected", Duration::from_secs(90), || Ok(miners()? >= plan.asics as f64))?;
         if plan.power {
             wait("all machines are measured", Duration::from_secs(90), || {
@@ -239,7 +240,7 @@ poll = "2s"
         watts(plan.ai()),
         watts(plan.ai() * 0.04),
     );
-    for (name, count, joules, nameplate) in plan.groups() {
+    for (name, count, _, nameplate) in plan.groups() {
         let power = count as f64 * nameplate;
         let _ = write!(
             text,
@@ -247,7 +248,6 @@ poll = "2s"
 [[group]]
 name = "{name}"
 signal = "verdict"
-efficiency = "{joules} J/TH"
 power = "{}"
 workers = "{name}.*"
 nameplate = "{nameplate} W"

@@ -44,19 +44,26 @@ impl Look {
 
     fn line(&self) -> String {
         let groups = self.page["groups"].as_array().into_iter().flatten();
-        let group = |group: &Value| {
-            let waits = group["waits_for"].as_str().unwrap_or("");
-            format!("{} {} {} {} {waits}", group["name"], group["phase"], group["sleeping"], group["waking"])
+        let stages = |stages: &Value| {
+            let some = |(name, count): (&String, &Value)| (count != 0).then(|| format!("{count} {name}"));
+            stages.as_object().into_iter().flatten().filter_map(some).collect::<Vec<_>>().join(", ")
         };
-        let groups: Vec<String> = groups.map(group).collect();
+        let group = |group: &Value| {
+            let (name, phase) = (group["name"].as_str().unwrap_or(""), group["phase"].as_str().unwrap_or(""));
+            let waits = group["waits_for"].as_str().unwrap_or("");
+            format!(
+                "\n    {name} {phase}: sleep: {}; wake: {}; {waits}",
+                stages(&group["sleeping"]),
+                stages(&group["waking"])
+            )
+        };
         format!(
-            "{:.2} MW true, {} mining, {} asleep, lent {:.1} MW: {}\n{:#}",
+            "{:.2} MW true, {} mining, {} asleep, lent {:.1} MW{}",
             self.truth("/watts") / 1e6,
             self.truth("/mining"),
             self.truth("/asleep"),
             self.block("granted_kw") / 1e3,
-            groups.join("; "),
-            self.page["blocks"]
+            groups.map(group).collect::<String>()
         )
     }
 }
