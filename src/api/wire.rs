@@ -42,11 +42,7 @@ pub enum ModeWord {
 impl ModeWord {
     /// The word.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::DryRun => "dry_run",
-            Self::Advise => "advise",
-            Self::Active => "active",
-        }
+        Mode::from(self).label()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     power::{
         control::{Control, Plan},
         device::{Goal, StageKind},
-        receipt::{Move, Outcome, Receipt},
+        receipt::Receipt,
         site::Level,
     },
 };
@@ -246,22 +246,12 @@ pub fn receipts(page: &ReceiptPage) -> String {
     }
     for receipt in &page.receipts {
         let Receipt { group, watts, devices, shares, seconds, cost, .. } = receipt;
-        let kind = match receipt.kind {
-            Move::Drain => "drain",
-            Move::Wake => "wake",
-        };
-        let outcome = match receipt.outcome {
-            Outcome::Done => "done",
-            Outcome::Partial => "some machines only",
-            Outcome::TurnedBack => "turned back",
-            Outcome::Fault => "machines did not obey",
-            Outcome::Interrupted => "interrupted by an operator",
-        };
+        let (kind, outcome) = (receipt.kind.label(), receipt.outcome.in_words());
         let started = receipt.started.strftime("%Y-%m-%d %H:%M:%SZ");
         line(&mut text, format_args!("{started}  {kind} of {group}: {outcome}; {}", receipt.why));
         let (before, after) = (kw(watts.before_w / 1e3), kw(watts.after_w / 1e3));
         let took = time(seconds.total_s);
-        let lost = shares.timed_out + shares.in_flight_at_end;
+        let lost = shares.unanswered();
         line(
             &mut text,
             format_args!(

@@ -142,7 +142,8 @@ fn group(profit: &Profit, group: &Group, f: &mut Formatter<'_>) -> fmt::Result {
                 Efficiency::Fixed(efficiency) => efficiency.to_string(),
                 Efficiency::Measured => "its measured J/TH".to_owned(),
             };
-            let fee = pool_fee.get() * 100.0;
+            // 1.1 % is no 1.0999999999999999 %.
+            let fee = (pool_fee.get() * 1e6).round() / 1e4;
             line(
                 f,
                 "is judged by",
