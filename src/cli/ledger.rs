@@ -91,7 +91,7 @@ fn in_words(group: &Found) -> String {
     match (left_alone, phase) {
         (Some(why), _) => format!("group {name}: would be left alone, it is {why}"),
         (None, Some(phase)) if *asleep == 0 => {
-            format!("group {name}: was left {}, and no machine was told to sleep; there is nothing to wake", phase.label())
+            format!("group {name}: was left {}, and no machine was told to sleep; would be told to mine", phase.label())
         }
         (None, Some(phase)) => {
             let machines = if *asleep == 1 { "1 machine was".to_owned() } else { format!("{asleep} machines were") };

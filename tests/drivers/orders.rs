@@ -150,7 +150,10 @@ async fn a_server_that_says_no_is_quoted_without_our_secrets() {
         let result = driver.sleep(&rig("w")).await;
         assert_eq!(matches!(result, Err(DriverError::Refused(_))), is_reached, "{result:?}");
         let why = words(result);
-        assert!(why.ends_with(": no such token: ***\\u{7} for you, nor ***") && why.contains("/off?… answers"), "{why}");
+        assert!(
+            why.ends_with(": no such token: ***\\u{7} for you, nor ***") && why.contains("/off?… answers"),
+            "{why}"
+        );
     }
 }
 

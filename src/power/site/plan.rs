@@ -182,7 +182,9 @@ fn describe(
         Way::Down { is_lockout } => {
             if sums.told == 0 {
                 let rest = if sums.at_rest > 0 { "asleep, " } else { "" };
-                words.push(format!("no machine is told anything: each is {rest}not measured, kept by the floor, or not to be managed"));
+                words.push(format!(
+                    "no machine is told anything: each is {rest}not measured, kept by the floor, or not to be managed"
+                ));
             } else {
                 words.push("the intent is written down before any command".to_owned());
                 if !is_lockout {
@@ -223,7 +225,11 @@ fn machines_are(count: u64) -> String {
 
 /// A ramp that the config does not limit is a number that no site draws.
 fn at_most(ramp: Watts) -> String {
-    if ramp.get() > ANY_SITE { "all at once".to_owned() } else { format!("{} a minute at most", ramp.in_words()) }
+    if ramp.get() > ANY_SITE {
+        "all at once".to_owned()
+    } else {
+        format!("{} a minute at the machines at most", ramp.in_words())
+    }
 }
 
 fn minutes(most: Watts, ramp: Watts) -> f64 {

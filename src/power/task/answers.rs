@@ -376,16 +376,16 @@ impl Keeper {
         match result {
             Ok(status) => {
                 if !was_heard {
-                    info!("AI {name:?}: its status is there again");
+                    info!("AI block {name:?}: its status is there again");
                 }
                 self.site.handle(now, Input::Status(block, status));
             }
             Err(error) if was_heard => {
                 warn!(
-                    "AI {name:?}: no status: {error}; once it is too old, the block counts as drawing all it can"
+                    "AI block {name:?}: no status: {error}; once it is too old, the block counts as drawing all it can"
                 );
             }
-            Err(error) => debug!("AI {name:?}: no status: {error}"),
+            Err(error) => debug!("AI block {name:?}: no status: {error}"),
         }
     }
 
@@ -434,7 +434,7 @@ impl Keeper {
         }
     }
 
-    fn name(&self, key: DeviceKey) -> String {
+    pub(super) fn name(&self, key: DeviceKey) -> String {
         self.devices.target(key).map_or_else(|| format!("{key:?}"), |Target { name, .. }| format!("{name:?}"))
     }
 

@@ -61,7 +61,8 @@ impl Keeper {
 
     /// A block has not heard of a lease, or does not say so. It is told again.
     pub(super) fn complain_of_lease(&mut self, tick: Instant, block: usize, lease: &str, error: &DriverError) {
-        let words = format!("AI {:?}: not told of lease {lease}: {error}; it is told again", self.block_name(block));
+        let words =
+            format!("AI block {:?}: not told of lease {lease}: {error}; it is told again", self.block_name(block));
         self.complain(tick, About::Lease(block), None, words);
     }
 
