@@ -63,7 +63,9 @@ impl Leases {
                 self.open.remove(&open);
                 self.closed.push_back(open);
             }
-            self.closed.push_back(id);
+            if !self.closed.contains(&id) {
+                self.closed.push_back(id);
+            }
             self.closed.drain(..self.closed.len().saturating_sub(MAX_CLOSED));
             return LeaseAnswer::Released;
         }

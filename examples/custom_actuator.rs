@@ -17,13 +17,16 @@ use hashgate::{
     profit::Watts,
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 /// For one call: what hangs is told as a fault, and tried again by the proxy.
 const WITHIN: Duration = Duration::from_secs(5);
+
+/// Bytes of an answer.
+const MAX_LINE: u64 = 256;
 
 /// The PDU; outlets are called as the config calls the devices.
 struct Pdu {
@@ -39,7 +42,8 @@ impl Pdu {
             let outlet: String = device.name.chars().filter(|c| !c.is_control()).collect();
             stream.write_all(format!("{order} {outlet}\n").as_bytes()).await?;
             let mut answer = String::new();
-            stream.read_line(&mut answer).await?;
+            // What answers without end is no PDU.
+            (&mut stream).take(MAX_LINE).read_line(&mut answer).await?;
             Ok::<_, io::Error>(answer.trim().to_owned())
         };
         let answer = timeout(WITHIN, talk).await.map_err(|_| DriverError::Timeout(WITHIN))?;

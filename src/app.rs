@@ -20,6 +20,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::TcpListener,
+    select,
     sync::{mpsc, oneshot},
 };
 use tokio_util::sync::CancellationToken;
@@ -82,6 +83,15 @@ pub enum StartError {
     },
 }
 
+/// A thread that a proxy can't do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// A worker's: its miners are gone, and new ones may find nobody at home.
+    Worker,
+    /// That of the power side: nobody wakes who sleeps, and no lease is renewed.
+    Power,
+}
+
 /// A running proxy.
 pub struct Proxy {
     config: Arc<Config>,
@@ -97,6 +107,7 @@ pub struct Proxy {
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
     worker_ended: CancellationToken,
+    power_ended: CancellationToken,
     /// Ends what is not on a share's way: signals, the admin API, metrics.
     stop: CancellationToken,
     beside: Vec<tokio::task::JoinHandle<()>>,
@@ -139,12 +150,11 @@ impl Proxy {
         let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
         let (to_router, from_workers) = mpsc::channel(ROUTER_QUEUE);
         let mut to_workers = Vec::new();
-        let mut threads = Vec::new();
-        let worker_ended = CancellationToken::new();
+        let mut workers_to_be = Vec::new();
         for (index, sockets) in listeners.into_iter().enumerate() {
             let (postbox, mailbox) = mailbox(WORKER_QUEUE).map_err(system("a worker's poll"))?;
             to_workers.push(postbox);
-            let worker = Worker {
+            workers_to_be.push(Worker {
                 index: index as u16,
                 accepts_per_second: f64::from(config.limits.accepts_per_second) / workers as f64,
                 listeners: sockets.into_iter().zip(settings.iter().cloned()).collect(),
@@ -152,15 +162,16 @@ impl Proxy {
                 mailbox,
                 gate: gate.clone(),
                 book: books.worker(index),
-            };
-            let ended = worker_ended.clone();
-            threads.push(spawn_worker(index, ended, || worker.run()).map_err(system("a worker thread"))?);
+            });
         }
+        let (worker_ended, power_ended) = (CancellationToken::new(), CancellationToken::new());
         let (shutdown, shutdowns) = mpsc::channel(1);
         let (mut router, mut inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
         let (errands, to_do) = Errands::new(workers);
         inbox.take_errands(to_do);
         let stop = CancellationToken::new();
+        // What runs already ends if a later step fails.
+        let guard = stop.clone().drop_guard();
         let mut beside = Vec::new();
         let jobs = source::wants_jobs(&config).then(|| mpsc::channel(JOB_QUEUE)).map(|(tap, jobs)| {
             router.tap_jobs(tap);
@@ -174,14 +185,12 @@ impl Proxy {
         let mut moving = None;
         let mut power = None;
         if let (Some(signals), Some(prepared)) = (&signals, prepared) {
-            let (lost, stop) = (worker_ended.clone(), stop.clone());
+            let (lost, stop) = (power_ended.clone(), stop.clone());
             let (errands, books) = (errands.clone(), books.clone());
             let surroundings = Surroundings { signals: signals.clone(), errands, books, stop, lost };
             let (handle, running) = power_task::start(config.clone(), prepared, surroundings)?;
             (power, moving) = (Some(handle), Some(running));
         }
-        tokio::spawn(router.run(inbox));
-
         let admin_address = admin.as_ref().map(|(_, address)| *address);
         let mut api = None;
         if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
@@ -203,6 +212,14 @@ impl Proxy {
                 }
             }));
         }
+        // Miners come last: no step after this fails but threads that there are none of, and a worker whose router is gone ends.
+        let mut threads = Vec::new();
+        for (index, worker) in workers_to_be.into_iter().enumerate() {
+            let ended = worker_ended.clone();
+            threads.push(spawn_worker(index, ended, || worker.run()).map_err(system("a worker thread"))?);
+        }
+        tokio::spawn(router.run(inbox));
+        guard.disarm();
         for (listener, address) in config.listeners.iter().zip(&addresses) {
             info!("listener {:?}: miners connect to stratum+tcp://{address}", listener.name);
         }
@@ -219,6 +236,7 @@ impl Proxy {
             shutdown,
             threads,
             worker_ended,
+            power_ended,
             stop,
             beside,
             simulated,
@@ -270,10 +288,12 @@ impl Proxy {
         self.books.clone()
     }
 
-    /// Returns when a worker thread, or that of the power side, has ended although nobody has told it to. A worker's miners are gone, new ones
-    /// may find nobody at home; without the power side nobody wakes who sleeps: the process should end, to be started anew.
-    pub async fn lost_worker(&self) {
-        self.worker_ended.cancelled().await;
+    /// Returns when a thread has ended although nobody has told it to: the process should end, to be started anew.
+    pub async fn lost(&self) -> Lost {
+        select! {
+            () = self.worker_ended.cancelled() => Lost::Worker,
+            () = self.power_ended.cancelled() => Lost::Power,
+        }
     }
 
     /// Ends it: no more shares are read, those in flight have `grace` to settle, then all closes. Returns how many shares were

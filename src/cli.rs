@@ -12,7 +12,7 @@ mod ledger;
 mod power;
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -35,7 +35,7 @@ use self::{
     power::PowerCommand,
 };
 use crate::{
-    app::Proxy,
+    app::{Lost, Proxy},
     config::{self, Config, LoadError, LogFormat},
     demo::{self, DemoArgs},
     limits,
@@ -210,6 +210,11 @@ fn misused(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(MISUSED)
 }
 
+/// Writes to standard output. A pager that was closed has seen enough: that is no reason to panic.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 /// A result as an exit code; `false` is a failure that was told already.
 fn code<E: std::fmt::Display>(result: Result<bool, E>) -> ExitCode {
     match result {
@@ -257,9 +262,9 @@ fn check(args: &ConfigArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    print!("{}", config::describe(&config));
+    say(&config::describe(&config).to_string());
     for warning in &warnings {
-        println!("warning: {warning}");
+        say(&format!("warning: {warning}\n"));
     }
     ExitCode::SUCCESS
 }
@@ -300,28 +305,28 @@ async fn serve(config: Config) -> ExitCode {
         Ok(proxy) => proxy,
         Err(error) => return code(Err::<bool, _>(error)),
     };
-    let told = select! {
-        _ = terminate.recv() => Some("SIGTERM"),
-        _ = interrupt.recv() => Some("SIGINT"),
-        () = proxy.lost_worker() => None,
+    let (told, is_lost) = select! {
+        _ = terminate.recv() => ("SIGTERM", false),
+        _ = interrupt.recv() => ("SIGINT", false),
+        lost = proxy.lost() => {
+            let (what, then) = match lost {
+                Lost::Worker => ("a worker", "its miners are disconnected"),
+                Lost::Power => ("the power side", "machines and leases stay as they are until it goes on from its ledger"),
+            };
+            error!("the thread of {what} has ended by itself, {then}; ending, so that a supervisor starts the proxy anew");
+            (what, true)
+        }
     };
-    if told.is_none() {
-        error!(
-            "a worker thread has ended and its miners are disconnected; ending, so that a supervisor starts the proxy anew"
-        );
-    }
     let grace_text = humantime::format_duration(grace);
-    info!(
-        "{}: no more shares are taken; those in flight have {grace_text} to settle",
-        told.unwrap_or("a worker is lost")
-    );
+    let lost = if is_lost { " is lost" } else { "" };
+    info!("{told}{lost}: no more shares are taken; those in flight have {grace_text} to settle");
     select! {
         unsettled = proxy.shut_down(grace) => {
             match unsettled {
                 0 => info!("ended; every share is settled"),
                 unsettled => warn!("ended; {unsettled} shares had no answer from their pool"),
             }
-            if told.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+            if is_lost { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
         }
         _ = terminate.recv() => code(Err::<bool, _>("told twice: ended at once")),
         _ = interrupt.recv() => code(Err::<bool, _>("told twice: ended at once")),

@@ -17,6 +17,7 @@
 //! | 401 | no token, or another one | nothing |
 //! | 403 | a token that is for something else (`auth.rs`) | nothing |
 //! | 404 | no such path, signal or group; a signal that is not pushed; nothing that could be moved | nothing |
+//! | 405 | a method that is not for this path | nothing |
 //! | 409 | not newer than what was taken last: a replay; an order that the mode or the group does not allow | nothing |
 //! | 413 | more than [`MAX_BODY`] bytes | nothing |
 //! | 422 | a unit, value or time that can't be | nothing |

@@ -33,13 +33,19 @@ const MAX_DEVICES: usize = 1_000;
 const DEVICES: usize = 100;
 const RECEIPTS: usize = 20;
 
+/// The reason of who gives none.
+const NO_REASON: &str = "no reason given";
+
 /// How long a drain or wake may be ordered for: who means longer means until it is released.
 const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);
 
 /// `GET /api/v1/power`.
 pub async fn show(State(api): State<Arc<Api>>) -> Response {
     match &api.power {
-        Some(power) => reply::json(&PowerPage::new(&power.snapshot(), &api.names)),
+        Some(power) => {
+            let decided = api.signals.snapshot();
+            reply::json(&PowerPage::new(&power.snapshot(), decided.decision.as_ref(), &api.names))
+        }
         None => api.no_power(),
     }
 }
@@ -124,7 +130,7 @@ pub async fn order(
     match api.ask(async |power: &Power| power.control(&group, control.clone(), dry_run).await).await {
         Ok(plan) => {
             if !dry_run {
-                let why = why.unwrap_or_else(|| "no reason given".to_owned());
+                let why = why.as_deref().unwrap_or(NO_REASON);
                 info!("admin API: an operator ordered {} of group {group:?}: {why}", order.label());
             }
             reply::json(&plan)
@@ -186,7 +192,7 @@ fn control(word: Word, body: OrderBody, now: Timestamp) -> Result<Control, Strin
         let what = format!("a {} needs its why: it is told to people, who will wonder", word.label());
         why.clone().map(String::into_boxed_str).ok_or(what)
     };
-    let given = || why.clone().unwrap_or_else(|| "an operator ordered it".to_owned()).into_boxed_str();
+    let given = || why.clone().unwrap_or_else(|| NO_REASON.to_owned()).into_boxed_str();
     Ok(match word {
         Word::Drain => Control::Drain { why: given(), until },
         Word::Wake => Control::Wake { why: given(), until },

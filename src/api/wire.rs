@@ -17,7 +17,7 @@ use crate::{
         group::Phase,
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level},
     },
-    profit::Watts,
+    profit::{AiDecision, Watts, task::DecisionView},
 };
 
 /// The last events that are shown.
@@ -32,6 +32,7 @@ pub const MAX_WHY: usize = 256;
 #[value(rename_all = "snake_case")]
 pub enum ModeWord {
     /// Everything is shown, nothing is commanded.
+    #[value(alias = "dry-run")]
     DryRun,
     /// What an operator orders is carried out; prices move nothing.
     Advise,
@@ -42,11 +43,7 @@ pub enum ModeWord {
 impl ModeWord {
     /// The word.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::DryRun => "dry_run",
-            Self::Advise => "advise",
-            Self::Active => "active",
-        }
+        Mode::from(self).label()
     }
 }
 
@@ -170,8 +167,11 @@ pub struct GroupRow {
     pub goal: Goal,
     /// At once.
     pub urgent: bool,
-    /// Why.
+    /// Why, as it was when that was ordered.
     pub why: String,
+    /// What is decided now, in words, whether it is carried out or not; `None` before anything is. From older proxies too.
+    #[serde(default)]
+    pub decision: Option<String>,
     /// What an operator ordered and has not ended.
     pub operator: Option<Control>,
     /// What it waits for.
@@ -222,6 +222,9 @@ pub struct BlockRow {
     pub state: Option<String>,
     /// Why it has no more.
     pub refused: Option<String>,
+    /// What is decided now, in words, whether it is carried out or not; `None` before anything is. From older proxies too.
+    #[serde(default)]
+    pub decision: Option<String>,
     /// Its leases.
     pub leases: Vec<LeaseRow>,
 }
@@ -229,7 +232,7 @@ pub struct BlockRow {
 /// A lease at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeaseRow {
-    /// Its number, as text: it has more digits than a number in JSON may have.
+    /// As in the log and in messages to AI compute: epoch and number, `7-1`.
     pub id: String,
     /// How much.
     pub kw: f64,
@@ -306,21 +309,28 @@ impl Names {
 }
 
 impl PowerPage {
-    /// Of a snapshot.
-    pub fn new(snapshot: &PowerSnapshot, names: &Names) -> Self {
+    /// Of a snapshot, and what is decided now.
+    pub fn new(snapshot: &PowerSnapshot, decision: Option<&DecisionView>, names: &Names) -> Self {
         let kw = Watts::kilowatts;
         let (site, balance) = (&snapshot.site, &snapshot.site.balance);
         let (mut groups, mut unmanaged_groups) = (Vec::new(), Vec::new());
         for (index, (name, view)) in names.groups.iter().zip(&site.groups).enumerate() {
             match view {
-                Some(view) => groups.push(GroupRow::new(name, view, snapshot.orders.get(index).cloned().flatten())),
+                Some(view) => {
+                    let decided = decision.and_then(|view| view.decisions.groups.get(index));
+                    let decided = decided.map(|decided| decided.reason.to_string());
+                    groups.push(GroupRow::new(name, view, decided, snapshot.orders.get(index).cloned().flatten()));
+                }
                 None => unmanaged_groups.push(name.clone()),
             }
         }
         let (mut blocks, mut unmanaged_blocks) = (Vec::new(), Vec::new());
-        for (name, view) in names.blocks.iter().zip(&site.blocks) {
+        for (index, (name, view)) in names.blocks.iter().zip(&site.blocks).enumerate() {
             match view {
-                Some(view) => blocks.push(BlockRow::new(name, view)),
+                Some(view) => {
+                    let decided = decision.and_then(|view| view.decisions.ai.get(index));
+                    blocks.push(BlockRow::new(name, view, decided.map(AiDecision::in_words)));
+                }
                 None => unmanaged_blocks.push(name.clone()),
             }
         }
@@ -359,7 +369,7 @@ impl PowerPage {
 }
 
 impl GroupRow {
-    fn new(name: &str, view: &GroupView, operator: Option<Control>) -> Self {
+    fn new(name: &str, view: &GroupView, decision: Option<String>, operator: Option<Control>) -> Self {
         Self {
             name: name.to_owned(),
             phase: view.phase,
@@ -367,6 +377,7 @@ impl GroupRow {
             goal: view.order.goal,
             urgent: view.order.urgent,
             why: view.order.why.to_string(),
+            decision,
             operator,
             waits_for: view.waits_for.as_deref().map(str::to_owned),
             devices: view.devices,
@@ -387,9 +398,9 @@ impl Stages {
 }
 
 impl BlockRow {
-    fn new(name: &str, view: &BlockView) -> Self {
+    fn new(name: &str, view: &BlockView, decision: Option<String>) -> Self {
         let lease = |lease: &LeaseView| LeaseRow {
-            id: lease.lease.0.to_string(),
+            id: lease.lease.to_string(),
             kw: lease.watts.kilowatts(),
             expires: lease.expires,
             revoked: lease.revoked,
@@ -402,6 +413,7 @@ impl BlockRow {
             drawn_kw: view.drawn.map(Watts::kilowatts),
             state: view.state.as_deref().map(str::to_owned),
             refused: view.refused.as_deref().map(str::to_owned),
+            decision,
             leases: view.leases.iter().map(lease).collect(),
         }
     }
@@ -413,10 +425,15 @@ impl From<&DeviceView> for DeviceRow {
             name: view.name.to_string(),
             goal: view.goal,
             stage: view.stage,
-            watts: view.watts.map(Watts::get),
+            watts: view.watts.map(to_milliwatts),
             measured_at: view.measured_at,
-            counts_watts: view.counts.get(),
+            counts_watts: to_milliwatts(view.counts),
             mode: view.mode.as_ref().map(|mode| mode.0.to_string()),
         }
     }
+}
+
+/// Without the last digits of a product, which mean nothing.
+fn to_milliwatts(watts: Watts) -> f64 {
+    (watts.get() * 1e3).round() / 1e3
 }

@@ -239,7 +239,7 @@ fn clean(value: &mut Value) {
 }
 
 /// The text without what moves a terminal's cursor.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

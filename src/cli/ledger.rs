@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::{Failure, admin::printable, say};
 use crate::{
     config::Config,
     power::{
@@ -53,9 +53,9 @@ pub(super) async fn wake(args: &WakeAllArgs, config: Config) -> Result<(), Failu
     if args.dry_run {
         let found = wake_all::look(&config, args.group.as_deref()).map_err(failure)?;
         for group in &found {
-            println!("{}", in_words(group));
+            tell(&in_words(group));
         }
-        println!("dry run: from the ledger alone; no machine was asked and nothing was ordered");
+        tell("dry run: from the ledger alone; no machine was asked and nothing was ordered");
         return Ok(());
     }
     let stop = CancellationToken::new();
@@ -65,12 +65,11 @@ pub(super) async fn wake(args: &WakeAllArgs, config: Config) -> Result<(), Failu
             ended.cancel();
         }
     });
-    let tell = |words: &str| println!("{words}");
     let (drivers, group) = (Drivers::default(), args.group.as_deref());
     let woken = wake_all::wake_all(Arc::new(config), &drivers, group, stop.clone(), tell).await.map_err(failure)?;
-    println!();
+    tell("");
     for group in &woken {
-        println!("group {}: {}", group.name, group.words);
+        tell(&format!("group {}: {}", group.name, group.words));
     }
     let asleep = woken.iter().filter(|group| !group.is_awake).count();
     match (asleep, stop.is_cancelled()) {
@@ -82,12 +81,21 @@ pub(super) async fn wake(args: &WakeAllArgs, config: Config) -> Result<(), Failu
     }
 }
 
+/// A line on the terminal. Machines have the names that their owners gave them.
+fn tell(words: &str) {
+    say(&format!("{}\n", printable(words)));
+}
+
 fn in_words(group: &Found) -> String {
     let Found { name, phase, asleep, left_alone } = group;
     match (left_alone, phase) {
         (Some(why), _) => format!("group {name}: would be left alone, it is {why}"),
+        (None, Some(phase)) if *asleep == 0 => {
+            format!("group {name}: was left {}, and no machine was told to sleep; would be told to mine", phase.label())
+        }
         (None, Some(phase)) => {
-            format!("group {name}: was left {}, {asleep} machines were told to sleep; would be woken", phase.label())
+            let machines = if *asleep == 1 { "1 machine was".to_owned() } else { format!("{asleep} machines were") };
+            format!("group {name}: was left {}, {machines} told to sleep; would be woken", phase.label())
         }
         (None, None) => format!("group {name}: was never put to sleep"),
     }
@@ -108,7 +116,7 @@ pub(super) fn begin(args: &TakeOverArgs, config: &Config) -> Result<(), Failure>
         )));
     }
     let epoch = take_over(config).map_err(failure)?;
-    println!("a new power ledger begins at {ledger}, in epoch {epoch}; start the proxy with `hashgate run`");
+    tell(&format!("a new power ledger begins at {ledger}, in epoch {epoch}; start the proxy with `hashgate run`"));
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     Failure,
     admin::{Reach, typed},
+    say,
 };
 use crate::api::wire::{ModeBody, ModeSet, ModeWord, OrderBody, PowerPage};
 
@@ -211,7 +212,6 @@ fn print<T: serde::de::DeserializeOwned>(
     words: impl FnOnce(T) -> String,
 ) -> Result<(), Failure> {
     let text = if json { format!("{answer:#}\n") } else { words(typed(answer)?) };
-    // A pager that was closed has seen enough.
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    say(&text);
     Ok(())
 }

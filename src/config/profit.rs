@@ -27,7 +27,7 @@ pub(super) use self::{
 /// Everything about money and power; a config without `[[group]]` has none of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profit {
-    /// How far a decision goes.
+    /// How far decisions go.
     pub mode: Mode,
     /// The site's one currency.
     pub currency: Currency,
@@ -45,15 +45,29 @@ pub struct Profit {
     pub ai: Vec<Ai>,
 }
 
-/// How far a decision goes.
+/// How far decisions go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Shown, logged and counted.
+    /// Everything is shown, nothing is commanded.
     DryRun,
-    /// As `DryRun`, and an operator is told of every change.
+    /// What an operator orders is carried out; prices move nothing.
     Advise,
-    /// Carried out.
+    /// Prices decide, and what they decide is carried out.
     Active,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::DryRun, Self::Advise, Self::Active];
+
+    /// The word in the config, the API, the ledger and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::Advise => "advise",
+            Self::Active => "active",
+        }
+    }
 }
 
 /// A number that is fixed, or comes from a signal.

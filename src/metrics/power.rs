@@ -9,7 +9,7 @@ use std::sync::Arc;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::{
-    config::Config,
+    config::{Config, Mode},
     power::{Power, device::StageKind, group::Phase},
     profit::Watts,
 };
@@ -48,6 +48,10 @@ impl PowerMetrics {
         for (what, watts) in watts {
             gauge!("hashgate_power_watts", "what" => what).set(number(watts));
         }
+        for mode in Mode::ALL {
+            let is = f64::from(u8::from(mode == snapshot.mode));
+            gauge!("hashgate_power_mode", "mode" => mode.label()).set(is);
+        }
         gauge!("hashgate_power_epoch").set(f64::from(site.epoch.0));
         for (name, group) in self.groups.iter().zip(&site.groups) {
             let (Some(group), name) = (group, name.to_string()) else { continue };
@@ -80,7 +84,7 @@ impl PowerMetrics {
         counter!("hashgate_ledger_refused_total").absolute(snapshot.totals.refusals);
         counter!("hashgate_receipts_total").absolute(snapshot.totals.receipts);
         counter!("hashgate_over_cap_readings_total").absolute(snapshot.over_cap.readings);
-        gauge!("hashgate_over_cap_watts_max").set(number(Some(snapshot.over_cap.most.unwrap_or(Watts::ZERO))));
+        gauge!("hashgate_over_cap_max_watts").set(number(Some(snapshot.over_cap.most.unwrap_or(Watts::ZERO))));
     }
 }
 
@@ -93,6 +97,7 @@ pub(super) fn describe() {
         "hashgate_power_watts",
         "Power of the site: by its meter, as the sum of what was measured, as it counts against the cap, and the cap; NaN if not known."
     );
+    describe_gauge!("hashgate_power_mode", "1 for how far decisions go: dry_run, advise or active.");
     describe_gauge!("hashgate_power_epoch", "Term of office of this controller; each start has a higher one.");
     describe_gauge!("hashgate_group_phase", "1 for where a group is between mining and asleep.");
     describe_gauge!("hashgate_group_watts", "What a group's machines draw, at their own supplies.");
@@ -108,5 +113,5 @@ pub(super) fn describe() {
     describe_counter!("hashgate_ledger_refused_total", "Times that the power ledger refused more power.");
     describe_counter!("hashgate_receipts_total", "Drains and wakes that ended.");
     describe_counter!("hashgate_over_cap_readings_total", "Readings of the site's meter that were over the cap.");
-    describe_gauge!("hashgate_over_cap_watts_max", "The most that such a reading was over it.");
+    describe_gauge!("hashgate_over_cap_max_watts", "The most that such a reading was over it.");
 }

@@ -26,6 +26,14 @@ pub enum Move {
 }
 
 impl Move {
+    /// In a word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Wake => "wake",
+        }
+    }
+
     /// What devices are to do at its end.
     pub fn goal(self) -> Goal {
         match self {
@@ -51,6 +59,19 @@ pub enum Outcome {
     Interrupted,
 }
 
+impl Outcome {
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "some machines only",
+            Self::TurnedBack => "turned back",
+            Self::Fault => "machines did not obey",
+            Self::Interrupted => "interrupted by an operator",
+        }
+    }
+}
+
 /// What became of shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ShareBill {
@@ -69,6 +90,11 @@ pub struct ShareBill {
 }
 
 impl ShareBill {
+    /// Those of which nobody knows whether the pool counted them.
+    pub fn unanswered(&self) -> u64 {
+        self.timed_out.saturating_add(self.in_flight_at_end)
+    }
+
     /// Something happened to shares.
     pub(super) fn add(&mut self, shares: &Shares) {
         self.submitted = self.submitted.saturating_add(shares.submitted);

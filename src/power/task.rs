@@ -15,6 +15,7 @@
 //! | `calls.rs` | when which machine is called |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
 //! | `answers.rs` | calls as they go out and come back |
+//! | `complaints.rs` | what drivers complain of, for people |
 //! | `asks.rs` | what operators ask and order |
 //! | `wake_all.rs` | the same without a proxy: everything is woken |
 //! | `show.rs` | events and the snapshot |
@@ -36,6 +37,7 @@ mod answers;
 mod asks;
 mod calls;
 mod census;
+mod complaints;
 mod devices;
 mod orders;
 mod show;
@@ -65,6 +67,7 @@ use self::{
     answers::{Answer, Compute as Told, Machines},
     calls::Calls,
     census::Miners,
+    complaints::Complaints,
     devices::Devices,
     orders::Orders,
     show::{Manual, Shown},
@@ -248,6 +251,7 @@ struct Keeper {
     facts: watch::Sender<Option<PowerFacts>>,
     /// Calls to a device that failed in a row.
     failures: HashMap<DeviceKey, u32>,
+    complaints: Complaints,
     /// A write that failed.
     unwritten: Option<(u64, Vec<Write>, Instant)>,
     /// By the index of the group: it sleeps, and its connections are to be let sleep.
@@ -311,7 +315,7 @@ impl Keeper {
         let (epoch, entries) = (journal.epoch(), book.entries.len());
         info!(
             "the power side begins: {found} devices, mode {}, ledger {} in epoch {epoch} with {entries} entries",
-            mode_label(mode),
+            mode.label(),
             power.ledger.display()
         );
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
@@ -337,6 +341,7 @@ impl Keeper {
             answer,
             facts,
             failures: HashMap::new(),
+            complaints: Complaints::default(),
             unwritten: None,
             dormant: records.iter().map(|record| record.as_ref().is_some_and(slept)).collect(),
             rousing: vec![false; groups],
@@ -633,23 +638,13 @@ async fn tell(signals: Signals, mut facts: watch::Receiver<Option<PowerFacts>>) 
 
 /// How far decisions go: as an operator said, until the config says something else than it did then.
 fn mode(of_config: Mode, book: &Book, journal: &mut Journal) -> Result<Mode, JournalError> {
-    let label = mode_label(of_config);
+    let label = of_config.label();
     if book.settings.get(MODE_OF_CONFIG).map(String::as_str) != Some(label) {
         journal.set(&[(MODE_OF_CONFIG, label), (MODE, "")])?;
         return Ok(of_config);
     }
-    let by_hand = book.settings.get(MODE).and_then(|mode| ALL_MODES.into_iter().find(|all| mode_label(*all) == mode));
+    let by_hand = book.settings.get(MODE).and_then(|mode| Mode::ALL.into_iter().find(|all| all.label() == mode));
     Ok(by_hand.unwrap_or(of_config))
-}
-
-const ALL_MODES: [Mode; 3] = [Mode::DryRun, Mode::Advise, Mode::Active];
-
-fn mode_label(mode: Mode) -> &'static str {
-    match mode {
-        Mode::DryRun => "dry_run",
-        Mode::Advise => "advise",
-        Mode::Active => "active",
-    }
 }
 
 /// Whether a group's sessions may be asleep, as far as its record says.

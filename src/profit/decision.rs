@@ -130,6 +130,13 @@ pub struct AiDecision {
     pub reason: AiReason,
 }
 
+impl AiDecision {
+    /// How much, and why.
+    pub fn in_words(&self) -> String {
+        format!("is to have {} at the site meter: {}", self.keeps.in_words(), self.reason)
+    }
+}
+
 /// Decides, and remembers what it decided.
 #[derive(Debug)]
 pub struct Engine {

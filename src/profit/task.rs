@@ -390,9 +390,9 @@ impl Keeper {
         }
         for (block, decision) in profit.ai.iter().zip(&decisions.ai) {
             if decision.is_new {
-                info!("AI block {:?}: {}{carried_out}", block.name, decision.reason);
+                info!("AI block {:?}: {}{carried_out}", block.name, decision.in_words());
             } else {
-                debug!("AI block {:?}: {}", block.name, decision.reason);
+                debug!("AI block {:?}: {}", block.name, decision.in_words());
             }
         }
     }

@@ -147,9 +147,9 @@ impl Watts {
         Self::new(kilowatts * 1e3)
     }
 
-    /// In kilowatts.
+    /// In kilowatts, to the milliwatt: 9.9, not 9.900000000000002.
     pub fn kilowatts(self) -> f64 {
-        self.0 * 1e-3
+        (self.0 * 1e3).round() / 1e6
     }
 
     /// In megawatts.

@@ -72,13 +72,13 @@ async fn each_token_opens_what_it_is_for() {
 async fn an_order_arrives_as_it_was_meant() {
     let site = Site::start().await;
     for (order, body, heard) in [
-        ("drain", "", "Drain { why: \"an operator ordered it\", until: None }, dry_run false"),
-        ("drain", "{}", "Drain { why: \"an operator ordered it\", until: None }, dry_run false"),
+        ("drain", "", "Drain { why: \"no reason given\", until: None }, dry_run false"),
+        ("drain", "{}", "Drain { why: \"no reason given\", until: None }, dry_run false"),
         ("drain", r#"{"why":" visitors ","dry_run":true}"#, "Drain { why: \"visitors\", until: None }, dry_run true"),
         (
             "wake",
             r#"{"until":"2999-01-01T00:00:00Z"}"#,
-            "Wake { why: \"an operator ordered it\", until: Some(2999-01-01T00:00:00Z) }, dry_run false",
+            "Wake { why: \"no reason given\", until: Some(2999-01-01T00:00:00Z) }, dry_run false",
         ),
         ("hold", r#"{"why":"test"}"#, "Hold { why: \"test\" }, dry_run false"),
         ("lockout", r#"{"why":"fan","dry_run":true}"#, "Lockout { why: \"fan\" }, dry_run true"),

@@ -48,7 +48,7 @@ async fn an_order_prints_what_follows() {
             "group hall-a: MINING -> DRAIN_PENDING",
             "first a canary",
             "7.00 kW -> 0.50 kW",
-            "2 machines told, 1 left as they are within 1m 35s",
+            "2 machines told, 1 left as it is within 1m 35s",
             "120 kW asked back from AI compute first",
             "nothing was ordered",
         ],
@@ -58,7 +58,7 @@ async fn an_order_prints_what_follows() {
     let plan: serde_json::Value = serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error} {done:?}"));
     assert_eq!((done.code, &plan["will_draw_kw"]), (Some(0), &serde_json::json!(0.5)));
     for (arguments, heard) in [
-        (&["wake", "hall-a"][..], "hall-a: Wake { why: \"an operator ordered it\", until: None }, dry_run false"),
+        (&["wake", "hall-a"][..], "hall-a: Wake { why: \"no reason given\", until: None }, dry_run false"),
         (&["lockout", "hall-a", "--why", "fan"], "hall-a: Lockout { why: \"fan\" }, dry_run false"),
         (&["release", "hall-a"], "hall-a: Release, dry_run false"),
     ] {

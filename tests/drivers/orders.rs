@@ -141,7 +141,8 @@ async fn an_ipv6_machine_is_reached() {
 
 #[tokio::test]
 async fn a_server_that_says_no_is_quoted_without_our_secrets() {
-    let echo = format!("\n  no such token: {SECRET}\u{7} for you\nmore\n");
+    // One of a header, one of the address, as some servers repeat what they were asked.
+    let echo = format!("\n  no such token: {SECRET}\u{7} for you, nor hunter2\nmore\n");
     for (status, is_reached) in [(500, true), (401, true), (404, true), (503, false), (502, false)] {
         let echo = echo.clone();
         let server = Server::start(move |_| (StatusCode::from_u16(status).unwrap(), echo.clone())).await;
@@ -149,7 +150,10 @@ async fn a_server_that_says_no_is_quoted_without_our_secrets() {
         let result = driver.sleep(&rig("w")).await;
         assert_eq!(matches!(result, Err(DriverError::Refused(_))), is_reached, "{result:?}");
         let why = words(result);
-        assert!(why.ends_with(": no such token: ***\\u{7} for you") && why.contains("/off?… answers"), "{why}");
+        assert!(
+            why.ends_with(": no such token: ***\\u{7} for you, nor ***") && why.contains("/off?… answers"),
+            "{why}"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     power::{
         control::{Control, Plan},
         device::{Goal, StageKind},
-        receipt::{Move, Outcome, Receipt},
+        receipt::Receipt,
         site::Level,
     },
 };
@@ -37,8 +37,12 @@ pub fn plan(plan: &Plan, dry_run: bool) -> String {
     for words in &plan.words {
         line(&mut text, format_args!("  {words}"));
     }
-    let mut sum = format!("  {} -> {}", kw(plan.draws_kw), kw(plan.will_draw_kw));
-    let left_out = if plan.left_out > 0 { format!(", {} left as they are", plan.left_out) } else { String::new() };
+    let mut sum = format!("  {} -> {} at the site meter", kw(plan.draws_kw), kw(plan.will_draw_kw));
+    let left_out = match plan.left_out {
+        0 => String::new(),
+        1 => ", 1 left as it is".to_owned(),
+        more => format!(", {more} left as they are"),
+    };
     let _ = write!(sum, "; {} told{left_out}", machines(plan.devices));
     if plan.takes_s > 0.0 {
         let _ = write!(sum, " within {}", time(plan.takes_s));
@@ -128,7 +132,11 @@ fn one_group(text: &mut String, group: &GroupRow, now: Timestamp) {
     let since = ago(*since, now);
     line(
         text,
-        format_args!("group {name}: {phase} for {since}, {draws}, {}{}", machines(*devices as u64), stages(group)),
+        format_args!(
+            "group {name}: {phase} for {since}, {draws} at the machines; {}{}",
+            machines(*devices as u64),
+            stages(group)
+        ),
     );
     let goal = match (group.goal, group.urgent) {
         (Goal::Mine, _) => "mine",
@@ -136,6 +144,9 @@ fn one_group(text: &mut String, group: &GroupRow, now: Timestamp) {
         (Goal::Sleep, true) => "sleep at once",
     };
     line(text, format_args!("  to {goal}: {}", group.why));
+    if let Some(decision) = group.decision.as_ref().filter(|decision| **decision != group.why) {
+        line(text, format_args!("  decided by now: {decision}"));
+    }
     if let Some(waits_for) = &group.waits_for {
         line(text, format_args!("  waits for {waits_for}"));
     }
@@ -183,6 +194,9 @@ fn one_block(text: &mut String, block: &BlockRow, now: Timestamp) {
     let state = block.state.as_ref().map(|state| format!(" ({state})")).unwrap_or_default();
     let (granted, wanted) = (kw(block.granted_kw), kw(block.wanted_kw));
     line(text, format_args!("AI {}: has {granted} of {wanted} that it should have, {draws}{state}", block.name));
+    if let Some(decision) = &block.decision {
+        line(text, format_args!("  decided by now: {decision}"));
+    }
     for lease in &block.leases {
         let revoked = lease.revoked.map(|at| format!(", asked back {} ago", ago(at, now))).unwrap_or_default();
         let ends = if lease.expires > now {
@@ -229,6 +243,12 @@ pub fn devices(page: &DevicePage, now: Timestamp) -> String {
             format_args!("{:width$}  {goal:5}  {stage:11}  {watts:>8}  {counts:>8}  {measured:>8}", device.name),
         );
     }
+    if !page.devices.is_empty() {
+        line(
+            &mut text,
+            format_args!("watts at the machine; counts: what the ledger counts, in watts at the site meter"),
+        );
+    }
     let shown = page.offset + page.devices.len();
     if page.devices.is_empty() {
         line(&mut text, format_args!("group {} has {} machines, none from {} on", page.group, page.total, page.offset));
@@ -251,22 +271,12 @@ pub fn receipts_in_words(receipts: &[Receipt]) -> String {
     let mut text = String::new();
     for receipt in receipts {
         let Receipt { group, watts, devices, shares, seconds, cost, .. } = receipt;
-        let kind = match receipt.kind {
-            Move::Drain => "drain",
-            Move::Wake => "wake",
-        };
-        let outcome = match receipt.outcome {
-            Outcome::Done => "done",
-            Outcome::Partial => "some machines only",
-            Outcome::TurnedBack => "turned back",
-            Outcome::Fault => "machines did not obey",
-            Outcome::Interrupted => "interrupted by an operator",
-        };
+        let (kind, outcome) = (receipt.kind.label(), receipt.outcome.in_words());
         let started = receipt.started.strftime("%Y-%m-%d %H:%M:%SZ");
         line(&mut text, format_args!("{started}  {kind} of {group}: {outcome}; {}", receipt.why));
         let (before, after) = (kw(watts.before_w / 1e3), kw(watts.after_w / 1e3));
         let took = time(seconds.total_s);
-        let lost = shares.timed_out + shares.in_flight_at_end;
+        let lost = shares.unanswered();
         line(
             &mut text,
             format_args!(

@@ -256,7 +256,7 @@ fn warn(section: &Section<'_, '_>, group: &PowerGroup, beside: &Beside, has_watt
         let help =
             "add [group.watts] with kind = \"exec\", \"http_json\" or \"mqtt\": a meter, a PDU, the firmware's own";
         section
-            .warn(key, Wrong::new("nothing proves that these machines sleep: none of their power is ever free", help));
+            .warn(key, Wrong::new("nothing proves that these machines sleep: a drain of the group ends in FAULT, and none of their power is ever free", help));
     }
     let is_one = group.devices.len() == 1 && group.miners == Miners::default();
     if !is_one && !group.actuator.names_machine() {

@@ -99,6 +99,9 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
     }
     line(f, "proven by", proof(&group.watts))?;
     moves(&group.moves, f)?;
+    if group.watts == WattsSource::None {
+        return Ok(());
+    }
     let survives = match group.sleep_survives_power_cycle {
         Survives::Yes => "leaves them asleep: any AI block may have their power".to_owned(),
         Survives::No => format!("wakes them: {}", lent(power)),
@@ -162,7 +165,7 @@ fn proof(watts: &WattsSource) -> String {
                 .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
             format!("topic \"{topic}\" at {}{login}, {}{at}", brokers.join(" and "), unit(in_unit))
         }
-        WattsSource::None => "NOTHING: none of their power is ever free".to_owned(),
+        WattsSource::None => "NOTHING: a drain ends in FAULT, and none of their power is ever free".to_owned(),
     }
 }
 

@@ -130,7 +130,7 @@ fn site(profit: &Profit, f: &mut Formatter<'_>) -> fmt::Result {
 fn group(profit: &Profit, group: &Group, f: &mut Formatter<'_>) -> fmt::Result {
     write!(f, "\ngroup \"{}\"", group.name)?;
     if let Some(power) = group.power {
-        write!(f, " of {}", power.in_words())?;
+        write!(f, " of {} at its machines", power.in_words())?;
     }
     if let Some(feeder) = group.feeder.and_then(|feeder| profit.feeders.get(feeder)) {
         write!(f, " on feeder \"{}\"", feeder.name)?;
@@ -142,7 +142,8 @@ fn group(profit: &Profit, group: &Group, f: &mut Formatter<'_>) -> fmt::Result {
                 Efficiency::Fixed(efficiency) => efficiency.to_string(),
                 Efficiency::Measured => "its measured J/TH".to_owned(),
             };
-            let fee = pool_fee.get() * 100.0;
+            // 1.1 % is no 1.0999999999999999 %.
+            let fee = (pool_fee.get() * 1e6).round() / 1e4;
             line(
                 f,
                 "is judged by",
@@ -197,7 +198,12 @@ fn ai(profit: &Profit, ai: &Ai, f: &mut Formatter<'_>) -> fmt::Result {
             ),
         )?,
     }
-    line(f, "takes", format_args!("the share of its power in {}", Said(&ai.demand, currency)))?;
+    match &ai.demand {
+        Quote::Fixed(share) => line(f, "takes", format_args!("{:.0} % of its power", share.get() * 100.0))?,
+        demand @ Quote::Signal(_) => {
+            line(f, "takes", format_args!("the share of its power in {}", Said(demand, currency)))?
+        }
+    }
     if ai.block > Watts::ZERO {
         line(f, "in steps of", ai.block.in_words())?;
     }

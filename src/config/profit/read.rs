@@ -118,7 +118,7 @@ pub(in crate::config) fn read<'r, 't>(
 }
 
 fn mode(section: &mut Section<'_, '_>) -> Mode {
-    let modes = [("dry_run", Mode::DryRun), ("advise", Mode::Advise), ("active", Mode::Active)];
+    let modes = Mode::ALL.map(|mode| (mode.label(), mode));
     section.or("mode", Mode::DryRun, value::choice(&modes))
 }
 

@@ -12,9 +12,9 @@
 //! |---|---|
 //! | 2xx | was heard |
 //! | 502, 503, 504 | [`DriverError::Unreachable`] |
-//! | any other | [`DriverError::Refused`], with the first line of the body; headers' secrets in it are masked |
+//! | any other | [`DriverError::Refused`], with the first line of the body; secrets of headers and of the address's query are masked in it |
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -121,25 +121,25 @@ impl Caller {
     }
 
     async fn send(&self, question: Question) -> Result<(), DriverError> {
-        let place = shown(&question.url);
-        self.call(&place, async |left| self.line.client.tell(question, left).await).await?;
+        let url = question.url.clone();
+        self.call(&url, async |left| self.line.client.tell(question, left).await).await?;
         Ok(())
     }
 
     /// Asks for a document of `most` bytes at most.
     pub async fn ask(&self, device: &Target, most: usize) -> Result<Bytes, DriverError> {
         let question = self.question(device, None)?;
-        let place = shown(&question.url);
-        let answer = self.call(&place, async |left| self.line.client.ask(question, most, left).await).await?;
+        let url = question.url.clone();
+        let answer = self.call(&url, async |left| self.line.client.ask(question, most, left).await).await?;
         Ok(answer.body)
     }
 
     async fn call(
         &self,
-        place: &str,
+        url: &Url,
         made: impl AsyncFnOnce(Duration) -> Result<Answer, HttpError>,
     ) -> Result<Answer, DriverError> {
-        let begin = Instant::now();
+        let (begin, place) = (Instant::now(), shown(url));
         let turn = match self.address.has_many_hosts() {
             true => None,
             // It is never closed.
@@ -159,7 +159,7 @@ impl Caller {
         if answer.status.is_success() {
             return Ok(answer);
         }
-        let words = self.words(&answer.body);
+        let words = self.words(url, &answer.body);
         let because = if words.is_empty() { String::new() } else { format!(": {words}") };
         let words = format!("{place} answers {}{because}", answer.status);
         Err(match answer.status {
@@ -177,13 +177,14 @@ impl Caller {
         Ok(Question { method: self.method.clone(), url, headers: self.headers.clone(), body: body.into() })
     }
 
-    /// The first line of what a server says, printable and without our secrets.
-    fn words(&self, body: &[u8]) -> String {
+    /// The first line of what a server says, printable and without our secrets: headers' values, and those of the address's query.
+    fn words(&self, url: &Url, body: &[u8]) -> String {
         let mut text = String::from_utf8_lossy(body).into_owned();
-        for secret in &self.secrets {
-            let whole = std::iter::once(secret.expose());
-            for word in whole.chain(secret.expose().split_whitespace()).filter(|word| word.len() >= MIN_MASKED) {
-                if text.contains(word) {
+        let of_headers = self.secrets.iter().map(|secret| Cow::Borrowed(secret.expose()));
+        let of_query = url.query_pairs().map(|(_, value)| value);
+        for secret in of_headers.chain(url.query().map(Cow::Borrowed)).chain(of_query) {
+            for word in std::iter::once(&*secret).chain(secret.split_whitespace()) {
+                if word.len() >= MIN_MASKED && text.contains(word) {
                     text = text.replace(word, "***");
                 }
             }

@@ -14,6 +14,9 @@ use crate::{
     profit::Watts,
 };
 
+/// More watts than any site draws.
+const ANY_SITE: f64 = 1e12;
+
 /// Which way an order leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -177,15 +180,22 @@ fn describe(
             return;
         }
         Way::Down { is_lockout } => {
-            words.push("the intent is written down before any command".to_owned());
-            if !is_lockout {
-                words.push(format!("a canary of {} is told first, the worst J/TH first", terms.canary.max(1)));
+            if sums.told == 0 {
+                let rest = if sums.at_rest > 0 { "asleep, " } else { "" };
+                words.push(format!(
+                    "no machine is told anything: each is {rest}not measured, kept by the floor, or not to be managed"
+                ));
+            } else {
+                words.push("the intent is written down before any command".to_owned());
+                if !is_lockout {
+                    words.push(format!("a canary of {} is told first, the worst J/TH first", terms.canary.max(1)));
+                }
+                words.push(format!(
+                    "{} told to sleep, {}; pool sessions stay open, and their last shares are waited for",
+                    machines_are(sums.told),
+                    at_most(ramp)
+                ));
             }
-            words.push(format!(
-                "{} are told to sleep, {} a minute at most; pool sessions stay open, and their last shares are waited for",
-                machines(sums.told),
-                ramp.in_words()
-            ));
             if is_lockout {
                 words.push("nothing wakes it until somebody unlocks it".to_owned());
             }
@@ -194,19 +204,32 @@ fn describe(
             if asks_back > Watts::ZERO {
                 words.push(format!("{} are asked back from AI compute, and waited for", asks_back.in_words()));
             }
-            words.push("miners' pools are connected, then machines are woken, the best J/TH first".to_owned());
-            words.push(format!(
-                "{} are told to wake, {} a minute at most, each batch once the ledger has room for it",
-                machines(sums.told),
-                ramp.in_words()
-            ));
+            if sums.told == 0 {
+                words.push("no machine is told anything: none was told to sleep".to_owned());
+            } else {
+                words.push("miners' pools are connected, then machines are woken, the best J/TH first".to_owned());
+                words.push(format!(
+                    "{} told to wake, {}, each batch once the ledger has room for it",
+                    machines_are(sums.told),
+                    at_most(ramp)
+                ));
+            }
         }
     }
     words.push(format!("at the end it draws {} at the site meter", will_draw.in_words()));
 }
 
-fn machines(count: u64) -> String {
-    if count == 1 { "1 machine".to_owned() } else { format!("{count} machines") }
+fn machines_are(count: u64) -> String {
+    if count == 1 { "1 machine is".to_owned() } else { format!("{count} machines are") }
+}
+
+/// A ramp that the config does not limit is a number that no site draws.
+fn at_most(ramp: Watts) -> String {
+    if ramp.get() > ANY_SITE {
+        "all at once".to_owned()
+    } else {
+        format!("{} a minute at the machines at most", ramp.in_words())
+    }
 }
 
 fn minutes(most: Watts, ramp: Watts) -> f64 {

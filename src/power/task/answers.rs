@@ -298,7 +298,7 @@ impl Keeper {
             }
             Answer::Commanded { key, began, result } => {
                 if let Err(error) = result {
-                    debug!("device {}: not told: {error}", self.name(key));
+                    self.complain_untold(tick, key, &error);
                     self.site.handle(now, Input::Refused(key));
                 }
                 self.calls.answered(tick, key, began, true);
@@ -321,7 +321,7 @@ impl Keeper {
                 match result {
                     Ok(answer) => self.site.handle(now, Input::Answer(block, lease, answer)),
                     // It is told again.
-                    Err(error) => debug!("AI block {}: lease {lease}: not told: {error}", self.block_name(block)),
+                    Err(error) => self.complain_of_lease(tick, block, &lease.to_string(), &error),
                 }
             }
         }
@@ -356,6 +356,11 @@ impl Keeper {
                 if *failures < MISSES && error != DriverError::NoAddress {
                     return true;
                 }
+                // Not again until it was measured in between.
+                if *failures <= MISSES {
+                    *failures = MISSES + 1;
+                    self.complain_unmeasured(Instant::now(), key, &error);
+                }
                 self.miners.measured(now, key, Watts::ZERO, false);
                 self.site.handle(now, Input::Unreachable(key));
                 self.site.is_moving(key)
@@ -371,16 +376,16 @@ impl Keeper {
         match result {
             Ok(status) => {
                 if !was_heard {
-                    info!("AI block {name}: its status is there again");
+                    info!("AI block {name:?}: its status is there again");
                 }
                 self.site.handle(now, Input::Status(block, status));
             }
             Err(error) if was_heard => {
                 warn!(
-                    "AI block {name}: no status: {error}; once it is too old, the block counts as drawing all it can"
+                    "AI block {name:?}: no status: {error}; once it is too old, the block counts as drawing all it can"
                 );
             }
-            Err(error) => debug!("AI block {name}: no status: {error}"),
+            Err(error) => debug!("AI block {name:?}: no status: {error}"),
         }
     }
 
@@ -429,7 +434,7 @@ impl Keeper {
         }
     }
 
-    fn name(&self, key: DeviceKey) -> String {
+    pub(super) fn name(&self, key: DeviceKey) -> String {
         self.devices.target(key).map_or_else(|| format!("{key:?}"), |Target { name, .. }| format!("{name:?}"))
     }
 

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{ALL_MODES, Keeper, MODE, MODE_OF_CONFIG, mode_label};
+use super::{Keeper, MODE, MODE_OF_CONFIG};
 use crate::{
     config::Mode,
     power::{
@@ -103,13 +103,12 @@ impl Keeper {
     fn set_mode(&mut self, now: Timestamp, mode: Mode) -> Result<Mode, ControlError> {
         let before = self.orders.mode();
         let of_config = self.config.profit.as_ref().map_or(Mode::DryRun, |profit| profit.mode);
-        let settings = [(MODE, mode_label(mode)), (MODE_OF_CONFIG, mode_label(of_config))];
+        let settings = [(MODE, mode.label()), (MODE_OF_CONFIG, of_config.label())];
         self.journal.set(&settings).map_err(|error| ControlError::NotWritten(error.to_string()))?;
         if mode == before {
             return Ok(before);
         }
-        debug_assert!(ALL_MODES.contains(&mode));
-        let words = format!("the mode is {} from now on; it was {}", mode_label(mode), mode_label(before));
+        let words = format!("the mode is {} from now on; it was {}", mode.label(), before.label());
         self.shown
             .tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words: words.into() });
         self.orders.set_mode(mode);

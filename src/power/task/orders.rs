@@ -8,7 +8,8 @@
 //! | wake | sleep, for the grid or for safety | sleep (in mode `active`) |
 //! | wake | any other | mine |
 //! | hold, lockout | any | nothing |
-//! | nothing | any | what was decided, in mode `active`; else nothing |
+//! | nothing | for an operator's word that has ended | nothing, until it is decided anew |
+//! | nothing | any other | what was decided, in mode `active`; else nothing |
 //!
 //! In mode `dry_run` nobody is told anything, and operators' orders are refused.
 
@@ -184,7 +185,8 @@ fn order(mode: Mode, control: Option<&Control>, decision: Option<&Decision>) -> 
             None => Some((Order { goal: Goal::Mine, urgent: false, why: why.clone() }, value)),
         },
         Some(Control::Release | Control::Unlock) | None => {
-            let decision = decision?;
+            // What rests on a word that has ended is no decision: the engine has not heard of the end yet, and says so at once.
+            let decision = decision.filter(|decision| !matches!(decision.reason.why, Why::Order | Why::Lockout))?;
             let why = decision.reason.to_string().into();
             match decision.action {
                 Action::Mine => Some((Order { goal: Goal::Mine, urgent: false, why }, value)),

@@ -127,12 +127,12 @@ impl Shown {
     /// A drain or a wake ended, and that is on the disk.
     pub fn receipt(&mut self, receipt: Receipt) {
         info!(
-            "group {:?}: {:?} {} ended {:?}: {} of {} devices in {:.0} s, {:.1} kW before, {:.1} kW after; shares: {} accepted, {} rejected, \
-             {} without an answer",
+            "group {:?}: {} {} ended, {}: {} of {} machines in {:.0} s, from {:.1} kW to {:.1} kW at the machines; shares: {} accepted, \
+             {} rejected, {} without an answer",
             receipt.group,
-            receipt.kind,
+            receipt.kind.label(),
             receipt.event,
-            receipt.outcome,
+            receipt.outcome.in_words(),
             receipt.devices.confirmed,
             receipt.devices.asked,
             receipt.seconds.total_s,
@@ -140,7 +140,7 @@ impl Shown {
             receipt.watts.after_w / 1e3,
             receipt.shares.accepted,
             receipt.shares.rejected,
-            receipt.shares.timed_out
+            receipt.shares.unanswered()
         );
         self.totals.receipts += 1;
         self.receipts.truncate(SHOWN_RECEIPTS - 1);

@@ -29,7 +29,7 @@ fn a_mode_set_by_hand_holds_until_the_config_says_something_else() {
     let path = folder.path().join("ledger.db");
     let (mode, mut journal) = started(&path, Mode::DryRun);
     assert_eq!(mode, Mode::DryRun);
-    journal.set(&[(MODE, mode_label(Mode::Active)), (MODE_OF_CONFIG, mode_label(Mode::DryRun))]).unwrap();
+    journal.set(&[(MODE, Mode::Active.label()), (MODE_OF_CONFIG, Mode::DryRun.label())]).unwrap();
     drop(journal);
     assert_eq!(started(&path, Mode::DryRun).0, Mode::Active);
     assert_eq!(started(&path, Mode::Advise).0, Mode::Advise);

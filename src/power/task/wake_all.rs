@@ -251,8 +251,9 @@ fn progress(name: &str, view: &GroupView) -> String {
     let woken: usize = view.waking.iter().sum();
     let (phase, devices, drawn) = (view.phase.label(), view.devices, view.drawn.in_words());
     let waits = view.waits_for.as_deref().map(|why| format!("; waits for {why}")).unwrap_or_default();
+    let machines = if devices == 1 { "machine" } else { "machines" };
     format!(
-        "group {name}: {phase}, {devices} machines, {asleep} to be told, {woken} on their way, draws {drawn}{waits}"
+        "group {name}: {phase}, {devices} {machines}, {asleep} to be told, {woken} on their way, draws {drawn} at the machines{waits}"
     )
 }
 

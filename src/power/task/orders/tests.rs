@@ -113,3 +113,18 @@ fn an_order_ends_by_its_time() {
     orders.take(0, drain(None));
     assert!(orders.expired(at(1_000_000)).is_empty());
 }
+
+#[test]
+fn a_decision_that_rests_on_a_word_that_has_ended_moves_nothing() {
+    let mut orders = orders(Mode::Active);
+    for (control, end, why) in [
+        (drain(None), Control::Release, Why::Order),
+        (Control::Lockout { why: "fans".into() }, Control::Unlock, Why::Lockout),
+    ] {
+        orders.take(0, control);
+        told(&mut orders, &decided(Action::Curtail, why));
+        orders.take(0, end);
+        assert_eq!(told(&mut orders, &decided(Action::Curtail, why)), None, "it was decided before {why:?} ended");
+        assert_eq!(told(&mut orders, &good()), Some((Goal::Mine, false)));
+    }
+}
