@@ -1,0 +1,1 @@
+//! Ends by a signal, of the ledger, of the disk.

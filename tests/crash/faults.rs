@@ -1,0 +1,1 @@
+//! What fails beside it.
