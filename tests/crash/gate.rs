@@ -28,6 +28,9 @@ use tokio::{net::TcpListener, process::Child};
 /// What a machine says at most that sleeps.
 const ASLEEP_W: f64 = 60.0;
 
+/// What AI compute draws less than without a job.
+const IDLE_W: f64 = 1000.0;
+
 /// What a call was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -57,7 +60,9 @@ pub struct Call {
     pub who: String,
     /// Which life of the proxy.
     pub life: u32,
-    /// It came so far.
+    /// It was passed on.
+    pub is_heard: bool,
+    /// Its answer was.
     pub is_answered: bool,
 }
 
@@ -114,7 +119,6 @@ struct Gates {
     watts: HashMap<String, f64>,
     is_dead: bool,
     asked_back: bool,
-    drew: bool,
 }
 
 impl Gate {
@@ -164,7 +168,7 @@ impl Gate {
 
     pub fn set(&self, trap: Trap) {
         let mut state = self.state();
-        (state.trap, state.counted, state.asked_back, state.drew) = (Some(trap), 0, false, false);
+        (state.trap, state.counted) = (Some(trap), 0);
         state.watts.clear();
     }
 
@@ -222,9 +226,12 @@ impl Gates {
         if let Some(watts) = watts {
             self.watts.insert(who.to_owned(), watts);
         }
-        self.asked_back |= kind == Kind::Revoke;
+        match kind {
+            Kind::Revoke => self.asked_back = true,
+            Kind::Grant => self.asked_back = false,
+            _ => {}
+        }
         let drawn = answer["drawn_watts"].as_f64().filter(|_| kind == Kind::Status);
-        self.drew |= drawn.is_some_and(|drawn| drawn > 1000.0);
         let springs = match self.trap {
             Some(Trap::After(wanted, prefix, nth)) if wanted == kind && who.starts_with(prefix) => {
                 self.counted += 1;
@@ -234,8 +241,8 @@ impl Gates {
                 let of_it = self.watts.iter().filter(|(name, _)| name.starts_with(prefix));
                 watts.is_some() && of_it.filter(|(_, watts)| **watts < ASLEEP_W).count() == crate::world::MACHINES
             }
-            Some(Trap::AiDraws) => drawn.is_some() && self.drew,
-            Some(Trap::AiDrawsNoMore) => self.asked_back && drawn.is_some_and(|drawn| drawn < 1000.0),
+            Some(Trap::AiDraws) => drawn.is_some_and(|drawn| drawn > IDLE_W),
+            Some(Trap::AiDrawsNoMore) => self.asked_back && drawn.is_some_and(|drawn| drawn < IDLE_W),
             _ => false,
         };
         self.springs(springs)
@@ -267,7 +274,7 @@ fn classify(method: &Method, path: &str, body: &[u8], known: &[Call]) -> Option<
         "/lease" => {
             let message: Value = serde_json::from_slice(body).ok()?;
             let id = message["id"].as_str()?.to_owned();
-            let is_known = known.iter().any(|call| call.kind == Kind::Grant && call.who == id);
+            let is_known = known.iter().any(|call| call.kind == Kind::Grant && call.is_heard && call.who == id);
             let kind = match message["type"].as_str()? {
                 "lease.revoke" => Kind::Revoke,
                 _ if is_known => Kind::Renewal,
@@ -291,7 +298,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         let dies = state.dies_before(kind, &who);
         let life = state.life;
         let way = if dies { Way::Hanging } else { state.ways.get(&kind).copied().unwrap_or_default() };
-        state.calls.push(Call { kind, who, life, is_answered: false });
+        state.calls.push(Call { kind, who, life, is_heard: way == Way::Open, is_answered: false });
         (state.calls.len() - 1, kind, way)
     };
     match way {

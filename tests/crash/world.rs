@@ -64,6 +64,8 @@ pub struct World {
     strange: Arc<AtomicU64>,
     /// The miners' word counts only once the pool has said it.
     pub answers_by_pool: bool,
+    /// All machines were found, and are in the ledger.
+    is_known: bool,
     /// What the binary is run by.
     pub wrapper: Vec<String>,
 }
@@ -80,8 +82,13 @@ fn free_address() -> SocketAddr {
 }
 
 impl World {
-    /// All of it, mining. `extra` goes into the config's `[power]`.
-    pub async fn start(seed: u64, mode: &str) -> Self {
+    /// All of it, mining.
+    pub async fn start(seed: u64) -> Self {
+        Self::start_with(seed, |config| config).await
+    }
+
+    /// The same with a config that is a little different.
+    pub async fn start_with(seed: u64, tweak: impl FnOnce(String) -> String) -> Self {
         let pool = PoolSettings { difficulty: EASY, ..PoolSettings::default() };
         let pool = SimPool::start(pool).await.expect("the pool starts");
         let ms = Duration::from_millis;
@@ -117,7 +124,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let (admin, listen) = (free_address(), free_address());
         let answer = if seed % 2 == 0 { "pool" } else { "proxy" };
-        let text = config(folder.path(), &gate, admin, listen, pool.addr(), mode, answer);
+        let text = tweak(config(folder.path(), &gate, admin, listen, pool.addr(), answer));
         fs::write(folder.path().join("hashgate.toml"), text).expect("it is written");
         let drawn = Arc::<Mutex<VecDeque<_>>>::default();
         let strange = Arc::<AtomicU64>::default();
@@ -134,6 +141,7 @@ impl World {
             drawn,
             watch,
             strange,
+            is_known: false,
             answers_by_pool: seed % 2 == 0,
             wrapper: Vec::new(),
         };
@@ -142,7 +150,9 @@ impl World {
         eventually("all machines mine", LIMIT, || world.site.with_job() == ALL).await;
         world.shows("every machine is known and measured", |page| {
             rows(page).all(|group| group["devices"] == MACHINES && group["measured"] == MACHINES)
-        }).await;
+        })
+        .await;
+        world.is_known = true;
         world
     }
 
@@ -182,6 +192,10 @@ impl World {
         while self.page().await.is_none() {
             assert!(begun.elapsed() < LIMIT, "it does not listen\n{}", self.log());
             if let Some(status) = self.gate.ended() {
+                // Its next death came sooner than it could be asked.
+                if self.gate.is_dead() && self.gate.has_sprung() {
+                    return;
+                }
                 panic!("it ended: {status}\n{}", self.log());
             }
             sleep(Duration::from_millis(20)).await;
@@ -193,9 +207,9 @@ impl World {
         if let Some(mut process) = self.gate.process() {
             process.wait().await.expect("it is ours");
         }
-        self.run().await;
         // Whoever was connected knows of the death by now.
         self.gate.lives();
+        self.run().await;
     }
 
     /// What a machine was told is good is the pool's, and no share is lost but those in the sockets of a process that died: sent by a
@@ -231,7 +245,9 @@ impl World {
     pub async fn page(&self) -> Option<Value> {
         let (status, page) = self.ask("GET", "/api/v1/power", Value::Null).await?;
         assert_eq!(status, 200, "{page}");
-        self.counts_enough(&page);
+        if self.is_known {
+            self.counts_enough(&page);
+        }
         Some(page)
     }
 
@@ -251,10 +267,34 @@ impl World {
 
     /// Whether mining pays.
     pub async fn says(&self, is_profitable: bool) {
-        let verdict = if is_profitable { "profitable" } else { "unprofitable" };
-        let (status, said) =
-            self.ask("PUT", "/api/v1/signals/verdict", json!({ "verdict": verdict })).await.expect("it is there");
+        let (status, said) = self.tries_to_say(is_profitable).await.expect("it is there");
         assert!((200..300).contains(&status), "{status} {said}");
+    }
+
+    /// The same to one that may be dead.
+    pub async fn tries_to_say(&self, is_profitable: bool) -> Option<(u16, Value)> {
+        let verdict = if is_profitable { "profitable" } else { "unprofitable" };
+        self.ask("PUT", "/api/v1/signals/verdict", json!({ "verdict": verdict })).await
+    }
+
+    /// What a command of the binary did: its exit code, what it printed, and what it complained of.
+    pub async fn hashgate(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hashgate"));
+        command.args(arguments).args(["--config", &self.config()]).stdin(Stdio::null()).kill_on_drop(true);
+        for name in ["RUST_LOG", "HASHGATE_URL", "HASHGATE_TOKEN"] {
+            command.env_remove(name);
+        }
+        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    /// What an operator sees.
+    pub async fn groups(&self, what: &str) -> String {
+        let (code, out, err) = self.hashgate(&["groups"]).await;
+        assert_eq!(code, 0, "{err}");
+        println!("--- {what}\n{out}");
+        out
     }
 
     /// An operator's word.
@@ -330,7 +370,9 @@ impl World {
                     );
                 }
             }
-            if let Some(first) = of_life.iter().position(|call| call.kind == Kind::Grant) {
+            // One that an earlier life gave is booked, and only told again.
+            let is_new = |call: &&crate::gate::Call| call.who.starts_with(&format!("{life}-"));
+            if let Some(first) = of_life.iter().position(|call| call.kind == Kind::Grant && is_new(call)) {
                 for kind in [Kind::Status, Kind::Meter] {
                     let is_known = of_life[..first].iter().any(|call| call.kind == kind && call.is_answered);
                     assert!(is_known, "life {life}: a lease before {kind:?}");
@@ -423,7 +465,6 @@ fn config(
     admin: SocketAddr,
     listen: SocketAddr,
     pool: SocketAddr,
-    mode: &str,
     answer: &str,
 ) -> String {
     let (ledger, gate) = (folder.join("power.db"), gate.addr);
@@ -434,11 +475,11 @@ fn config(
          [[pool]]\nname = \"eu\"\nurl = \"stratum+tcp://{pool}\"\nuser = \"u\"\n\
          [power]\nledger = {ledger:?}\npoll = \"1s\"\npoll_moving = \"200ms\"\nmax_age = \"5s\"\nproofs = 2\n\
          command_lifetime = \"1s\"\nlease_term = \"60s\"\nreserve = \"500 W\"\n\
-         [profit]\nmode = \"{mode}\"\nmin_asleep = \"0s\"\n\
+         [profit]\nmode = \"active\"\nmin_asleep = \"0s\"\n\
          [site]\ncap = \"{CAP_W} W\"\npower_price = \"60 USD/MWh\"\noverhead = 1.03\nmeter = \"meter\"\nmeter_max_age = \"5s\"\nmeter_deviation = \"15 %\"\n\
          [[signal]]\nname = \"verdict\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n\
          [[signal]]\nname = \"meter\"\nunit = \"kW\"\nkind = \"http_json\"\nmax_age = \"5s\"\n\
-         [[signal.source]]\nurl = \"http://{gate}/meter\"\nvalue = \"/kilowatts\"\npoll = \"1s\"\n\
+         url = \"http://{gate}/meter\"\nvalue = \"/kilowatts\"\npoll = \"1s\"\n\
          [[ai]]\nname = \"gpus\"\npower = \"20 kW\"\nblock = \"10 kW\"\nprice = \"300 USD/MWh\"\ndemand = 1.0\nidle = \"1 kW\"\npue = 1.25\n\
          sheds_within = \"10s\"\nstarts_within = \"10s\"\n\
          [ai.control]\nkind = \"webhook\"\nurl = \"http://{gate}/lease\"\nstatus = \"http://{gate}/status\"\nsecret = \"{SECRET}\"\ntimeout = \"1s\"\npoll = \"1s\"\n",
