@@ -229,7 +229,7 @@ pub struct BlockRow {
 /// A lease at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeaseRow {
-    /// Its number, as text: it has more digits than a number in JSON may have.
+    /// Its name, as in the log and in messages to AI compute: epoch and number.
     pub id: String,
     /// How much.
     pub kw: f64,
@@ -389,7 +389,7 @@ impl Stages {
 impl BlockRow {
     fn new(name: &str, view: &BlockView) -> Self {
         let lease = |lease: &LeaseView| LeaseRow {
-            id: lease.lease.0.to_string(),
+            id: lease.lease.to_string(),
             kw: lease.watts.kilowatts(),
             expires: lease.expires,
             revoked: lease.revoked,

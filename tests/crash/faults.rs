@@ -57,7 +57,11 @@ async fn firmware_that_fails_or_hangs_frees_nothing_and_is_tried_again() {
         world.says(false).await;
         world.shows("groups give up", |page| rows(page).any(|group| group["phase"] == "FAULT")).await;
         let shown = world.groups(&format!("firmware that is {way:?}")).await;
-        contains(&shown, &["FAULT", "do not obey", "waits for"]);
+        contains(&shown, &["FAULT", "not asleep as ordered", "waits for another try", "a canary of one machine was told to sleep, and none did"]);
+        let why = if way == Way::Broken { "500" } else { "no answer in" };
+        let log = world.log();
+        let told = log.lines().find(|line| line.contains("could not be told") && line.contains(why));
+        assert!(told.is_some() || way == Way::Hanging, "{log}");
         assert_eq!(count(&world, Kind::Grant), 0, "nothing is lent that is not measured");
         world.gate.way(&[Kind::Sleep, Kind::Wake], Way::Open);
         world.says(true).await;
@@ -83,7 +87,7 @@ async fn without_a_meter_nothing_is_lent_and_nobody_is_woken_and_drains_go_on() 
     sleep(Duration::from_secs(2)).await;
     assert_eq!(count(&world, Kind::Wake), 0);
     let shown = world.groups("no meter, to wake").await;
-    contains(&shown, &["waits for", "meter"]);
+    contains(&shown, &["waits for room: the site's meter is lost"]);
     world.gate.way(&[Kind::Meter], Way::Open);
     world.ends(true).await;
     println!("{}", world.log());
@@ -97,6 +101,7 @@ async fn ai_compute_that_is_silent_gets_nothing_and_what_it_has_counts() {
     world.says(false).await;
     eventually("it is asked", LIMIT, || count(&world, Kind::Grant) > 2).await;
     world.groups("a webhook that fails").await;
+    contains(&world.log(), &["AI block \"gpus\" could not be told of lease 1-1: ", "500"]);
     world.shows("it is given up", |page| page["blocks"][0]["granted_kw"] == 0.0).await;
     world.groups("a webhook that failed").await;
     world.gate.way(&[Kind::Grant, Kind::Renewal], Way::Open);
@@ -115,9 +120,12 @@ async fn ai_compute_without_a_status_has_not_given_back() {
     world.says(true).await;
     eventually("it is asked back", LIMIT, || count(&world, Kind::Revoke) > 0).await;
     sleep(Duration::from_secs(6)).await;
-    assert_eq!(count(&world, Kind::Wake), 0, "nothing is proven to be back");
+    // There is room for two of three groups beside all that it may draw.
+    let page = world.page().await.expect("it is there");
+    assert!(rows(&page).any(|group| group["phase"] == "WAKE_PENDING"), "nothing is proven to be back: {page:#}");
+    assert!(page["site"]["ai_kw"].as_f64() >= Some(25.0), "{page:#}");
     let shown = world.groups("AI compute without a status").await;
-    contains(&shown, &["asked back", "draws nobody knows what"]);
+    contains(&shown, &["asked back", "draws nobody knows what", "waits for room: "]);
     world.gate.way(&[Kind::Status], Way::Open);
     world.ends(true).await;
     println!("{}", world.log());
@@ -129,8 +137,8 @@ async fn a_price_that_is_stale_moves_nobody() {
     world.says(false).await;
     world.ends(false).await;
     sleep(Duration::from_secs(3)).await;
-    let shown = world.groups("a verdict that is stale").await;
-    contains(&shown, &["stay asleep", "nothing changes for"]);
+    world.groups("a verdict that is stale").await;
+    contains(&world.log(), &["stay asleep", "signal \"verdict\" is stale"]);
     assert_eq!(count(&world, Kind::Wake), 0);
     world.says(true).await;
     world.ends(true).await;

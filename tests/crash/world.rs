@@ -207,7 +207,8 @@ impl World {
         if let Some(mut process) = self.gate.process() {
             process.wait().await.expect("it is ours");
         }
-        // Whoever was connected knows of the death by now.
+        // Whoever was connected has to notice the death.
+        sleep(Duration::from_millis(300)).await;
         self.gate.lives();
         self.run().await;
     }
@@ -284,9 +285,13 @@ impl World {
         for name in ["RUST_LOG", "HASHGATE_URL", "HASHGATE_TOKEN"] {
             command.env_remove(name);
         }
-        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").expect("it runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+        let (out, err) = (self.path("out"), self.path("err"));
+        command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
+        let mut process = command.spawn().expect("it runs");
+        let ended = tokio::time::timeout(LIMIT, process.wait()).await;
+        let text = |path: &str| fs::read_to_string(path).expect("text");
+        let Ok(status) = ended else { panic!("{arguments:?} does not end\n{}{}", text(&out), text(&err)) };
+        (status.expect("it is ours").code().unwrap_or(-1), text(&out), text(&err))
     }
 
     /// What an operator sees.
@@ -459,6 +464,13 @@ async fn watch(
     }
 }
 
+/// A group's machines as its config lists them.
+pub fn listed(group: &str) -> String {
+    (1..=MACHINES)
+        .map(|number| format!("[[group.device]]\nname = \"{group}.{number:04}\"\nworker = \"{group}.{number:04}\"\n"))
+        .collect()
+}
+
 fn config(
     folder: &Path,
     gate: &Gate,
@@ -494,10 +506,7 @@ fn config(
         if hall > 0 {
             text += &format!("workers = \"{group}.*\"\n");
         } else {
-            for number in 1..=MACHINES {
-                let name = format!("{group}.{number:04}");
-                text += &format!("[[group.device]]\nname = \"{name}\"\nworker = \"{name}\"\n");
-            }
+            text += &listed(group);
         }
         text += &format!("[group.actuator]\nkind = \"simulated\"\nurl = \"http://{gate}\"\n");
     }

@@ -24,7 +24,7 @@ use crate::{
         group::{Command, Phase},
         ledger::LeaseId,
         meter::{self, Meter, Pushed, Roll},
-        site::{DeviceKey, Input, Joining, LeaseAnswer, LeaseMessage, Status, Target},
+        site::{DeviceKey, EventKind, Input, Joining, LeaseAnswer, LeaseMessage, Level, SiteEvent, Status, Target},
     },
     profit::Watts,
     router::Census,
@@ -38,6 +38,9 @@ const MAX_TELLS: usize = 8;
 
 /// Readings of meters that speak by themselves that may wait.
 const SAID: usize = 1024;
+
+/// Between two lines about commands to a group's machines that could not be sent.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What came back.
 pub(super) enum Answer {
@@ -71,6 +74,8 @@ pub(super) struct Machines {
     pushed: Vec<(usize, Pushed)>,
     /// What those are told of who is who, by the index of the group.
     rolls: Vec<Option<watch::Sender<Arc<Roll<DeviceKey>>>>>,
+    /// By the index of the group: when a command that could not be sent is worth a line again.
+    refusals: Vec<Option<Instant>>,
 }
 
 /// What tells the watts of a group's machines.
@@ -86,12 +91,14 @@ pub(super) struct Compute {
     is_asked: bool,
     /// Whether it answered last time.
     is_heard: bool,
+    /// Whether it could be told last time.
+    is_told: bool,
     telling: Vec<LeaseId>,
 }
 
 impl Compute {
     pub fn new(now: Instant) -> Self {
-        Self { status_at: now, is_asked: false, is_heard: true, telling: Vec::new() }
+        Self { status_at: now, is_asked: false, is_heard: true, is_told: true, telling: Vec::new() }
     }
 }
 
@@ -104,6 +111,7 @@ impl Machines {
             compute: Vec::new(),
             pushed: Vec::new(),
             rolls: Vec::new(),
+            refusals: vec![None; profit.groups.len()],
         };
         for (index, (group, moved)) in profit.groups.iter().zip(&power.groups).enumerate() {
             let Some(moved) = moved else {
@@ -298,7 +306,7 @@ impl Keeper {
             }
             Answer::Commanded { key, began, result } => {
                 if let Err(error) = result {
-                    debug!("device {}: not told: {error}", self.name(key));
+                    self.tell_of_refusal(now, tick, key, &error);
                     self.site.handle(now, Input::Refused(key));
                 }
                 self.calls.answered(tick, key, began, true);
@@ -319,12 +327,49 @@ impl Keeper {
                     told.telling.retain(|telling| *telling != lease);
                 }
                 match result {
-                    Ok(answer) => self.site.handle(now, Input::Answer(block, lease, answer)),
-                    // It is told again.
-                    Err(error) => debug!("AI block {}: lease {lease}: not told: {error}", self.block_name(block)),
+                    Ok(answer) => {
+                        if let Some(Some(told)) = self.told.get_mut(block) {
+                            told.is_told = true;
+                        }
+                        self.site.handle(now, Input::Answer(block, lease, answer));
+                    }
+                    Err(error) => self.tell_of_deafness(now, block, lease, &error),
                 }
             }
         }
+    }
+
+    /// A command could not be sent: the first of a group within a while is told to people, with its cause.
+    fn tell_of_refusal(&mut self, now: Timestamp, tick: Instant, key: DeviceKey, error: &DriverError) {
+        let name = self.name(key);
+        let Some(again) = self.machines.refusals.get_mut(key.group).filter(|again| again.is_none_or(|at| at <= tick))
+        else {
+            debug!("device {name}: not told: {error}");
+            return;
+        };
+        *again = Some(tick + SAY_AGAIN);
+        let words = format!(
+            "group {:?}: device {name} could not be told: {error}; it is told again, and what it draws counts until then; the next of the \
+             group is named in {} s",
+            self.names[key.group],
+            SAY_AGAIN.as_secs()
+        );
+        let (level, kind) = (Level::Warn, EventKind::Device);
+        self.shown.tell(now, SiteEvent { level, kind, group: Some(key.group), words: words.into() });
+    }
+
+    /// AI compute does not hear: said once, until it does.
+    fn tell_of_deafness(&mut self, now: Timestamp, block: usize, lease: LeaseId, error: &DriverError) {
+        let name = self.block_name(block).to_owned();
+        let Some(Some(told)) = self.told.get_mut(block) else { return };
+        if !std::mem::replace(&mut told.is_told, false) {
+            debug!("AI block {name:?}: lease {lease}: not told: {error}");
+            return;
+        }
+        let words =
+            format!("AI block {name:?} could not be told of lease {lease}: {error}; it counts, and is told again until it is heard");
+        let (level, kind) = (Level::Warn, EventKind::Lease);
+        self.shown.tell(now, SiteEvent { level, kind, group: None, words: words.into() });
     }
 
     /// Whether the device is to be measured again soon.
