@@ -111,12 +111,15 @@ pub(super) fn begin(args: &TakeOverArgs, config: &Config) -> Result<(), Failure>
     if !args.yes {
         return Err(Failure::Misused(format!(
             "this begins a new power ledger at {ledger}. Do it only if the old one is lost and no other proxy controls this site: what AI compute \
-             holds is not known then, so each block counts at all it can draw until it has given it back, and machines that sleep are not \
-             known as such until they are measured. With --yes it is done"
+             holds is not known then, so each block counts at all it can draw until it has given it back, and each machine that the \
+             config names is told to wake when the proxy starts, as it may sleep. With --yes it is done"
         )));
     }
     let epoch = take_over(config).map_err(failure)?;
-    tell(&format!("a new power ledger begins at {ledger}, in epoch {epoch}; start the proxy with `hashgate run`"));
+    tell(&format!(
+        "a new power ledger begins at {ledger}, in epoch {epoch}; start the proxy with `hashgate run`: machines that the config names are told to \
+         wake, in their firmware's own mode; those that it does not name and that sleep are not known any more: wake these by hand"
+    ));
     Ok(())
 }
 

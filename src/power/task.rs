@@ -227,8 +227,10 @@ pub fn take_over(config: &Config) -> Result<Epoch, PowerError> {
     let above = Epoch(u32::try_from(now.as_second()).unwrap_or(u32::MAX - 1));
     let terms = terms::site(config, profit, power, &vec![None; profit.groups.len()]);
     let mut journal = Journal::take_over(&power.ledger, above, now)?;
-    let writes: Vec<Write> = Site::after_loss(&terms, now).into_iter().map(Write::Entry).collect();
-    journal.write(&writes, &[])?;
+    let mut writes: Vec<Write> = Site::after_loss(&terms, now).into_iter().map(Write::Entry).collect();
+    writes.extend(terms::wakes_after_loss(power, now));
+    let names: Vec<Arc<str>> = profit.groups.iter().map(|group| group.name.clone()).collect();
+    journal.write(&writes, &names)?;
     Ok(journal.epoch())
 }
 

@@ -12,6 +12,7 @@ use crate::{
     power::{
         control::{Control, Plan},
         device::{Goal, StageKind},
+        group::Phase,
         receipt::Receipt,
         site::Level,
     },
@@ -164,10 +165,13 @@ fn stages(group: &GroupRow) -> String {
     };
     let Stages { pending, dispatched, confirmed, drifted, unavailable, failed } = group.sleeping;
     add(confirmed, "asleep");
-    add(pending + dispatched, "on their way to sleep");
+    // Nobody is told anything in a fault before it is tried again.
+    let open = if group.phase == Phase::Fault { "not asleep as ordered" } else { "on their way to sleep" };
+    add(pending + dispatched, open);
     add(drifted, "awake again");
     let woken = group.waking;
-    add(woken.pending + woken.dispatched + woken.drifted, "on their way to mine");
+    let open = if group.phase == Phase::Fault { "not awake as ordered" } else { "on their way to mine" };
+    add(woken.pending + woken.dispatched + woken.drifted, open);
     add(unavailable + woken.unavailable, "not seen");
     add(failed + woken.failed, "that do not obey");
     let unmeasured = group.devices.saturating_sub(group.measured);
@@ -303,6 +307,8 @@ fn machines(count: u64) -> String {
 
 /// Power with as many digits as it has meaning.
 fn kw(kw: f64) -> String {
+    // A sum of nothing is -0.
+    let kw = kw + 0.0;
     match kw.abs() {
         size if size < 10.0 => format!("{kw:.2} kW"),
         size if size < 100.0 => format!("{kw:.1} kW"),

@@ -127,7 +127,10 @@ impl Group {
                 sleeping.canary = Canary::Running { told: 0, round: round + 1 };
                 return true;
             }
-            let why = format!("none of {round} canaries of {limit} obeyed");
+            let machines = if limit == 1 { "machine".to_owned() } else { format!("{limit} machines") };
+            let why = format!(
+                "{round} times a canary of one {machines} was told to sleep, and none did; nobody else is told before it is tried again"
+            );
             return self.cause(now, Cause::Disobeyed, why.into());
         }
         if open > 0 {

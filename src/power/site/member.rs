@@ -164,7 +164,9 @@ impl Member {
         if !matches!(self.phase(), Some(Phase::WakePending | Phase::Waking)) {
             return Watts::ZERO;
         }
-        let waits = |device: &Device| device.goal() == Goal::Mine && !device.is_untouched() && !device.counts_full();
+        // What the ledger counts decides, and not what the device thinks of itself: after a restart that is not known until it was measured
+        // with its old goal.
+        let waits = |device: &Device| device.goal() == Goal::Mine && !device.is_untouched();
         let wanted = self.pairs().filter(|(_, device)| waits(device));
         wanted.map(|(known, _)| ledger.bound(&known.id).saturating_sub(ledger.counts(now, &known.id))).sum()
     }

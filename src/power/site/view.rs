@@ -79,7 +79,7 @@ impl Site {
                 writes().unwrap_or_else(|| "its devices' watts, then the answers to its last shares".to_owned())
             }
             Phase::WakePending | Phase::Waking => match &member.refused {
-                Some(refusal) => refusal.to_string(),
+                Some(refusal) => format!("room: {refusal}"),
                 None if machine.phase() == Phase::WakePending => "the ledger's word".to_owned(),
                 None => writes().unwrap_or_else(|| "its devices' watts and first shares".to_owned()),
             },

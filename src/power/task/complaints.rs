@@ -55,14 +55,19 @@ impl Keeper {
 
     /// A command did not go out.
     pub(super) fn complain_untold(&mut self, tick: Instant, key: DeviceKey, error: &DriverError) {
-        let words = format!("device {} was not told: {error}", self.name(key));
+        let words = format!(
+            "device {} could not be told: {error}; it is told again, and what it draws counts until then",
+            self.name(key)
+        );
         self.complain(tick, About::Told(key.group), Some(key.group), words);
     }
 
     /// A block has not heard of a lease, or does not say so. It is told again.
     pub(super) fn complain_of_lease(&mut self, tick: Instant, block: usize, lease: &str, error: &DriverError) {
-        let words =
-            format!("AI block {:?}: not told of lease {lease}: {error}; it is told again", self.block_name(block));
+        let words = format!(
+            "AI block {:?} could not be told of lease {lease}: {error}; it counts, and is told again until it is heard",
+            self.block_name(block)
+        );
         self.complain(tick, About::Lease(block), None, words);
     }
 

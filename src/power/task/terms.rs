@@ -7,16 +7,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     config::{ActuatorKind, Ai, Config, DeviceEntry, Efficiency, Power, PowerGroup, Profit, Rule, Survives},
     power::{
         actuator::Actuator,
-        device::{Patience, Spec},
-        group::Terms,
+        device::{Goal, Patience, Spec},
+        group::{DeviceRecord, Order, Phase, Record, Terms},
         ledger::{BlockId, BlockRules, DeviceRules, MeterRules, Rules},
-        site::{BlockTerms, GroupTerms, Joining, SiteTerms},
+        site::{BlockTerms, GroupTerms, Joining, SiteTerms, Write},
     },
     profit::{LIMIT, Ratio, Watts},
 };
@@ -77,6 +77,36 @@ pub(super) fn site(
         blocks: blocks.collect(),
         lease_term: signed(power.lease_term),
     }
+}
+
+/// What groups are to begin with where the ledger is lost: any of their machines may sleep by an order that nobody remembers. Each that the
+/// config names is told to wake, in no mode of its own, as that is lost as well; one that mines takes no harm from it. What is found by its
+/// connection alone is not known yet, and not woken.
+pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
+    let why = "the ledger was lost: whatever was asleep is to mine until something else is decided";
+    let record = |moved: &PowerGroup| Record {
+        number: 1,
+        event: 0,
+        phase: Phase::Waking,
+        order: Order { goal: Goal::Mine, urgent: false, why: why.into() },
+        since: now,
+        devices: moved
+            .devices
+            .iter()
+            .map(|device| DeviceRecord {
+                name: (&*device.name).into(),
+                goal: Goal::Mine,
+                is_proven_asleep: false,
+                rouses_until: None,
+                mode: None,
+            })
+            .collect(),
+    };
+    let named = power.groups.iter().enumerate().filter_map(|(group, moved)| Some((group, moved.as_ref()?)));
+    named
+        .filter(|(_, moved)| !moved.devices.is_empty())
+        .map(|(group, moved)| Write::Record(group, record(moved)))
+        .collect()
 }
 
 /// A block's name in the book.
