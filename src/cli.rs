@@ -28,6 +28,7 @@ use tokio::{
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::power::receipts_in_words;
 use self::{
     backtest::BacktestArgs,
     ledger::{TakeOverArgs, WakeAllArgs},

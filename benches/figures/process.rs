@@ -1,5 +1,8 @@
 //! A process and its children: its log, and what the kernel says of their time and memory.
 
+// Each bench that includes this file uses a part of it.
+#![allow(dead_code)]
+
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
@@ -57,6 +60,27 @@ impl Process {
         }
     }
 
+    /// What it has logged since somebody asked last.
+    pub fn said(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    /// Tells it something by a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = self.child.id().try_into().ok().and_then(Pid::from_raw);
+        Ok(kill_process(pid.ok_or_else(|| io::Error::other("it has no id"))?, signal)?)
+    }
+
+    /// Waits for its end, and yields what it has logged until then.
+    pub fn end(mut self) -> io::Result<Vec<String>> {
+        let status = self.child.wait()?;
+        let log: Vec<String> = self.log.iter().collect();
+        if status.success() {
+            return Ok(log);
+        }
+        Err(io::Error::other(format!("{} ended with {status}:\n{}", self.what, log.join("\n"))))
+    }
+
     /// Waits for its end and yields its standard output.
     pub fn output(mut self) -> io::Result<String> {
         let mut output = String::new();
@@ -73,6 +97,22 @@ impl Process {
     /// of `schedstat` is the scheduler's own sum in nanoseconds; `stat` has the same in ticks of 10 ms.
     pub fn cpu(&self) -> io::Result<Duration> {
         cpu_of(&family(self.child.id()))
+    }
+
+    /// The same of its threads with this name alone.
+    pub fn cpu_of_thread(&self, name: &str) -> io::Result<Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let is_it = |task: &fs::DirEntry| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+        };
+        Ok(tasks.filter_map(Result::ok).filter(is_it).map(|task| cpu_of_task(&task)).sum())
+    }
+
+    /// Bytes that it had written to disks.
+    pub fn written(&self) -> io::Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+        bytes.ok_or_else(|| io::Error::other("no write_bytes"))
     }
 
     /// Memory of its own that it and its children have resident, bytes: heaps and stacks, without the program's file.
@@ -112,15 +152,19 @@ impl Machine {
 }
 
 fn cpu_of(pids: &[u32]) -> io::Result<Duration> {
-    let mut nanos = 0;
+    let mut sum = Duration::ZERO;
     for pid in pids {
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            // A thread may end while it is looked at.
-            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            nanos += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0);
+            sum += cpu_of_task(&task?);
         }
     }
-    Ok(Duration::from_nanos(nanos))
+    Ok(sum)
+}
+
+fn cpu_of_task(task: &fs::DirEntry) -> Duration {
+    // A thread may end while it is looked at.
+    let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
 /// A process, its children, and theirs.

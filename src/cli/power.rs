@@ -4,6 +4,8 @@
 
 mod show;
 
+pub(crate) use self::show::receipts_in_words;
+
 use std::ops::RangeInclusive;
 
 use clap::{Args, Subcommand};

@@ -45,7 +45,7 @@ pub use self::{
     pool_url::{PoolUrl, SimulatedPool},
     power::{
         ActuatorKind, ComputeKind, DeviceEntry, HttpCall, HttpMethod, MAX_DEVICES, MAX_TEMPLATE_BYTES, Miners, Moves,
-        Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Survives, Template, TemplateError, WattsSource,
+        Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Survives, TemplateError, WattsSource, template,
     },
     profit::{
         AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,

@@ -15,7 +15,8 @@
 //! | takes room: a hold, a lease, a lease asked back | from its decision | when it is on disk; that a lease is asked back at once, as that can only help |
 //! | makes room: freed, returned | once it is on disk | |
 //!
-//! * One batch of lines is under way at a time ([`Output::Write`]); meanwhile nothing is given out, and what takes is gathered.
+//! * One batch of lines is under way at a time ([`Output::Write`]); meanwhile nothing is given out, and what takes is gathered. What single
+//!   devices' readings say waits for others of its kind (`book.rs`).
 //! * Wakes are answered before blocks grow. A block that has something to give back is given nothing.
 //! * Once another controller's higher epoch is seen, readings and records go on, and no command and no message leaves any more.
 //!
@@ -198,7 +199,7 @@ impl Site {
     /// When [`Site::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let groups = self.members.iter().filter_map(|member| member.group.as_ref()?.poll_timeout());
-        groups.chain([self.look_at]).min()
+        groups.chain([self.look_at]).chain(self.book.gathers_until()).min()
     }
 
     /// Whether a device is under way, or its sleep is not booked yet: it is worth measuring often.
@@ -208,6 +209,12 @@ impl Site {
         let kind = device.stage().kind();
         matches!(kind, StageKind::Pending | StageKind::Dispatched | StageKind::Drifted)
             || device.goal() == Goal::Sleep && kind == StageKind::Confirmed && !self.ledger.is_freed(id)
+    }
+
+    /// Whether a device is to sleep.
+    pub fn is_to_sleep(&self, key: DeviceKey) -> bool {
+        let device = self.members.get(key.group).and_then(|member| member.device(key.device));
+        device.is_some_and(|device| device.goal() == Goal::Sleep)
     }
 
     /// The key of a device, by its group and its name.
@@ -281,7 +288,7 @@ impl Site {
                 self.grow(now);
             }
         }
-        if let Some(write) = self.book.flush() {
+        if let Some(write) = self.book.flush(now) {
             self.out.push_back(write);
         }
     }

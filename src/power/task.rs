@@ -493,7 +493,7 @@ impl Keeper {
             Output::Tell(block, message) => self.tell_compute(block, message),
             Output::Dormant(group) => {
                 self.dormant[group] = true;
-                self.let_sleep(now, group);
+                self.let_sleep(group);
             }
             Output::Rouse(group) => {
                 self.rouse(group);
@@ -539,12 +539,12 @@ impl Keeper {
     }
 
     /// Connections of those devices that sleep are silent for hours and welcome.
-    fn let_sleep(&mut self, now: Timestamp, group: usize) {
+    fn let_sleep(&mut self, group: usize) {
         if !self.dormant[group] {
             return;
         }
-        let goals: Vec<Goal> = self.site.devices(now, group).iter().map(|device| device.goal).collect();
-        let sleeps = |key: DeviceKey| key.group == group && goals.get(key.device) == Some(&Goal::Sleep);
+        let site = &self.site;
+        let sleeps = |key: DeviceKey| key.group == group && site.is_to_sleep(key);
         let asleep = self.miners.turn(true, sleeps);
         if !asleep.is_empty() {
             let errands = self.errands.clone();

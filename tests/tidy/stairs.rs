@@ -54,8 +54,6 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/power/journal", Floor::Task),
     ("src/power/handle.rs", Floor::Task),
     ("src/power/task", Floor::Task),
-    // Texts with places in them: the config checks them, drivers fill them in.
-    ("src/power/actuator/template.rs", Floor::Work),
     ("src/power/actuator/", Floor::Task),
     ("src/power/meter/", Floor::Task),
     ("src/power/compute/", Floor::Task),

@@ -260,11 +260,16 @@ pub fn devices(page: &DevicePage, now: Timestamp) -> String {
 
 /// What was moved.
 pub fn receipts(page: &ReceiptPage) -> String {
-    let mut text = String::new();
     if page.receipts.is_empty() {
-        line(&mut text, format_args!("no drain or wake has ended yet"));
+        return "no drain or wake has ended yet\n".to_owned();
     }
-    for receipt in &page.receipts {
+    receipts_in_words(&page.receipts)
+}
+
+/// Receipts, two lines for each.
+pub fn receipts_in_words(receipts: &[Receipt]) -> String {
+    let mut text = String::new();
+    for receipt in receipts {
         let Receipt { group, watts, devices, shares, seconds, cost, .. } = receipt;
         let (kind, outcome) = (receipt.kind.label(), receipt.outcome.in_words());
         let started = receipt.started.strftime("%Y-%m-%d %H:%M:%SZ");

@@ -6,7 +6,7 @@ use super::{
     ActuatorKind,
     call::{self, HttpCall},
     group::GROUP_KEYS,
-    template::{Place, Template},
+    template::{Place, names_machine as names},
 };
 use crate::config::{
     Env, HttpUrl,
@@ -55,12 +55,7 @@ impl ActuatorKind {
     }
 }
 
-/// Whether a text with places tells one machine from another.
-pub(super) fn names(text: &str) -> bool {
-    Template::parse(text, &Place::WAKE).is_ok_and(|template| template.names_machine())
-}
-
-/// The same of a call.
+/// Whether a call tells one machine from another.
 pub(super) fn call_names(call: &HttpCall) -> bool {
     names(&call.url) || call.body.as_deref().is_some_and(names)
 }

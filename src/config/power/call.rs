@@ -2,25 +2,19 @@
 //!
 //! An address may carry a key in its query, a body a password: both print as `…`.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use toml::de::DeValue;
 
-use super::template::{Place, Template};
-use crate::config::{
-    Env, HttpUrl, Secret,
-    error::{Wrong, shown},
-    raw::Section,
-    signal::kinds,
-    value,
-};
+use super::template::{Address, Body, CommandLine, Place};
+use crate::config::{Env, HttpUrl, Secret, error::Wrong, raw::Section, signal::kinds, value};
 
 /// One HTTP call.
 #[derive(Clone, PartialEq)]
 pub struct HttpCall {
     /// `POST`, `PUT`, `GET`, `PATCH` or `DELETE`.
     pub method: HttpMethod,
-    /// With places; its scheme, host and port may have them too. With any machine's in them it is an address.
+    /// With places in its host, path and query; none in scheme or port. With any machine's in them it is an address.
     pub url: Arc<str>,
     /// Names and values.
     pub headers: Vec<(Arc<str>, Secret)>,
@@ -87,18 +81,11 @@ pub(super) fn command<'a>(
             return Err(Wrong::new("is one text, and no shell takes it apart", help));
         }
         let command = value::strings(value)?;
-        let (program, arguments) = match &command[..] {
-            [program, arguments @ ..] if !program.trim().is_empty() => (program, arguments),
-            _ => return Err(Wrong::new("names no program", help)),
-        };
-        if !Template::parse(program, allowed)?.is_plain() {
-            return Err(Wrong::new("has a place in its program", "name the program; {…} may stand in its arguments"));
-        }
-        if arguments.is_empty() && program.contains(' ') {
-            let what = format!("{} is taken for the name of one program, and has spaces", shown(program));
-            return Err(Wrong::new(what, help));
-        }
-        arguments.iter().try_for_each(|argument| Template::parse(argument, allowed).map(|_| ()))?;
+        // The example of the key says more than that of all commands.
+        CommandLine::parse(&command, allowed).map_err(|error| match &*error.what {
+            "names no program" => Wrong::new(error.what, help),
+            _ => error.into(),
+        })?;
         Ok(command)
     }
 }
@@ -123,7 +110,7 @@ pub(super) fn call(
     let headers = headers(&mut table, env);
     let body = table.optional("body", |value| {
         let text = value::string(value)?;
-        Template::parse(&text, allowed)?;
+        Body::parse(&text, allowed)?;
         Ok(Arc::from(text))
     });
     if method == HttpMethod::Get && body.is_some() {
@@ -144,21 +131,12 @@ pub(super) fn headers(section: &mut Section<'_, '_>, env: &dyn Env) -> Vec<(Arc<
 /// An address that is one with any machine's places in it.
 pub(super) fn address(value: &DeValue<'_>, allowed: &[Place]) -> Result<Arc<str>, Wrong> {
     value::parsed("\"http://{ip}/path\"", |text| {
-        HttpUrl::parse(&with_example(&Template::parse(text, allowed)?))?;
+        Address::parse(text, allowed)?;
         Ok(Arc::from(text))
     })(value)
 }
 
 pub(super) fn warn_if_plain(section: &Section<'_, '_>, key: &'static str, url: &str, allowed: &[Place]) {
-    let example = Template::parse(url, allowed).ok().and_then(|url| HttpUrl::parse(&with_example(&url)).ok());
+    let example = Address::parse(url, allowed).ok().and_then(|url| HttpUrl::parse(url.example()?.as_str()).ok());
     kinds::warn_of_plain(section, key, example.filter(|url| !url.is_protected()).map(|url| url.to_string()));
-}
-
-/// As for a machine of a private network.
-fn with_example(template: &Template) -> String {
-    let example = |place| match place {
-        Place::Ip => Cow::Borrowed("10.0.0.1"),
-        other => Cow::Borrowed(Place::label(other)),
-    };
-    template.render(|place| Some(example(place))).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ mod devices;
 mod group;
 pub(super) mod plan;
 mod read;
-mod template;
+pub mod template;
 #[cfg(test)]
 mod tests;
 mod watts;
@@ -21,7 +21,7 @@ use ipnet::IpNet;
 
 pub use self::{
     call::{HttpCall, HttpMethod},
-    template::{MAX_TEMPLATE_BYTES, Place, Template, TemplateError},
+    template::{MAX_TEMPLATE_BYTES, Place, TemplateError},
 };
 pub(super) use self::{
     compute::Beside as BesideBlock,
@@ -282,7 +282,7 @@ pub enum ComputeKind {
         /// For one call.
         timeout: Duration,
     },
-    /// Commands: `{type}`, `{id}`, `{epoch}`, `{watts}`, `{deadline}`, `{expires}` stand for what the webhook's message has; the
+    /// Commands: `{type}`, `{id}`, `{epoch}`, `{watts}`, `{it_watts}`, `{deadline}`, `{expires}` stand for what the webhook's message has; the
     /// message itself is on its standard input.
     Exec {
         /// Told of a grant, a renewal, a revocation; prints the answer.

@@ -1,22 +1,42 @@
-//! Texts with places in them: arguments of commands, addresses and bodies of HTTP calls, topics, in which `{ip}` stands for a machine's.
+//! Texts with places in them: `http://{ip}/cgi-bin/sleep`, `["pdu", "off", "{device}"]`, `["lease", "{type}", "{watts}"]`.
 //!
-//! Knows the grammar; what a place stands for is told by whoever renders, and so is how it is written there (a name in an address is to
-//! be percent-encoded).
+//! Knows where a value stands, and what it may be there; knows no machine and no protocol. Config and drivers read them with the same
+//! functions, so that `hashgate check` refuses what a driver would. A worker's name is foreign text (a miner says it), so that it can't
+//! become more than the one thing that it stands for:
 //!
-//! | text | is |
-//! |---|---|
-//! | `{name}`, small letters only | a place; an unknown one is a mistake |
-//! | any other brace: `{ print }`, `{"on":false}` | itself |
+//! | place | `{ip}` | `{worker}`, `{device}`, `{mode}`, a lease's |
+//! |---|---|---|
+//! | an argument | as it is | as it is, within this one argument; never an option: none may begin with `-` unless the text does |
+//! | a URL's host | as the whole host; IPv6 in brackets | one label before a domain: `{device}.pdu.lan`; letters, digits, `-`, `_` (`{worker}`, `{device}`) |
+//! | a URL's path | percent-encoded | percent-encoded; no segment becomes `.` or `..` |
+//! | a URL's query | percent-encoded | percent-encoded |
+//! | a body of JSON | within a text | within a text, escaped |
+//! | any other body | percent-encoded, as in a form | percent-encoded |
+//! | an MQTT topic | one whole level | one whole level (`{worker}`, `{device}`) |
+//!
+//! One pass: what a value brings along is no place. Braces around anything else than a word of small letters are braces; around an
+//! unknown one they are a mistake. A mode that was never seen is an empty text; an address or a worker that is not known is [`Unfit`].
 
-use std::{borrow::Cow, fmt};
+mod address;
+#[cfg(test)]
+mod tests;
+mod topic;
 
+use std::{borrow::Cow, fmt, net::IpAddr};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+pub use self::{address::Address, topic::Topic};
 use crate::config::{
     error::{Wrong, shown},
     raw::nearest,
 };
 
-/// Bytes of one text with places.
-pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
+/// Bytes of a text with places: nobody writes a longer address, argument or body by hand.
+pub const MAX_TEMPLATE_BYTES: usize = 4096;
+
+/// All but what RFC 3986, 2.3 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What may stand in a text in braces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +45,7 @@ pub enum Place {
     Ip,
     /// `{worker}`: the user name that the machine mines with.
     Worker,
-    /// `{device}`: the machine's name.
+    /// `{device}`: the machine's name, as in logs.
     Device,
     /// `{mode}`: the power mode that was saved before the sleep, in the driver's words; empty if none was.
     Mode,
@@ -37,6 +57,8 @@ pub enum Place {
     Epoch,
     /// `{watts}`: the lease's, at the site meter.
     Watts,
+    /// `{it_watts}`: the lease's, of the machines themselves.
+    ItWatts,
     /// `{deadline}`: until when power that is asked back is to be there; empty if there is none.
     Deadline,
     /// `{expires}`: when the lease ends; empty if it has no end.
@@ -51,7 +73,8 @@ impl Place {
     pub const WAKE: [Self; 4] = [Self::Ip, Self::Worker, Self::Device, Self::Mode];
 
     /// What may be said of a lease.
-    pub const LEASE: [Self; 6] = [Self::Type, Self::Id, Self::Epoch, Self::Watts, Self::Deadline, Self::Expires];
+    pub const LEASE: [Self; 7] =
+        [Self::Type, Self::Id, Self::Epoch, Self::Watts, Self::ItWatts, Self::Deadline, Self::Expires];
 
     /// As it is written, without its braces.
     pub fn label(self) -> &'static str {
@@ -64,6 +87,7 @@ impl Place {
             Self::Id => "id",
             Self::Epoch => "epoch",
             Self::Watts => "watts",
+            Self::ItWatts => "it_watts",
             Self::Deadline => "deadline",
             Self::Expires => "expires",
         }
@@ -76,7 +100,50 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a text can't be what it should be.
+/// Who says what stands in a place.
+pub trait Says {
+    /// What does.
+    ///
+    /// # Errors
+    /// [`Unfit`] if that is not known, or nothing that can be said here.
+    fn says(&self, place: Place) -> Result<Cow<'_, str>, Unfit>;
+}
+
+/// What stands there, for one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Values<'a> {
+    /// Its address; `None` if it was never seen.
+    pub ip: Option<IpAddr>,
+    /// The user name that it mines with; `None` if it was never seen.
+    pub worker: Option<&'a str>,
+    /// Its name.
+    pub device: &'a str,
+    /// The mode that was saved; `None` if none was ever seen, or for what is no wake.
+    pub mode: Option<&'a str>,
+}
+
+impl Says for Values<'_> {
+    fn says(&self, place: Place) -> Result<Cow<'_, str>, Unfit> {
+        Ok(match place {
+            Place::Ip => self.ip.ok_or(Unfit::NoAddress)?.to_string().into(),
+            Place::Worker => self.worker.ok_or(Unfit::NoWorker)?.into(),
+            Place::Device => self.device.into(),
+            Place::Mode => self.mode.unwrap_or_default().into(),
+            other => return Err(Unfit::Place(other)),
+        })
+    }
+}
+
+/// A machine that might be, for what can be known to be wrong before there is one.
+struct Sample(&'static str);
+
+impl Says for Sample {
+    fn says(&self, place: Place) -> Result<Cow<'_, str>, Unfit> {
+        Ok(if place == Place::Ip { self.0.into() } else { place.label().into() })
+    }
+}
+
+/// What is wrong with a text, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; {help}")]
 pub struct TemplateError {
@@ -86,93 +153,9 @@ pub struct TemplateError {
     pub help: String,
 }
 
-/// A text with places in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Text(Box<str>),
-    Place(Place),
-}
-
-impl Template {
-    /// Reads a text in which these places may stand. What the config holds was read with the same: it does not fail again.
-    ///
-    /// # Errors
-    /// [`TemplateError`] for another place, a text that is too long, and a zero byte.
-    pub fn parse(text: &str, allowed: &[Place]) -> Result<Self, TemplateError> {
-        let wrong = |what: String, help: String| TemplateError { what, help };
-        if text.len() > MAX_TEMPLATE_BYTES {
-            let help = format!("write at most {MAX_TEMPLATE_BYTES}");
-            return Err(wrong(format!("has {} bytes", text.len()), help));
-        }
-        if text.contains('\0') {
-            return Err(wrong("has a zero byte".to_owned(), "drop it".to_owned()));
-        }
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, name, behind)) = next_place(rest) {
-            let Some(place) = allowed.iter().copied().find(|place| place.label() == name) else {
-                let known: Vec<&str> = allowed.iter().map(|place| place.label()).collect();
-                let help = match nearest(name, &known) {
-                    Some(near) => format!("did you mean {{{near}}}?"),
-                    None if known.is_empty() => "nothing stands for anything here".to_owned(),
-                    None => {
-                        let all: Vec<String> = allowed.iter().map(Place::to_string).collect();
-                        format!("known here: {}; a brace that is meant as one has a space behind it", all.join(", "))
-                    }
-                };
-                return Err(wrong(format!("{} stands for nothing", shown(&format!("{{{name}}}"))), help));
-            };
-            if !before.is_empty() {
-                parts.push(Part::Text(before.into()));
-            }
-            parts.push(Part::Place(place));
-            rest = behind;
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.into()));
-        }
-        Ok(Self(parts))
-    }
-
-    /// The text, each place filled with what `value` says of it, as it says it.
-    ///
-    /// # Errors
-    /// The first place that `value` has nothing for.
-    pub fn render<'v>(&self, mut value: impl FnMut(Place) -> Option<Cow<'v, str>>) -> Result<String, Place> {
-        let mut whole = String::new();
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => whole.push_str(text),
-                Part::Place(place) => whole.push_str(&value(*place).ok_or(*place)?),
-            }
-        }
-        Ok(whole)
-    }
-
-    /// Whether a place is in it.
-    pub fn has(&self, place: Place) -> bool {
-        self.0.contains(&Part::Place(place))
-    }
-
-    /// Whether it tells one machine from another.
-    pub fn names_machine(&self) -> bool {
-        Place::MACHINE.iter().any(|place| self.has(*place))
-    }
-
-    /// Whether nothing in it is filled in.
-    pub fn is_plain(&self) -> bool {
-        self.0.iter().all(|part| matches!(part, Part::Text(_)))
-    }
-
-    /// The place that it is nothing but.
-    pub fn only(&self) -> Option<Place> {
-        match self.0[..] {
-            [Part::Place(place)] => Some(place),
-            _ => None,
-        }
+impl TemplateError {
+    fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: help.into() }
     }
 }
 
@@ -182,58 +165,200 @@ impl From<TemplateError> for Wrong {
     }
 }
 
-/// What stands before the first place, its name, and what stands behind it.
-fn next_place(text: &str) -> Option<(&str, &str, &str)> {
-    text.match_indices('{').find_map(|(at, _)| {
-        let from = &text[at + 1..];
-        let end = from.find(|c: char| !c.is_ascii_lowercase())?;
-        (end > 0 && from[end..].starts_with('}')).then(|| (&text[..at], &from[..end], &from[end + 1..]))
-    })
+/// Why a machine's values do not fit into a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Its address was never seen.
+    #[error("its address is not known")]
+    NoAddress,
+    /// Its worker name was never seen.
+    #[error("its worker name is not known: it never connected, and the config has none")]
+    NoWorker,
+    /// A command would take it for an option.
+    #[error("{0} would be an option, not an argument: it begins with -")]
+    Option(String),
+    /// It is no label of a host's name.
+    #[error("{0} can't stand in a host's name")]
+    Host(String),
+    /// It would lead elsewhere.
+    #[error("{0} can't stand in a path")]
+    Path(String),
+    /// It is of something else: a text is read with the places that it may have, so that none is left over.
+    #[error("nothing stands for {0} here")]
+    Place(Place),
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    Place(Place),
+}
 
-    use super::*;
+/// One argument of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argument(Vec<Part>);
 
-    fn rendered(text: &str) -> Result<String, Place> {
-        Template::parse(text, &Place::WAKE).unwrap().render(|place| match place {
-            Place::Ip => Some("10.0.0.7".into()),
-            Place::Mode => Some("".into()),
-            Place::Device => Some("a-7".into()),
-            _ => None,
-        })
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine(Vec<Argument>);
+
+/// The body of an HTTP call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    parts: Vec<Part>,
+    is_json: bool,
+}
+
+impl Argument {
+    /// Reads `"--host={ip}"`, in which these places may stand.
+    ///
+    /// # Errors
+    /// [`TemplateError`] for braces around a word that is none of these, a text that is too long, and a zero byte.
+    pub fn parse(text: &str, allowed: &[Place]) -> Result<Self, TemplateError> {
+        parts(text, allowed).map(Self)
     }
 
-    #[test]
-    fn places_are_filled_and_other_braces_stay() {
-        assert_eq!(rendered("http://{ip}/off?m={mode}").unwrap(), "http://10.0.0.7/off?m=");
-        assert_eq!(
-            rendered(r#"{"on":false,"who":{"name":"{device}"}}"#).unwrap(),
-            r#"{"on":false,"who":{"name":"a-7"}}"#
-        );
-        assert_eq!(rendered("{ print } {} {{ip}}").unwrap(), "{ print } {} {10.0.0.7}");
-        assert_eq!(rendered("{worker}"), Err(Place::Worker));
+    /// With what stands in its places.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn fill(&self, values: &impl Says) -> Result<String, Unfit> {
+        let whole = filled(&self.0, values, |value| Ok(value.to_owned()))?;
+        let is_meant = self.0.first().is_none_or(|part| matches!(part, Part::Text(text) if text.starts_with('-')));
+        if whole.starts_with('-') && !is_meant { Err(Unfit::Option(shown(&whole))) } else { Ok(whole) }
+    }
+}
+
+impl CommandLine {
+    /// Reads `["/usr/local/bin/pdu", "off", "{device}"]`.
+    ///
+    /// # Errors
+    /// As [`Argument::parse`]; no program, one that is named by a place (miners say their names), or one with its arguments in it.
+    pub fn parse(words: &[String], allowed: &[Place]) -> Result<Self, TemplateError> {
+        const HELP: &str = "write the program's path, and places in its arguments";
+        let arguments = words.iter().map(|word| Argument::parse(word, allowed)).collect::<Result<Vec<_>, _>>()?;
+        let name = match arguments.first().map(|program| &*program.0) {
+            Some([Part::Text(name)]) if !name.trim().is_empty() => name,
+            Some([_, ..]) if !words[0].trim().is_empty() => {
+                return Err(TemplateError::new("has a place in the name of its program", HELP));
+            }
+            _ => return Err(TemplateError::new("names no program", HELP)),
+        };
+        if arguments.len() == 1 && name.contains(' ') {
+            let what = format!("{} is taken for the name of one program, and has spaces", shown(name));
+            return Err(TemplateError::new(what, "write each word in quotes of its own: no shell takes them apart"));
+        }
+        Ok(Self(arguments))
     }
 
-    #[test]
-    fn what_stands_for_nothing_is_told() {
-        let told = |text: &str, allowed: &[Place]| Template::parse(text, allowed).unwrap_err().to_string();
-        assert_eq!(told("{ipp}", &Place::MACHINE), "\"{ipp}\" stands for nothing; did you mean {ip}?");
-        let known = "known here: {ip}, {worker}, {device}; a brace that is meant as one has a space behind it";
-        assert_eq!(told("{mode}", &Place::MACHINE), format!("\"{{mode}}\" stands for nothing; {known}"));
-        assert_eq!(told("{ip}", &[]), "\"{ip}\" stands for nothing; nothing stands for anything here");
-        assert!(told("a\0", &[]).contains("zero byte"));
-        assert!(told(&"x".repeat(MAX_TEMPLATE_BYTES + 1), &[]).contains("write at most"));
+    /// With what stands in its places.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn fill(&self, values: &impl Says) -> Result<Vec<String>, Unfit> {
+        self.0.iter().map(|argument| argument.fill(values)).collect()
+    }
+}
+
+impl Body {
+    /// Reads `{"outlet": "{device}"}`.
+    ///
+    /// # Errors
+    /// As [`Argument::parse`]; a place that stands outside of JSON's quotes.
+    pub fn parse(text: &str, allowed: &[Place]) -> Result<Self, TemplateError> {
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        let body = Self { parts: parts(text, allowed)?, is_json };
+        let is_whole = |text: String| serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        if is_json && !body.fill(&Sample("192.0.2.1")).is_ok_and(is_whole) {
+            let what = "begins as JSON, and is none when its places are filled in";
+            return Err(TemplateError::new(what, "write places within quotes: {\"outlet\": \"{device}\"}"));
+        }
+        Ok(body)
     }
 
-    proptest! {
-        #[test]
-        fn a_text_without_places_stays_as_it_is(text in "[^{\0]*[{]?[^a-z{\0]*") {
-            let template = Template::parse(&text, &[]).unwrap();
-            prop_assert!(template.is_plain());
-            prop_assert_eq!(template.render(|_| None).unwrap(), text);
+    /// With what stands in its places.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn fill(&self, values: &impl Says) -> Result<String, Unfit> {
+        filled(&self.parts, values, |value| if self.is_json { Ok(in_json(value)) } else { encoded(value) })
+    }
+
+    /// What it is, for a header.
+    pub fn content_type(&self) -> &'static str {
+        if self.is_json { "application/json" } else { "application/x-www-form-urlencoded" }
+    }
+}
+
+/// Whether a text tells one machine from another.
+pub(super) fn names_machine(text: &str) -> bool {
+    let is_machine = |part: &Part| matches!(part, Part::Place(place) if Place::MACHINE.contains(place));
+    parts(text, &Place::WAKE).is_ok_and(|parts| parts.iter().any(is_machine))
+}
+
+/// A text taken apart at its places.
+fn parts(text: &str, allowed: &[Place]) -> Result<Vec<Part>, TemplateError> {
+    if text.len() > MAX_TEMPLATE_BYTES {
+        return Err(TemplateError::new(
+            format!("is {} bytes long", text.len()),
+            format!("write at most {MAX_TEMPLATE_BYTES}"),
+        ));
+    }
+    if text.contains('\0') {
+        return Err(TemplateError::new("has a zero byte", "drop it"));
+    }
+    let (mut parts, mut begin) = (Vec::new(), 0);
+    for (at, _) in text.match_indices('{') {
+        let Some((word, _)) = text[at + 1..].split_once('}') else { break };
+        if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            continue;
+        }
+        let place =
+            allowed.iter().copied().find(|place| place.label() == word).ok_or_else(|| unknown(word, allowed))?;
+        if begin < at {
+            parts.push(Part::Text(text[begin..at].into()));
+        }
+        parts.push(Part::Place(place));
+        begin = at + word.len() + 2;
+    }
+    if begin < text.len() {
+        parts.push(Part::Text(text[begin..].into()));
+    }
+    Ok(parts)
+}
+
+/// A word in braces that is no place here.
+fn unknown(word: &str, allowed: &[Place]) -> TemplateError {
+    let known: Vec<&str> = allowed.iter().map(|place| place.label()).collect();
+    let help = match nearest(word, &known) {
+        Some(near) => format!("did you mean {{{near}}}?"),
+        None if known.is_empty() => "nothing stands for anything here".to_owned(),
+        None => {
+            let all: Vec<String> = allowed.iter().map(Place::to_string).collect();
+            format!("known here: {}; a brace that is meant as one has a space behind it", all.join(", "))
+        }
+    };
+    TemplateError::new(format!("{} stands for nothing", shown(&format!("{{{word}}}"))), help)
+}
+
+fn filled(parts: &[Part], values: &impl Says, fit: impl Fn(&str) -> Result<String, Unfit>) -> Result<String, Unfit> {
+    let mut whole = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => whole.push_str(text),
+            Part::Place(place) => whole.push_str(&fit(&values.says(*place)?)?),
         }
     }
+    Ok(whole)
+}
+
+/// As in a path, a query or a form.
+fn encoded(value: &str) -> Result<String, Unfit> {
+    Ok(utf8_percent_encode(value, RESERVED).to_string())
+}
+
+/// As between the quotes of JSON.
+fn in_json(value: &str) -> String {
+    let quoted = serde_json::Value::from(value).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }

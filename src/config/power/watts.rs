@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{
     ActuatorKind, PowerUnit, WattsSource,
-    actuator::{call_names, names},
+    actuator::call_names,
     call::{self, HttpCall, HttpMethod},
     group::GROUP_KEYS,
-    template::{Place, Template},
+    template::{Place, Topic, names_machine as names},
 };
 use crate::config::{
     Broker, Env,
@@ -124,7 +124,14 @@ fn http_json(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource
 fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
     let brokers = section
         .required("broker", "write broker = \"mqtts://host:8883\"", |value| kinds::one_or_more(value, Broker::parse));
-    let topic = section.required("topic", TOPIC_HELP, value::parsed("\"meters/{device}/power\"", topic));
+    let topic = section.required(
+        "topic",
+        TOPIC_HELP,
+        value::parsed("\"meters/{device}/power\"", |text| {
+            Topic::parse(text, &Place::MACHINE)?;
+            Ok(Arc::from(text))
+        }),
+    );
     let pointer =
         section.optional("value", value::parsed("\"/power/watts\"", |text| picker::pointer(text).map(Arc::from)));
     let unit = unit(section);
@@ -136,20 +143,3 @@ fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
 }
 
 const TOPIC_HELP: &str = "write which machine in one level of the topic: topic = \"meters/{device}/power\"";
-
-/// A topic in which one whole level stands for the machine.
-fn topic(text: &str) -> Result<Arc<str>, Wrong> {
-    kinds::topic(text)?;
-    Template::parse(text, &Place::MACHINE)?;
-    let levels: Vec<Template> =
-        text.split('/').map(|level| Template::parse(level, &Place::MACHINE)).collect::<Result<_, _>>()?;
-    if text.contains(['+', '#']) {
-        return Err(Wrong::new("has a wildcard, and each message is to be of one machine", TOPIC_HELP));
-    }
-    let named = levels.iter().filter(|level| !level.is_plain()).count();
-    match levels.iter().filter(|level| level.only().is_some()).count() {
-        1 if named == 1 => Ok(text.into()),
-        0 if named == 0 => Err(Wrong::new("names no machine", TOPIC_HELP)),
-        _ => Err(Wrong::new("has {…} beside other letters, or twice", TOPIC_HELP)),
-    }
-}

@@ -343,7 +343,12 @@ pub(in crate::config) fn headers(value: &DeValue<'_>, env: &dyn Env) -> Result<V
                     "write { X-Api-Key = \"${VARIABLE}\" }",
                 ));
             }
-            Ok((name, secret::expanded(&text, env)?))
+            let value = secret::expanded(&text, env)?;
+            if hyper::header::HeaderValue::from_str(value.expose()).is_err() {
+                let what = format!("the value of {} can't be sent", shown(&name));
+                return Err(Wrong::new(what, "write letters, digits and signs of ASCII, in one line"));
+            }
+            Ok((name, value))
         })
         .collect()
 }

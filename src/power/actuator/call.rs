@@ -27,13 +27,12 @@ use tokio::{
 };
 use url::Url;
 
-use super::{
-    BuildError, DriverError,
-    template::{Address, Body},
-    values,
-};
+use super::{BuildError, DriverError, values};
 use crate::{
-    config::{HttpCall, HttpMethod, Secret},
+    config::{
+        HttpCall, HttpMethod, Secret,
+        template::{Address, Body, Place},
+    },
     http::{Answer, HttpClient, HttpError, Question},
     power::{Target, device::PowerMode},
 };
@@ -57,7 +56,9 @@ pub struct Line {
 impl Line {
     /// For these calls.
     pub fn to(calls: &[&HttpCall]) -> Result<Self, BuildError> {
-        let addresses = calls.iter().map(|call| Address::parse(&call.url)).collect::<Result<Vec<_>, _>>()?;
+        // Which of them may have which places, each call says itself.
+        let addresses = calls.iter().map(|call| Address::parse(&call.url, &Place::WAKE));
+        let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
         let idle = if addresses.iter().any(Address::has_many_hosts) { 0 } else { TURNS };
         let client = HttpClient::idle(addresses.iter().any(Address::is_tls), None, idle)?;
         Ok(Self { client: Arc::new(client), turns: Arc::new(Semaphore::new(TURNS)) })
@@ -82,9 +83,9 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// From the config.
-    pub fn new(call: &HttpCall, line: &Line, within: Duration) -> Result<Self, BuildError> {
-        let body = call.body.as_deref().map(Body::parse).transpose()?;
+    /// From the config; these places may stand in it.
+    pub fn new(call: &HttpCall, allowed: &[Place], line: &Line, within: Duration) -> Result<Self, BuildError> {
+        let body = call.body.as_deref().map(|body| Body::parse(body, allowed)).transpose()?;
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("hashgate/", env!("CARGO_PKG_VERSION"))));
         if let Some(body) = &body {
@@ -104,7 +105,7 @@ impl Caller {
             HttpMethod::Delete => Method::DELETE,
         };
         let secrets = call.headers.iter().map(|(_, value)| value.clone()).collect();
-        let (address, line) = (Address::parse(&call.url)?, line.clone());
+        let (address, line) = (Address::parse(&call.url, allowed)?, line.clone());
         Ok(Self { method, address, headers, body, secrets, line, within })
     }
 

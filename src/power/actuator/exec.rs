@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use super::{Actuator, Call, Drawn, DriverError, template::CommandLine, template::TemplateError, values};
+use super::{Actuator, Call, Drawn, DriverError, values};
 use crate::{
     command::{self, CommandError},
+    config::template::{CommandLine, Place, TemplateError},
     power::{Target, device::PowerMode},
 };
 
@@ -21,7 +22,8 @@ pub struct Exec {
 impl Exec {
     /// From the words of the config.
     pub fn new(sleep: &[String], wake: &[String], within: Duration) -> Result<Self, TemplateError> {
-        Ok(Self { sleep: CommandLine::parse(sleep)?, wake: CommandLine::parse(wake)?, within })
+        let sleep = CommandLine::parse(sleep, &Place::MACHINE)?;
+        Ok(Self { sleep, wake: CommandLine::parse(wake, &Place::WAKE)?, within })
     }
 
     async fn run(&self, command: &CommandLine, device: &Target, mode: Option<&PowerMode>) -> Result<(), DriverError> {

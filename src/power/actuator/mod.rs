@@ -11,7 +11,7 @@
 //! | `simulated` | `simulated.rs` | the simulated site answers 2xx | yes |
 //! | `custom:NAME` | the program's that embeds us ([`Drivers`]) | it says so | if it can |
 //!
-//! Where a machine's address or name stands in a command or a call: `template.rs`. What HTTP calls have in common: `call.rs`.
+//! Where a machine's address or name stands in a command or a call: `config/power/template.rs`. What HTTP calls have in common: `call.rs`.
 //!
 //! Limits: each call has the time that its config gives; how many run at once is the caller's (`[power] calls`), and
 //! [`TURNS`] of them to one server.
@@ -20,15 +20,16 @@ pub(in crate::power) mod call;
 mod exec;
 mod manual;
 mod simulated;
-pub mod template;
 mod webhook;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 pub use self::call::TURNS;
-use self::template::{TemplateError, Unfit, Values};
 use crate::{
-    config::{ActuatorKind, PowerGroup, Survives},
+    config::{
+        ActuatorKind, PowerGroup, Survives,
+        template::{TemplateError, Unfit, Values},
+    },
     http::HttpError,
     power::{Target, device::PowerMode},
     profit::Watts,

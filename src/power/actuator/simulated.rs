@@ -17,7 +17,7 @@ use super::{
     call::{Caller, Line},
 };
 use crate::{
-    config::{HttpCall, HttpMethod, HttpUrl},
+    config::{HttpCall, HttpMethod, HttpUrl, template::Place},
     power::{Target, device::PowerMode, meter::amount},
 };
 
@@ -54,7 +54,7 @@ impl Simulated {
         let (sleep, wake) = (call(HttpMethod::Post, "/sleep"), call(HttpMethod::Post, "/wake"));
         let read = call(HttpMethod::Get, "");
         let line = Line::to(&[&read])?.with_turns(tokio::sync::Semaphore::MAX_PERMITS);
-        let caller = |call| Caller::new(call, &line, WITHIN);
+        let caller = |call| Caller::new(call, &Place::MACHINE, &line, WITHIN);
         Ok(Self { sleep: caller(&sleep)?, wake: caller(&wake)?, read: caller(&read)? })
     }
 

@@ -9,7 +9,7 @@ use super::{
     call::{Caller, Line},
 };
 use crate::{
-    config::HttpCall,
+    config::{HttpCall, template::Place},
     power::{Target, device::PowerMode},
 };
 
@@ -23,7 +23,8 @@ impl Webhook {
     /// From the calls of the config.
     pub fn new(sleep: &HttpCall, wake: &HttpCall, within: Duration) -> Result<Self, BuildError> {
         let line = Line::to(&[sleep, wake])?;
-        Ok(Self { sleep: Caller::new(sleep, &line, within)?, wake: Caller::new(wake, &line, within)? })
+        let sleep = Caller::new(sleep, &Place::MACHINE, &line, within)?;
+        Ok(Self { sleep, wake: Caller::new(wake, &Place::WAKE, &line, within)? })
     }
 }
 

@@ -18,7 +18,7 @@
 //!
 //! Limits: one time for each call, [`MAX_ANSWER`] bytes.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
 
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     command::{self, CommandError},
+    config::template::{CommandLine, Place, Says, TemplateError, Unfit},
     power::{
         actuator::{Call, DriverError},
         site::{LeaseAnswer, LeaseMessage, Status},
@@ -37,8 +38,8 @@ use crate::{
 
 /// One block's commands.
 pub struct Commands {
-    tell: Vec<String>,
-    status: Vec<String>,
+    tell: CommandLine,
+    status: CommandLine,
     timeout: Duration,
     pue: Ratio,
     observer: Observer,
@@ -46,13 +47,17 @@ pub struct Commands {
 
 impl Commands {
     /// Programs with their arguments. `pue`: watts at the site meter for each of the machines.
-    pub fn new(tell: Vec<String>, status: Vec<String>, timeout: Duration, pue: Ratio) -> Self {
-        Self { tell, status, timeout, pue, observer: Observer::default() }
+    ///
+    /// # Errors
+    /// [`TemplateError`] if one of them is no command. (The config was checked for it.)
+    pub fn new(tell: &[String], status: &[String], timeout: Duration, pue: Ratio) -> Result<Self, TemplateError> {
+        let tell = CommandLine::parse(tell, &Place::LEASE)?;
+        Ok(Self { tell, status: CommandLine::parse(status, &[])?, timeout, pue, observer: Observer::default() })
     }
 
     async fn told(&self, message: LeaseMessage) -> Result<LeaseAnswer, DriverError> {
         let message = Message::new(&message, self.pue);
-        let words = filled(&self.tell, &message);
+        let words = self.tell.fill(&message)?;
         let said = command::run_with(&words, Some(&message.to_json()), MAX_ANSWER, self.timeout).await;
         let said = said.map_err(failed)?;
         match (said.trim_ascii(), message.kind) {
@@ -63,7 +68,8 @@ impl Commands {
     }
 
     async fn asked(&self, asked: Timestamp) -> Result<Status, DriverError> {
-        let said = command::run_with(&self.status, None, MAX_ANSWER, self.timeout).await.map_err(failed)?;
+        let words = self.status.fill(&Nothing)?;
+        let said = command::run_with(&words, None, MAX_ANSWER, self.timeout).await.map_err(failed)?;
         self.observer.read(&said, asked)
     }
 }
@@ -78,21 +84,29 @@ impl Compute for Commands {
     }
 }
 
-/// The words with what stands for what.
-fn filled(words: &[String], message: &Message) -> Vec<String> {
-    let whole = |watts: f64| format!("{:.0}", watts.floor());
-    let values = [
-        ("{type}", message.kind.as_str().to_owned()),
-        ("{id}", message.id.clone()),
-        ("{epoch}", message.epoch.to_string()),
-        ("{watts}", whole(message.watts)),
-        ("{it_watts}", whole(message.it_watts)),
-        ("{deadline}", message.deadline.clone().unwrap_or_default()),
-        ("{expires}", message.expires.clone().unwrap_or_default()),
-    ];
-    // No value has a brace, so that none is filled twice.
-    let fill = |word: &String| values.iter().fold(word.clone(), |word, (name, value)| word.replace(name, value));
-    words.iter().map(fill).collect()
+impl Says for Message {
+    fn says(&self, place: Place) -> Result<Cow<'_, str>, Unfit> {
+        let whole = |watts: f64| Cow::from(format!("{:.0}", watts.floor()));
+        Ok(match place {
+            Place::Type => self.kind.as_str().into(),
+            Place::Id => self.id.as_str().into(),
+            Place::Epoch => self.epoch.to_string().into(),
+            Place::Watts => whole(self.watts),
+            Place::ItWatts => whole(self.it_watts),
+            Place::Deadline => self.deadline.as_deref().unwrap_or_default().into(),
+            Place::Expires => self.expires.as_deref().unwrap_or_default().into(),
+            other => return Err(Unfit::Place(other)),
+        })
+    }
+}
+
+/// A status is asked for by nothing in particular.
+struct Nothing;
+
+impl Says for Nothing {
+    fn says(&self, place: Place) -> Result<Cow<'_, str>, Unfit> {
+        Err(Unfit::Place(place))
+    }
 }
 
 fn failed(error: CommandError) -> DriverError {

@@ -27,7 +27,7 @@ use super::{
     ledger::BlockId,
     site::{LeaseAnswer, LeaseMessage, Status},
 };
-use crate::config::{Ai, ComputeKind, PowerBlock};
+use crate::config::{Ai, ComputeKind, PowerBlock, template::TemplateError};
 
 /// One AI block's side.
 pub trait Compute: Send + Sync {
@@ -52,13 +52,13 @@ pub enum BuildError {
     /// Everybody could sign.
     #[error("ai {0}: its secret is empty: anybody could grant it power")]
     NoSecret(BlockId),
-    /// A command without a program.
-    #[error("ai {block}: {which} names no program")]
-    NoProgram {
+    /// What is to be run is no command. (The config was checked for it.)
+    #[error("ai {block}: {why}")]
+    Command {
         /// The block.
         block: BlockId,
-        /// The key.
-        which: &'static str,
+        /// What is wrong with it.
+        why: TemplateError,
     },
     /// The program that embeds the proxy brought no such thing along.
     #[error("ai {block}: there is no driver \"custom:{name}\": {known}")]
@@ -86,12 +86,8 @@ pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Res
             }
         }
         ComputeKind::Exec { tell, status, timeout } => {
-            for (which, command) in [("tell", tell), ("status", status)] {
-                if command.first().is_none_or(String::is_empty) {
-                    return Err(BuildError::NoProgram { block: id, which });
-                }
-            }
-            Ok(Arc::new(Commands::new(tell.clone(), status.clone(), *timeout, ai.pue)))
+            let commands = Commands::new(tell, status, *timeout, ai.pue);
+            Ok(Arc::new(commands.map_err(|why| BuildError::Command { block: id, why })?))
         }
         ComputeKind::Custom(name) => {
             let found = drivers.compute.iter().find(|(known, _)| known == name);

@@ -99,7 +99,7 @@ mod commands {
     }
 
     fn commands(tell: &str, status: &str, within: Duration) -> Commands {
-        Commands::new(shell(tell), shell(status), within, pue())
+        Commands::new(&shell(tell), &shell(status), within, pue()).unwrap()
     }
 
     async fn told(script: &str, message: LeaseMessage) -> Result<LeaseAnswer, DriverError> {
@@ -134,7 +134,7 @@ mod commands {
         }
         let error = told("echo no node is free >&2; exit 3", grant(1)).await.unwrap_err();
         assert_eq!(error, DriverError::Refused("/bin/sh ended with exit status: 3: no node is free".into()));
-        let nobody = Commands::new(vec!["./no/such/program".into()], vec!["./nor/this".into()], LIMIT, pue());
+        let nobody = Commands::new(&["./no/such/program".into()], &["./nor/this".into()], LIMIT, pue()).unwrap();
         assert!(matches!(nobody.tell(grant(1)).await, Err(DriverError::Unreachable(_))));
         assert!(matches!(nobody.status().await, Err(DriverError::Unreachable(_))));
         let short = Duration::from_millis(200);
@@ -152,7 +152,7 @@ mod commands {
             ["x", "{type}", "--id={id}", "{epoch}", "{watts}/{it_watts}", "{deadline}", "{expires}", "$HOME;{no}"]
                 .map(str::to_owned),
         );
-        let commands = Commands::new(tell, shell("exit 1"), LIMIT, pue());
+        let commands = Commands::new(&tell, &shell("exit 1"), LIMIT, pue()).unwrap();
         let message = grant(1);
         assert_eq!(commands.tell(message).await, Ok(LeaseAnswer::Taken));
         let LeaseOrder::Grant { expires, .. } = message.what else { unreachable!() };

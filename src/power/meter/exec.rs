@@ -5,14 +5,13 @@ use std::time::Duration;
 use super::{Ask, amount::Amount};
 use crate::{
     command,
-    config::PowerUnit,
+    config::{
+        PowerUnit,
+        template::{CommandLine, Place, TemplateError},
+    },
     power::{
         Target,
-        actuator::{
-            Call, Drawn, DriverError,
-            template::{CommandLine, TemplateError},
-            values,
-        },
+        actuator::{Call, Drawn, DriverError, values},
     },
 };
 
@@ -30,7 +29,7 @@ pub struct Exec {
 impl Exec {
     /// From the words of the config.
     pub fn new(command: &[String], unit: PowerUnit, within: Duration) -> Result<Self, TemplateError> {
-        Ok(Self { command: CommandLine::parse(command)?, amount: Amount::at(None, unit), within })
+        Ok(Self { command: CommandLine::parse(command, &Place::MACHINE)?, amount: Amount::at(None, unit), within })
     }
 
     async fn run(&self, device: &Target) -> Result<Drawn, DriverError> {

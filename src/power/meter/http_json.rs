@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Ask, amount::Amount};
 use crate::{
-    config::{HttpCall, PowerUnit},
+    config::{HttpCall, PowerUnit, template::Place},
     power::{
         Target,
         actuator::{
@@ -27,7 +27,7 @@ pub struct HttpJson {
 impl HttpJson {
     /// From the call of the config.
     pub fn new(call: &HttpCall, pointer: &str, unit: PowerUnit, within: Duration) -> Result<Self, BuildError> {
-        let caller = Caller::new(call, &Line::to(&[call])?, within)?;
+        let caller = Caller::new(call, &Place::MACHINE, &Line::to(&[call])?, within)?;
         Ok(Self { caller, amount: Amount::at(Some(pointer), unit) })
     }
 

@@ -35,12 +35,12 @@ use tracing::{debug, info, warn};
 
 use super::{Said, Who, amount::Amount};
 use crate::{
-    config::{Broker, MAX_DEVICES, Secret},
-    http::HttpError,
-    power::actuator::{
-        BuildError,
+    config::{
+        Broker, MAX_DEVICES, Secret,
         template::{Place, Topic},
     },
+    http::HttpError,
+    power::actuator::BuildError,
     tls::{self, Trust},
 };
 
@@ -115,7 +115,7 @@ impl Pushed {
     ) -> Result<Self, BuildError> {
         let (to_task, said) = mpsc::channel(QUEUE);
         let tally: Arc<Tally> = Arc::default();
-        let topic = Topic::parse(topic)?;
+        let topic = Topic::parse(topic, &Place::MACHINE)?;
         let mut listeners = JoinSet::new();
         for (index, broker) in brokers.iter().enumerate() {
             let (client, events) = connection(broker, login)?;
@@ -270,7 +270,7 @@ impl Listener {
                 cut.parse::<IpAddr>().map_or_else(|_| Who::Unknown(cut.into()), |ip| Who::Ip(ip.to_canonical()))
             }
             Place::Worker => Who::Worker(cut.into()),
-            Place::Device | Place::Mode => Who::Device(cut.into()),
+            _ => Who::Device(cut.into()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     power::{
         device::{Goal, Sample},
         group::{Command, Event, Input as GroupInput, Order, Output as GroupOutput, Phase, Request},
-        ledger::{Booking, DeviceId, Entry, Reading},
+        ledger::{Booking, DeviceId, Reading},
     },
     profit::{MoneyPerMwh, Watts},
 };
@@ -56,14 +56,14 @@ impl Site {
         if let Ok(Some(entry)) = self.ledger.read_device(now, &id, reading) {
             // It takes room, and counts from now on.
             self.ledger.apply(&entry);
-            self.book.write(Write::Entry(entry));
+            self.book.gather(now, entry);
         }
         self.tell_group(now, key.group, GroupInput::Sample(key.device, sample));
-        self.try_to_free(key, &id);
+        self.try_to_free(now, key, &id);
     }
 
     /// Books a device as asleep, as soon as readings prove it: the group is content with one, the ledger is not.
-    fn try_to_free(&mut self, key: DeviceKey, id: &DeviceId) {
+    fn try_to_free(&mut self, now: Timestamp, key: DeviceKey, id: &DeviceId) {
         let Some(member) = self.members.get_mut(key.group) else { return };
         let Some(since) = member.sleeps_since(key.device) else { return };
         if self.ledger.is_freed(id) || member.freeing.contains(&key.device) {
@@ -71,14 +71,9 @@ impl Site {
         }
         if let Ok(entry) = self.ledger.freed(id, since) {
             member.freeing.insert(key.device);
-            self.write_freed(entry);
+            self.book.gather(now, entry.clone());
+            self.book.then(After::Free(entry));
         }
-    }
-
-    /// Writes down what is free, for the ledger to take over once it is on disk.
-    pub(super) fn write_freed(&mut self, entry: Entry) {
-        self.book.write(Write::Entry(entry.clone()));
-        self.book.then(After::Free(entry));
     }
 
     /// Does what a group wants done.

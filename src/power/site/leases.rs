@@ -176,7 +176,8 @@ impl Site {
         // What a block draws is held against all its other leases: of two that come back, the second is proved without the first.
         let is_first = self.keepers[block].as_ref().is_some_and(|keeper| !keeper.is_returning());
         if let (true, Ok(entry)) = (is_first, self.ledger.returned(id, lease)) {
-            self.write_freed(entry);
+            self.book.write(Write::Entry(entry.clone()));
+            self.book.then(After::Free(entry));
             if let Some(talk) = self.keeper(block).and_then(|keeper| keeper.talks.get_mut(&lease)) {
                 talk.is_returning = true;
             }

@@ -400,7 +400,7 @@ impl Keeper {
         let mut kept: Vec<_> = moved.clone();
         kept.extend(found.iter().map(|(_, found)| found.clone()));
         if kept.is_empty() {
-            self.let_newcomers_sleep(now);
+            self.let_newcomers_sleep();
             return;
         }
         if let Err(error) = self.journal.keep(&kept) {
@@ -423,14 +423,14 @@ impl Keeper {
             }
             self.machines.call_roll(&self.devices, group);
         }
-        self.let_newcomers_sleep(now);
+        self.let_newcomers_sleep();
         // Whose they are is known now.
         self.census.at = tick + CENSUS;
     }
 
-    fn let_newcomers_sleep(&mut self, now: Timestamp) {
+    fn let_newcomers_sleep(&mut self) {
         for group in 0..self.names.len() {
-            self.let_sleep(now, group);
+            self.let_sleep(group);
         }
     }
 
