@@ -158,7 +158,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check(&args),
         Command::Backtest(args) => replay(&args),
         Command::Demo(args) => {
-            init_log(LogFormat::Text, "warn");
+            // It says itself what its power side does.
+            init_log(LogFormat::Text, "warn,hashgate::power=off");
             block_on(async { code(demo::run(&args).await) })
         }
         Command::Sim(Sim::Miners(args)) => {

@@ -175,11 +175,12 @@ fn seen(
 
 fn announce(act: Act) -> String {
     let [(_, power), (_, ai), _] = story::prices(act);
-    let now = format!("power costs {power:.0} $/MWh now, AI compute would pay {:.0}", at_meter(ai));
+    let ai = at_meter(ai);
     match act {
-        Act::AllMine => now,
-        Act::AiPays => format!("prices turn against mining: {now}"),
-        Act::MiningPays => format!("prices turn back: {now}"),
+        Act::AllMine => format!("power costs {power:.0} $/MWh"),
+        Act::PowerIsDear => format!("power gets dear: {power:.0} $/MWh"),
+        Act::AiPays => format!("AI compute pays {ai:.0} $/MWh from now on"),
+        Act::MiningPays => format!("prices turn back: power costs {power:.0} $/MWh, AI compute pays {ai:.0}"),
     }
 }
 

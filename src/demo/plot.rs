@@ -6,9 +6,10 @@
 //! | second | cue | not before |
 //! |---|---|---|
 //! | 3 | the first pool fails, for 4 s | |
-//! | 12 | [`Act::AiPays`] | everybody mines, and the power side knows it |
-//! | 28, with faults | a blip | AI compute has worked for 4 s |
-//! | 40 | [`Act::MiningPays`] | AI compute has worked for 10 s, and it is 12 s after the blip |
+//! | 12 | [`Act::PowerIsDear`] | everybody mines, and the power side knows it |
+//! | 16 | [`Act::AiPays`] | |
+//! | 32, with faults | a blip | AI compute has worked for 4 s |
+//! | 44 | [`Act::MiningPays`] | AI compute has worked for 10 s, and it is 12 s after the blip |
 //! | 66 | the end | all are back |
 //!
 //! Limits: no act waits longer than [`PATIENCE`]; what is missing then is found at the end.
@@ -25,8 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const POOL_FAILS: Duration = Duration::from_secs(3);
 const POOL_FAILS_FOR: Duration = Duration::from_secs(4);
-const AI_PAYS: Duration = Duration::from_secs(12);
-/// After the act has begun.
+const POWER_IS_DEAR: Duration = Duration::from_secs(12);
+/// After the act before it has begun.
+const AI_PAYS: Duration = Duration::from_secs(4);
+/// After AI compute has begun to pay.
 const BLIP: Duration = Duration::from_secs(16);
 /// After the act before it has begun, and how long its end takes.
 const MINING_PAYS: Duration = Duration::from_secs(28);
@@ -142,7 +145,8 @@ impl Plot {
         }
         let in_act = now.saturating_sub(self.since);
         match self.act {
-            Act::AllMine => is_due(now, AI_PAYS, seen.all_mine).then(|| self.begin(Act::AiPays, now)),
+            Act::AllMine => is_due(now, POWER_IS_DEAR, seen.all_mine).then(|| self.begin(Act::PowerIsDear, now)),
+            Act::PowerIsDear => (in_act >= AI_PAYS).then(|| self.begin(Act::AiPays, now)),
             Act::AiPays if self.wants_blip() && is_due(in_act, BLIP, self.worked >= WORKS_BEFORE_BLIP) => {
                 self.blipped = Some(now);
                 Some(Cue::Blip)
@@ -202,16 +206,17 @@ mod tests {
     #[test]
     fn the_story_goes_as_the_table_says() {
         let pool = Cue::PoolFails(POOL_FAILS_FOR);
-        let [ai, mining, end] = [Cue::Prices(Act::AiPays), Cue::Prices(Act::MiningPays), Cue::End(Told::All)];
-        assert_eq!(told(Plot::new(None, false), 22, 60), [(3, pool), (12, ai), (40, mining), (66, end)]);
-        let with_faults = [(3, pool), (12, ai), (28, Cue::Blip), (40, mining), (66, end)];
+        let [dear, ai, mining] = [Act::PowerIsDear, Act::AiPays, Act::MiningPays].map(Cue::Prices);
+        let end = Cue::End(Told::All);
+        assert_eq!(told(Plot::new(None, false), 22, 60), [(3, pool), (12, dear), (16, ai), (44, mining), (66, end)]);
+        let with_faults = [(3, pool), (12, dear), (16, ai), (32, Cue::Blip), (44, mining), (66, end)];
         assert_eq!(told(Plot::new(None, true), 22, 60), with_faults);
     }
 
     #[test]
     fn a_slow_machine_makes_it_longer_and_never_endless() {
         let slow = told(Plot::new(None, true), 50, 130);
-        assert_eq!(slow[2..], [(53, Cue::Blip), (65, Cue::Prices(Act::MiningPays)), (130, Cue::End(Told::All))]);
+        assert_eq!(slow[3..], [(53, Cue::Blip), (65, Cue::Prices(Act::MiningPays)), (130, Cue::End(Told::All))]);
         let never = told(Plot::new(None, true), 1000, 1000);
         assert!(never.last().is_some_and(|(second, cue)| *second < 300 && *cue == Cue::End(Told::All)), "{never:?}");
     }

@@ -3,7 +3,7 @@
 //! Values in, text out. What a machine truly does and draws is the simulated site's word; prices, the mode and sentences are the proxy's.
 //!
 //! ```text
-//!  27 s  PARTIAL   28.1 kH/s  site 1042 of 1300 kW, AI 307 kW  old sleeps: it earns 69 $/MWh, power is 90; AI pays 208
+//!  27 s  PARTIAL  28.1 kH/s  site 1042 of 1300 kW, AI 307 kW  "old" sleeps (69 < 90 $/MWh), AI has its power (208)
 //! ```
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{
     power::{
         control::{PastEvent, PowerSnapshot},
         group::Phase,
-        site::{EventKind, GroupView, Level},
+        site::{EventKind, Level, SiteEvent},
     },
     profit::task::DecisionView,
     sim::site::{Counts, SiteReport},
@@ -83,7 +83,7 @@ impl Moment<'_> {
     fn reason(&self) -> String {
         let Self { report, .. } = self;
         if report.cap.is_some_and(|cap| report.watts > cap) {
-            return "OVER THE CAP: AI must give back at once, old must sleep".to_owned();
+            return "OVER THE CAP: AI must give back, \"old\" must sleep".to_owned();
         }
         let at = self.decision.and_then(|decision| decision.groups.iter().position(|name| **name == *OLDEST));
         let (Some(at), Some(power)) = (at, self.power) else { return "the proxy starts".to_owned() };
@@ -95,35 +95,51 @@ impl Moment<'_> {
         let view = power.site.groups.get(at).and_then(Option::as_ref);
         let counts = report.groups.iter().find(|group| group.name == OLDEST).map(|group| group.counts);
         let (Some(view), Some(counts)) = (view, counts) else { return String::new() };
-        let is_lent = power.site.blocks.iter().flatten().any(|block| block.granted.get() > 0.0);
-        words(view, counts, is_lent, (cost, earns, ai))
+        let lent: f64 = power.site.blocks.iter().flatten().map(|block| block.granted.get()).sum();
+        let is_asked_back = power.site.blocks.iter().flatten().any(|block| block.revoked.get() > 0.0);
+        let lent = match (lent > 0.0, is_asked_back) {
+            (false, _) => Lent::Nothing,
+            (true, false) => Lent::Power,
+            (true, true) => Lent::AskedBack,
+        };
+        words(view.phase, counts, lent, (cost, earns, ai))
     }
+}
+
+/// What AI compute has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lent {
+    Nothing,
+    Power,
+    AskedBack,
 }
 
 /// What the oldest group does, and why; rates in $/MWh at the site meter.
-fn words(view: &GroupView, counts: Counts, is_lent: bool, (cost, earns, ai): (f64, f64, f64)) -> String {
+fn words(phase: Phase, counts: Counts, lent: Lent, (cost, earns, ai): (f64, f64, f64)) -> String {
     let Counts { mining, asleep, moving } = counts;
     let all = mining + asleep + moving;
-    match view.phase {
-        Phase::Mining => format!("all mine: power {cost:.0} $/MWh, even \"old\" earns {earns:.0}"),
-        Phase::DrainPending | Phase::Draining => {
-            format!("\"old\" drains: earns {earns:.0}, power {cost:.0} $/MWh; {asleep} of {all} sleep")
-        }
-        Phase::Asleep if is_lent => {
+    let pays = ai > cost;
+    match (phase, lent) {
+        (Phase::Mining, _) => format!("all mine: power {cost:.0} $/MWh, even \"old\" earns {earns:.0}"),
+        (_, Lent::AskedBack) => format!("AI gives back, then \"old\" wakes; {asleep} of {all} sleep"),
+        (Phase::DrainPending | Phase::Draining | Phase::Asleep, Lent::Power) => {
             format!("\"old\" sleeps ({earns:.0} < {cost:.0} $/MWh), AI has its power ({ai:.0})")
         }
-        Phase::Asleep => format!("\"old\" sleeps: earns {earns:.0}, power {cost:.0} $/MWh; AI would pay {ai:.0}"),
-        Phase::WakePending if is_lent => {
-            format!("power {cost:.0}, \"old\" earns {earns:.0} $/MWh; waits for AI's power")
+        (Phase::DrainPending | Phase::Draining, Lent::Nothing) => {
+            format!("\"old\" drains: earns {earns:.0}, power {cost:.0} $/MWh; {asleep} of {all} sleep")
         }
-        Phase::WakePending | Phase::Waking => {
+        (Phase::Asleep, Lent::Nothing) if pays => {
+            format!("\"old\" sleeps; AI pays {ai:.0} $/MWh, waits for proof that it does")
+        }
+        (Phase::Asleep, Lent::Nothing) => format!("\"old\" sleeps: earns {earns:.0}, power {cost:.0} $/MWh"),
+        (Phase::WakePending | Phase::Waking, _) => {
             format!("\"old\" wakes: earns {earns:.0}, power {cost:.0} $/MWh; {mining} of {all} mine")
         }
-        phase => format!("\"old\" is in {}", phase.label()),
+        (phase, _) => format!("\"old\" is in {}", phase.label()),
     }
 }
 
-/// The sentences of the proxy that tell the story and were not said yet, the oldest first. What it warns of is in its log already.
+/// The sentences of the proxy that tell the story and were not said yet, the oldest first; of those about single machines, the first.
 #[derive(Debug, Default)]
 pub struct Sentences {
     last: Option<PastEvent>,
@@ -132,20 +148,32 @@ pub struct Sentences {
 impl Sentences {
     /// What is new.
     pub fn new_ones(&mut self, power: &PowerSnapshot) -> Vec<String> {
-        let news: Vec<&PastEvent> =
-            power.events.iter().take_while(|event| self.last.as_ref() != Some(*event)).collect();
-        if let Some(newest) = power.events.first() {
-            self.last = Some(newest.clone());
+        let news: Vec<&SiteEvent> = power
+            .events
+            .iter()
+            .take_while(|event| self.last.as_ref() != Some(*event))
+            .map(|event| &event.event)
+            .collect();
+        self.last = power.events.first().cloned().or(self.last.take());
+        let mut lines = Vec::new();
+        let mut single = 0_usize;
+        for event in news.into_iter().rev() {
+            let is_loud = event.level > Level::Info;
+            single += usize::from(event.kind == EventKind::Device);
+            let is_told = match event.kind {
+                EventKind::Device => single == 1,
+                EventKind::Phase | EventKind::Lease | EventKind::OverCap => true,
+                _ => is_loud,
+            };
+            if is_told {
+                let mark = if is_loud { "! " } else { "" };
+                lines.push(clip(format!("       proxy: {mark}{}", event.words), WIDE));
+            }
         }
-        let tells = |event: &&&PastEvent| {
-            let is_known = event.event.level != Level::Info;
-            !is_known && matches!(event.event.kind, EventKind::Phase | EventKind::Lease | EventKind::OverCap)
-        };
-        news.iter()
-            .rev()
-            .filter(tells)
-            .map(|event| clip(format!("       proxy: {}", event.event.words), WIDE))
-            .collect()
+        if single > 1 {
+            lines.push(format!("       proxy: ! and {} more about single machines", single - 1));
+        }
+        lines
     }
 }
 
@@ -164,29 +192,14 @@ fn clip(line: String, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        power::{device::Goal, group::Order},
-        profit::Watts,
-    };
 
     #[test]
     fn every_reason_fits_behind_the_widest_figures() {
         let widest = " 999 s  PARTIAL   100.0 kH/s  site 1300 of 1300 kW, AI 307 kW  ".chars().count();
         for phase in Phase::ALL {
-            let view = GroupView {
-                phase,
-                since: jiff::Timestamp::UNIX_EPOCH,
-                order: Order { goal: Goal::Sleep, urgent: false, why: "".into() },
-                devices: 100,
-                sleeping: Default::default(),
-                waking: Default::default(),
-                drawn: Watts::ZERO,
-                measured: 100,
-                waits_for: None,
-            };
             let counts = Counts { mining: 100, asleep: 100, moving: 100 };
-            for is_lent in [false, true] {
-                let words = words(&view, counts, is_lent, (90.0, 69.0, 208.0));
+            for lent in [Lent::Nothing, Lent::Power, Lent::AskedBack] {
+                let words = words(phase, counts, lent, (90.0, 69.0, 208.0));
                 assert!(widest + words.chars().count() <= COLUMNS, "{widest} columns and {words}");
             }
         }

@@ -6,11 +6,12 @@
 //! | act | what happens |
 //! |---|---|
 //! | [`Act::AllMine`] | everybody mines; AI compute has no offer that pays |
-//! | [`Act::AiPays`] | power gets dear, AI compute dearer: the oldest group loses money, it drains, AI compute gets its power |
+//! | [`Act::PowerIsDear`] | the oldest group loses money: it drains |
+//! | [`Act::AiPays`] | AI compute pays more than its power costs, and gets what is free |
 //! | [`Act::MiningPays`] | prices turn: the power is asked back, and when it is back the group wakes |
 //!
 //! ```text
-//! $/MWh at the meter      old 68.6   mid 94.1   new 134.8   AI 32 → 208 → 16      power 35 → 90 → 30
+//! $/MWh at the meter      old 68.6   mid 94.1   new 134.8   power 35 → 90 → 30      AI 32 → 208 → 16
 //! ```
 //! at 50 $ for a PH/s and day, with 3 % lost on the way to the machines.
 //!
@@ -29,7 +30,9 @@ use crate::sim::site::{AiDraw, SimGroup, SimSiteSettings, SiteReport};
 pub enum Act {
     /// Everybody mines.
     AllMine,
-    /// The oldest group loses money, and AI compute pays for its power.
+    /// The oldest group loses money.
+    PowerIsDear,
+    /// And AI compute pays for its power.
     AiPays,
     /// Mining pays for all again.
     MiningPays,
@@ -98,6 +101,7 @@ pub struct Places<'a> {
 pub const fn prices(act: Act) -> [(&'static str, f64); 3] {
     let (power, ai) = match act {
         Act::AllMine => (35.0, 40.0),
+        Act::PowerIsDear => (90.0, 40.0),
         Act::AiPays => (90.0, 260.0),
         Act::MiningPays => (30.0, 20.0),
     };
@@ -147,8 +151,8 @@ pub fn config_text(places: &Places<'_>, machines: usize) -> String {
     let scale = machines as f64 / MACHINES as f64;
     let kilowatts = |watts: f64| format!("{} kW", watts * scale / 1e3);
     let mut text = String::from(
-        "[proxy]\nstate_file = \"\"\n\n[[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\nshares_per_minute = 30\n\
-         difficulty = 5e-8\nmin_difficulty = 1e-9\n",
+        "[proxy]\nstate_file = \"\"\n\n[[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\nshares_per_minute = 60\n\
+         difficulty = 2e-8\nmin_difficulty = 1e-9\n",
     );
     // Writing to memory can't fail.
     for (name, pool) in ["first", "second"].iter().zip(places.pools) {
@@ -178,8 +182,8 @@ meter_max_age = "10s"
 
 [power]
 ledger = {ledger:?}
-max_age = "10s"
-poll = "2s"
+max_age = "6s"
+poll = "1s"
 poll_moving = "1s"
 command_lifetime = "10s"
 lease_term = "60s"
@@ -292,14 +296,14 @@ mod tests {
 
     #[test]
     fn prices_move_the_oldest_group_and_no_other() {
-        for act in [Act::AllMine, Act::AiPays, Act::MiningPays] {
+        for act in [Act::AllMine, Act::PowerIsDear, Act::AiPays, Act::MiningPays] {
             let [(_, power), (_, ai), (_, hashprice)] = prices(act);
-            let (ai, is_ai_time) = (ai / PUE, act == Act::AiPays);
+            let (ai, is_dear) = (ai / PUE, matches!(act, Act::PowerIsDear | Act::AiPays));
             let of = |at: usize| earns(hashprice, GROUPS[at].1);
-            assert_eq!(power > 1.1 * of(0), is_ai_time, "the oldest group's drain in {act:?}");
-            assert_eq!(power < 0.9 * of(0), !is_ai_time, "the oldest group's wake in {act:?}");
+            assert_eq!(power > 1.1 * of(0), is_dear, "the oldest group's drain in {act:?}");
+            assert_eq!(power < 0.9 * of(0), !is_dear, "the oldest group's wake in {act:?}");
             assert!(power < 1.1 * of(1) && power < 1.1 * of(2), "the others mine in {act:?}");
-            assert_eq!(ai > power, is_ai_time, "AI compute pays in {act:?}");
+            assert_eq!(ai > power, act == Act::AiPays, "AI compute pays in {act:?}");
         }
         let oldest = GROUPS[0].2 * MACHINES as f64 * 1.03;
         assert!(AI_POWER * PUE < oldest, "one group's power is enough for AI compute");

@@ -77,11 +77,11 @@ use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
     control::{Control, PowerSnapshot},
-    device::Goal,
+    device::{Goal, StageKind},
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Booking, Entry, Epoch, LeaseId, Reading},
-    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, Write},
+    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, SiteView, Write},
 };
 use crate::{
     config::{Config, Mode},
@@ -275,6 +275,35 @@ struct Keeper {
 struct Due {
     at: Instant,
     is_under_way: bool,
+    /// Something moves, so it is done more often.
+    is_moving: bool,
+}
+
+impl Due {
+    /// Something moves, or nothing does. When that begins it is due at once: what was found until now was found before.
+    fn hurries(&mut self, tick: Instant, is_moving: bool) -> bool {
+        let begins = is_moving && !self.is_moving;
+        self.is_moving = is_moving;
+        if begins {
+            self.at = tick;
+        }
+        begins
+    }
+
+    /// It is begun; when it is due again.
+    fn begins(&mut self, tick: Instant) {
+        self.is_under_way = true;
+        self.at = tick + if self.is_moving { CENSUS } else { CENSUS_AT_REST };
+    }
+}
+
+/// Whether a group is on its way, or a device of one that sleeps: one that woke unasked is told again while its group rests.
+fn is_moving(view: &SiteView) -> bool {
+    let open = [StageKind::Pending, StageKind::Dispatched, StageKind::Drifted].map(|stage| stage as usize);
+    view.groups.iter().flatten().any(|group| {
+        !matches!(group.phase, Phase::Mining | Phase::Asleep)
+            || open.iter().any(|stage| group.sleeping[*stage] + group.waking[*stage] > 0)
+    })
 }
 
 impl Keeper {
@@ -347,7 +376,7 @@ impl Keeper {
             rousing: vec![false; groups],
             phases: vec![None; groups],
             meter_at: Timestamp::MIN,
-            census: Due { at: tick, is_under_way: false },
+            census: Due { at: tick, is_under_way: false, is_moving: false },
             look_for_work: tick,
             tell_efficiency: tick + TELL_EFFICIENCY,
             manual: (0..groups).map(|_| Manual::default()).collect(),
@@ -458,6 +487,9 @@ impl Keeper {
         if self.shown.is_due(tick) {
             let view = self.site.view(now);
             self.phases = self.shown.phases(&view);
+            if self.census.hurries(tick, is_moving(&view)) {
+                self.count_miners(tick);
+            }
             self.shown.publish(tick, view, &self.orders);
         }
     }
@@ -580,12 +612,6 @@ impl Keeper {
                 self.site.handle(now, Input::Person(group, Person::Hold(why.into())));
             }
         }
-    }
-
-    /// Whether any group is on its way.
-    fn is_moving(&self) -> bool {
-        let at_rest = |phase: &Option<Phase>| matches!(phase, None | Some(Phase::Mining | Phase::Asleep));
-        !self.phases.iter().all(at_rest)
     }
 
     /// What the decision engine is to know.

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::{CENSUS, CENSUS_AT_REST, Keeper, PowerError, calls, census::Told as Counted, devices::Devices, terms};
+use super::{CENSUS, Keeper, PowerError, calls, census::Told as Counted, devices::Devices, terms};
 use crate::{
     config::{Power, Profit},
     power::{
@@ -280,8 +280,7 @@ impl Keeper {
         if self.census.is_under_way || tick < self.census.at {
             return;
         }
-        self.census.is_under_way = true;
-        self.census.at = tick + if self.is_moving() { CENSUS } else { CENSUS_AT_REST };
+        self.census.begins(tick);
         let (errands, answer) = (self.errands.clone(), self.answer.clone());
         self.runtime.spawn(async move {
             let _ = answer.send(Answer::Counted(errands.census().await)).await;
