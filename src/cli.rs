@@ -353,7 +353,9 @@ async fn sim_pool(args: &PoolArgs) -> std::io::Result<()> {
         seed: args.seed.unwrap_or_else(rand::random),
         ..PoolSettings::default()
     };
-    let pool = SimPool::start(settings).await?;
+    let listens =
+        |error: std::io::Error| std::io::Error::new(error.kind(), format!("--listen {}: {error}", args.listen));
+    let pool = SimPool::start(settings).await.map_err(listens)?;
     info!("simulated pool on stratum+tcp://{}: it checks shares and pays for none; Ctrl-C ends it", pool.addr());
     let far = Duration::from_secs(86400 * 365);
     let end = Instant::now() + never_if_zero(args.duration).unwrap_or(far);

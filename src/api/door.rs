@@ -46,6 +46,7 @@ struct Waiting {
 /// One connection, known or not.
 pub(super) struct Visitor {
     door: Arc<Door>,
+    address: IpAddr,
     number: u64,
     leave: CancellationToken,
 }
@@ -69,7 +70,7 @@ impl Door {
         line.visitors += 1;
         let number = line.visitors;
         line.waiting.push_back(Waiting { number, address, leave: leave.clone() });
-        (Visitor { door: self.clone(), number, leave }, gives_way.is_some())
+        (Visitor { door: self.clone(), address, number, leave }, gives_way.is_some())
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -78,6 +79,11 @@ impl Door {
 }
 
 impl Visitor {
+    /// Where it comes from.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// It has shown a right token: nobody sends it away.
     pub fn is_known(&self) {
         self.door.line().waiting.retain(|other| other.number != self.number);

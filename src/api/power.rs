@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     http::StatusCode,
@@ -18,7 +19,9 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::{
-    Api, PATIENCE, reply,
+    Api, PATIENCE,
+    door::Visitor,
+    reply,
     wire::{DevicePage, DeviceRow, MAX_WHY, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage},
 };
 use crate::power::{
@@ -89,7 +92,7 @@ pub async fn receipts(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) ->
 }
 
 /// `PUT /api/v1/mode`.
-pub async fn mode(State(api): State<Arc<Api>>, body: Body) -> Response {
+pub async fn mode(State(api): State<Arc<Api>>, Extension(visitor): Extension<Arc<Visitor>>, body: Body) -> Response {
     let ModeBody { mode } = match api.read(body).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
@@ -97,7 +100,11 @@ pub async fn mode(State(api): State<Arc<Api>>, body: Body) -> Response {
     match api.ask(async |power: &Power| power.set_mode(mode.into()).await).await {
         Ok(before) => {
             let before = before.into();
-            info!("admin API: an operator set the mode to {}; it was {}", mode.label(), ModeWord::label(before));
+            let (mode_label, before_label) = (mode.label(), ModeWord::label(before));
+            info!(
+                "admin API: an operator at {} set the mode to {mode_label}; it was {before_label}",
+                visitor.address()
+            );
             reply::json(&ModeSet { mode, before })
         }
         Err(refusal) => refusal,
@@ -107,6 +114,7 @@ pub async fn mode(State(api): State<Arc<Api>>, body: Body) -> Response {
 /// `POST /api/v1/groups/{name}/{order}`.
 pub async fn order(
     State(api): State<Arc<Api>>,
+    Extension(visitor): Extension<Arc<Visitor>>,
     path: Result<Path<(String, String)>, PathRejection>,
     body: Body,
 ) -> Response {
@@ -131,7 +139,8 @@ pub async fn order(
         Ok(plan) => {
             if !dry_run {
                 let why = why.as_deref().unwrap_or(NO_REASON);
-                info!("admin API: an operator ordered {} of group {group:?}: {why}", order.label());
+                let (order, address) = (order.label(), visitor.address());
+                info!("admin API: an operator at {address} ordered {order} of group {group:?}: {why}");
             }
             reply::json(&plan)
         }

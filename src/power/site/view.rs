@@ -73,10 +73,20 @@ impl Site {
         Some(match machine.phase() {
             Phase::Mining | Phase::Asleep => return None,
             Phase::DrainPending => {
-                writes().unwrap_or_else(|| "the least time that it mines between two moves".to_owned())
+                let is_unseen = machine.devices().any(|device| device.measured_at().is_none());
+                let what = match is_unseen {
+                    true => "the first readings of its devices, for some time after a start",
+                    false => "the least time that it mines between two moves",
+                };
+                writes().unwrap_or_else(|| what.to_owned())
             }
             Phase::Draining => {
-                writes().unwrap_or_else(|| "its devices' watts, then the answers to its last shares".to_owned())
+                let [pending, _, confirmed, ..] = machine.stages(Goal::Sleep);
+                let what = match (confirmed, pending) {
+                    (0, 1..) => "the watts of its canary, before the others are told",
+                    _ => "its devices' watts, then the answers to its last shares",
+                };
+                writes().unwrap_or_else(|| what.to_owned())
             }
             Phase::WakePending | Phase::Waking => match &member.refused {
                 Some(refusal) => format!("room: {refusal}"),

@@ -193,6 +193,14 @@ impl SiteArgs {
     }
 }
 
+/// Why it did not start, with the address if it is about that.
+fn at(flag: &str, address: SocketAddr, error: std::io::Error) -> SiteRunError {
+    SiteRunError::Start(match error.kind() {
+        std::io::ErrorKind::InvalidInput => error,
+        kind => std::io::Error::new(kind, format!("{flag} {address}: {error}")),
+    })
+}
+
 /// Runs the subcommand: a site until its time is over or Ctrl-C, then its report.
 ///
 /// # Errors
@@ -201,12 +209,12 @@ pub async fn run_and_report(args: &SiteArgs) -> Result<SiteReport, SiteRunError>
     let server = resolve(args).await?;
     let count: usize = args.group.iter().map(|group| group.count).sum();
     load::check_descriptors(count).map_err(SiteRunError::Descriptors)?;
-    let ai = args.ai_site().await.map_err(SiteRunError::Start)?;
+    let ai = args.ai_site().await.map_err(|error| at("--ai-listen", args.ai_listen, error))?;
     if let Some(ai) = &ai {
         eprintln!("simulated AI compute: leases to {}, its status at {}", ai.url(), ai.status_url());
     }
     let draw = ai.map(|ai| AiDraw::new(move || ai.watts()));
-    let site = SimSite::start(args.settings(draw)).await.map_err(SiteRunError::Start)?;
+    let site = SimSite::start(args.settings(draw)).await.map_err(|error| at("--listen", args.listen, error))?;
     let began = Instant::now();
     site.connect(server);
     let cap = args.cap.map_or("no cap".to_owned(), |cap| format!("a cap of {}", Watts(cap)));

@@ -186,6 +186,19 @@ fn a_lost_meter_stops_leases_and_wakes_and_lets_drains_go_on() {
 }
 
 #[test]
+fn a_drain_says_whether_it_waits_for_its_canary_or_for_all() {
+    let waits = |hall: &Hall, wanted: &str| {
+        let view = hall.site.view(at(hall.second));
+        view.groups[0].as_ref().is_some_and(|view| view.waits_for.as_ref().is_some_and(|what| what.starts_with(wanted)))
+    };
+    let mut hall = Hall::new(terms(60_000.0), 4);
+    hall.passes(20);
+    hall.wants([Goal::Sleep, Goal::Mine], &[Some(0.0)]);
+    hall.until("the canary", 30, |hall| waits(hall, "the watts of its canary"));
+    hall.until("the others", 100, |hall| waits(hall, "its devices' watts"));
+}
+
+#[test]
 fn who_sees_a_higher_epoch_only_observes() {
     let mut hall = lent(terms(30_000.0));
     hall.seen = 2;
