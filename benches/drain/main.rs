@@ -57,7 +57,7 @@ use watch::{Look, until};
 const STEADY: Duration = Duration::from_secs(20);
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 #[derive(Parser)]
 struct Args {
