@@ -57,7 +57,7 @@ use watch::{Look, until};
 const STEADY: Duration = Duration::from_secs(20);
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 #[derive(Parser)]
 struct Args {
@@ -180,7 +180,7 @@ fn cycle(plan: &Plan, args: &Args, figures: &mut Figures) -> io::Result<()> {
     let mut log = plant.proxy.said();
     steady(&plant, "all mine", figures)?;
 
-    let drained = moved(&plant, "unprofitable", "drain", figures, |look| look.all_in("ASLEEP"))?;
+    let drained = moved(&plant, "unprofitable", "drain", figures, |look| look.all_in(&["ASLEEP", "FAULT"]))?;
     let told = until(&plant, "AI compute has a lease", PATIENCE, |look| look.block("granted_kw") > 0.0)?;
     figures.add("drain: first lease, s after the verdict", (told.at - drained.said).as_secs_f64());
     let drawn = until(&plant, "AI compute draws it", PATIENCE, |look| {
@@ -198,7 +198,7 @@ fn cycle(plan: &Plan, args: &Args, figures: &mut Figures) -> io::Result<()> {
     log.extend(plant.proxy.said());
     steady(&plant, "asleep", figures)?;
 
-    moved(&plant, "profitable", "wake", figures, |look| look.all_in("MINING"))?;
+    moved(&plant, "profitable", "wake", figures, |look| look.all_in(&["MINING", "FAULT"]))?;
     log.extend(plant.proxy.said());
     sleep(Duration::from_secs(5));
     finish(plant, log, args, figures)
@@ -227,6 +227,7 @@ fn moved(
     }
     let rest = until(plant, what, PATIENCE, is_there)?;
     let seconds = (rest.at - said).as_secs_f64();
+    figures.add(format!("{what}: groups in FAULT, as machines did not obey"), rest.in_phase("FAULT") as f64);
     let receipts = plant.admin.get("/api/v1/receipts?limit=4")?;
     let receipts = receipts["receipts"].as_array().cloned().unwrap_or_default();
     let most = |pointer: &str| receipts.iter().map(|receipt| number(receipt, pointer)).fold(0.0, f64::max);

@@ -28,10 +28,11 @@ pub const GLANCE: Duration = Duration::from_millis(250);
 const GROUPS: [(&str, f64, f64); 4] =
     [("s19", 29.5, 3250.0), ("s19-xp", 21.5, 3010.0), ("s21", 17.5, 3500.0), ("s21-xp", 13.5, 3645.0)];
 
-/// A hash in some 43 is a share: one in 12 to 20 seconds of a machine.
+/// A hash in some 43 is a share: one in 3 to 8 seconds of a machine, as a proxy wants of real ones. A wake is proved by a first share,
+/// and the last of thousands is late where shares are rare.
 const DIFFICULTY: &str = "1e-8";
-/// The least work of all groups alike, so that the load is: a machine's hashes a second are its TH/s times this.
-const HASHES_PER_TERAHASH: &str = "0.016";
+/// What stands for a terahash.
+const HASHES_PER_TERAHASH: &str = "0.05";
 
 /// What a device counts in the ledger, at most: pushed firmware goes to 1.25 of the nameplate and surges past that.
 const BOUND: f64 = 1.06 * 1.05 * 1.25;
@@ -223,7 +224,7 @@ meter = "site-meter"
 [[ai]]
 name = "gpus"
 power = "{}"
-block = "100 kW"
+block = "{}"
 price = "300 USD/MWh"
 demand = 1
 pue = 1.3
@@ -238,10 +239,13 @@ poll = "2s"
 "#,
         watts(plan.cap()),
         watts(plan.ai()),
+        // More than is left beside all machines at their bounds: while all mine, AI compute gets nothing.
+        watts((plan.ai() / 8.0).round()),
         watts(plan.ai() * 0.04),
     );
     for (name, count, _, nameplate) in plan.groups() {
-        let power = count as f64 * nameplate;
+        // What the ledger counts: where the plan says less, AI compute is left power that the last machines then lack to wake.
+        let power = (count as f64 * nameplate * BOUND).round();
         let _ = write!(
             text,
             r#"

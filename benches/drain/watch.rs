@@ -26,10 +26,16 @@ impl Look {
         Ok(Self { page, truth: plant.truth.get("/report")?, at: Instant::now() })
     }
 
-    /// Whether all groups are in a phase.
-    pub fn all_in(&self, phase: &str) -> bool {
+    /// Whether all groups are in one of these phases.
+    pub fn all_in(&self, phases: &[&str]) -> bool {
         let mut groups = self.page["groups"].as_array().into_iter().flatten();
-        groups.all(|group| group["phase"] == phase)
+        groups.all(|group| group["phase"].as_str().is_some_and(|phase| phases.contains(&phase)))
+    }
+
+    /// How many groups are in a phase.
+    pub fn in_phase(&self, phase: &str) -> usize {
+        let groups = self.page["groups"].as_array().into_iter().flatten();
+        groups.filter(|group| group["phase"] == phase).count()
     }
 
     /// A number of the AI block.
