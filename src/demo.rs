@@ -45,7 +45,7 @@ const OBEY: f64 = 0.8;
 /// Arguments of `hashgate demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// How long it takes; the whole story needs 66s, less is enough for a pool that fails
+    /// How long it takes; the whole story needs 68s, less is enough for a pool that fails
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
     /// Simulated ASICs, a third of each kind
@@ -91,14 +91,14 @@ fn introduce(stage: &Stage, plot: &Plot, has_faults: bool) {
     let seconds = plot.length().as_secs();
     if plot.tells_all() {
         println!(
-            "in {seconds} s: power gets dear → the oldest ASICs sleep → AI gets their power → prices turn → AI gives it back → they wake"
+            "in about {seconds} s: power gets dear → the oldest ASICs sleep → AI gets their power → prices turn → AI gives it back → they wake"
         );
     } else {
         println!("in {seconds} s a pool fails; {} s are enough for the story of the power as well", LENGTH.as_secs());
     }
     if has_faults {
         println!(
-            "with faults: {:.0} % of the firmware lies, a blip wakes \"{OLDEST}\" while AI has its power, AI gives back {} s late",
+            "with faults, which take up to a minute more: {:.0} % of the firmware lies, a blip wakes \"{OLDEST}\" while AI has its power, AI gives back {} s late",
             story::LIARS * 100.0,
             story::AI_LATE.as_secs()
         );
@@ -149,9 +149,9 @@ async fn tell(stage: &Stage, plot: &mut Plot) -> Result<Told, Box<dyn Error>> {
                 Cue::End(told) => return Ok(told),
             }
         }
-        if elapsed > plot.length() && !is_waiting {
+        if elapsed > plot.length() + Duration::from_secs(8) && !is_waiting {
             is_waiting = true;
-            println!("  ** it takes longer than usual: the story waits for what has not happened yet");
+            println!("  ** it goes on until those that obey mine again");
         }
     }
 }

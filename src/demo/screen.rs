@@ -129,10 +129,15 @@ fn words(phase: Phase, counts: Counts, lent: Lent, (cost, earns, ai): (f64, f64,
             format!("\"old\" drains: earns {earns:.0}, power {cost:.0} $/MWh; {asleep} of {all} sleep")
         }
         (Phase::Asleep, Lent::Nothing) if pays => {
-            format!("\"old\" sleeps; AI pays {ai:.0} $/MWh, waits for proof that it does")
+            format!("\"old\" sleeps; AI pays {ai:.0} $/MWh, waits for proof")
+        }
+        (Phase::Asleep, Lent::Nothing) if earns > cost => {
+            "mining pays again; \"old\" wakes when the site is calm".to_owned()
         }
         (Phase::Asleep, Lent::Nothing) => format!("\"old\" sleeps: earns {earns:.0}, power {cost:.0} $/MWh"),
-        (Phase::WakePending | Phase::Waking, _) => {
+        (Phase::WakePending, _) => format!("\"old\" is to wake ({earns:.0} > {cost:.0} $/MWh), waits for room"),
+        (Phase::Waking, _) if mining == all => "\"old\" mines again; each one's first share is waited for".to_owned(),
+        (Phase::Waking, _) => {
             format!("\"old\" wakes: earns {earns:.0}, power {cost:.0} $/MWh; {mining} of {all} mine")
         }
         (phase, _) => format!("\"old\" is in {}", phase.label()),

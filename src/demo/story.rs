@@ -278,10 +278,10 @@ pub const fn may_be_over(has_faults: bool) -> f64 {
     if has_faults { BACK_UNDER } else { 0.0 }
 }
 
-/// Whether AI compute beside so many ASICs in each group draws so much IT power that it works.
+/// Whether AI compute beside so many ASICs in each group works, drawing so many watts of IT: with half of its power, or more.
 #[must_use]
 pub fn ai_works(machines: usize, watts: f64) -> bool {
-    watts > 2.0 * AI_IDLE * machines as f64 / MACHINES as f64
+    watts > 0.5 * AI_POWER * machines as f64 / MACHINES as f64
 }
 
 #[cfg(test)]

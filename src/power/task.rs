@@ -66,7 +66,7 @@ use tracing::{error, info};
 use self::{
     answers::{Answer, Compute as Told, Machines},
     calls::Calls,
-    census::Miners,
+    census::{Due, Miners, is_moving},
     complaints::Complaints,
     devices::Devices,
     orders::Orders,
@@ -77,11 +77,11 @@ use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
     control::{Control, PowerSnapshot},
-    device::{Goal, StageKind},
+    device::Goal,
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Booking, Entry, Epoch, LeaseId, Reading},
-    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, SiteView, Write},
+    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, Write},
 };
 use crate::{
     config::{Config, Mode},
@@ -101,10 +101,6 @@ pub const SHOWN_RECEIPTS: usize = 20;
 
 /// How long until a write that failed is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
-
-/// How often miners are counted while something moves, and while nothing does.
-const CENSUS: Duration = Duration::from_secs(1);
-const CENSUS_AT_REST: Duration = Duration::from_secs(10);
 
 /// How often pools are looked at that waking miners wait for.
 const LOOK_FOR_WORK: Duration = Duration::from_millis(200);
@@ -272,42 +268,6 @@ struct Keeper {
     proves_by_watts: bool,
 }
 
-/// Something that is done from time to time, and never twice at once.
-#[derive(Debug)]
-struct Due {
-    at: Instant,
-    is_under_way: bool,
-    /// Something moves, so it is done more often.
-    is_moving: bool,
-}
-
-impl Due {
-    /// Something moves, or nothing does. When that begins it is due at once: what was found until now was found before.
-    fn hurries(&mut self, tick: Instant, is_moving: bool) -> bool {
-        let begins = is_moving && !self.is_moving;
-        self.is_moving = is_moving;
-        if begins {
-            self.at = tick;
-        }
-        begins
-    }
-
-    /// It is begun; when it is due again.
-    fn begins(&mut self, tick: Instant) {
-        self.is_under_way = true;
-        self.at = tick + if self.is_moving { CENSUS } else { CENSUS_AT_REST };
-    }
-}
-
-/// Whether a group is on its way, or a device of one that sleeps: one that woke unasked is told again while its group rests.
-fn is_moving(view: &SiteView) -> bool {
-    let open = [StageKind::Pending, StageKind::Dispatched, StageKind::Drifted].map(|stage| stage as usize);
-    view.groups.iter().flatten().any(|group| {
-        !matches!(group.phase, Phase::Mining | Phase::Asleep)
-            || open.iter().any(|stage| group.sleeping[*stage] + group.waking[*stage] > 0)
-    })
-}
-
 impl Keeper {
     fn new(
         config: &Arc<Config>,
@@ -378,7 +338,7 @@ impl Keeper {
             rousing: vec![false; groups],
             phases: vec![None; groups],
             meter_at: Timestamp::MIN,
-            census: Due { at: tick, is_under_way: false, is_moving: false },
+            census: Due::at_once(tick),
             look_for_work: tick,
             tell_efficiency: tick + TELL_EFFICIENCY,
             manual: (0..groups).map(|_| Manual::default()).collect(),
@@ -489,9 +449,7 @@ impl Keeper {
         if self.shown.is_due(tick) {
             let view = self.site.view(now);
             self.phases = self.shown.phases(&view);
-            if self.census.hurries(tick, is_moving(&view)) {
-                self.count_miners(tick);
-            }
+            self.census.looks(tick, is_moving(&view));
             self.shown.publish(tick, view, &self.orders);
         }
     }

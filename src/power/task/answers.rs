@@ -14,7 +14,12 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::{CENSUS, Keeper, PowerError, calls, census::Told as Counted, devices::Devices, terms};
+use super::{
+    Keeper, PowerError, calls,
+    census::{CENSUS, Told as Counted},
+    devices::Devices,
+    terms,
+};
 use crate::{
     config::{Power, Profit},
     power::{

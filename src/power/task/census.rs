@@ -1,6 +1,6 @@
 //! What the census of the miners says of devices: whose a connection is, what became of their shares, and what they hash.
 //!
-//! Pure but for the devices that it finds. Shares of all connections of a device add up.
+//! And when the next is due. Pure but for the devices that it finds. Shares of all connections of a device add up.
 //!
 //! Efficiency is watts over hashrate, both over the same [`WINDOW`] at least, of a device that does nothing but mine: work that our own
 //! check credited, and the mean of its readings. A command, a reading of a sleeper or a gap in the readings begins the window anew; what was
@@ -14,10 +14,16 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::devices::{Devices, Seen};
 use crate::{
-    power::{device::Shares, journal::Found, site::DeviceKey},
+    power::{
+        device::{Shares, StageKind},
+        group::Phase,
+        journal::Found,
+        site::{DeviceKey, SiteView},
+    },
     profit::{JoulesPerTerahash, Watts},
     router::{Census, ConnectionId, MinerReport},
     work::HASHES_PER_DIFFICULTY,
@@ -30,6 +36,51 @@ pub(super) const WINDOW: Duration = Duration::from_secs(600);
 const AFTER_GONE: Duration = Duration::from_secs(600);
 
 const TERA: f64 = 1e12;
+
+/// How often miners are counted while something moves, and while nothing does.
+pub(super) const CENSUS: Duration = Duration::from_secs(1);
+const CENSUS_AT_REST: Duration = Duration::from_secs(10);
+
+/// When miners are to be counted; never twice at once.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// Then, if none is under way.
+    pub at: Instant,
+    pub is_under_way: bool,
+    /// Something moves, so they are counted more often.
+    is_moving: bool,
+}
+
+impl Due {
+    pub fn at_once(tick: Instant) -> Self {
+        Self { at: tick, is_under_way: false, is_moving: false }
+    }
+
+    /// Something moves, or nothing does. When that begins they are counted at once: what was found until then was found before. A drain that
+    /// ends before the next count would find no share under way as none was looked for, and its shares, counted when it sleeps, would look like
+    /// those of a device that woke.
+    pub fn looks(&mut self, tick: Instant, is_moving: bool) {
+        if is_moving && !self.is_moving {
+            self.at = tick;
+        }
+        self.is_moving = is_moving;
+    }
+
+    /// A count begins.
+    pub fn begins(&mut self, tick: Instant) {
+        self.is_under_way = true;
+        self.at = tick + if self.is_moving { CENSUS } else { CENSUS_AT_REST };
+    }
+}
+
+/// Whether a group is on its way, or a device of one that rests: one that woke unasked is told again while its group sleeps.
+pub(super) fn is_moving(view: &SiteView) -> bool {
+    let open = [StageKind::Pending, StageKind::Dispatched, StageKind::Drifted].map(|stage| stage as usize);
+    view.groups.iter().flatten().any(|group| {
+        !matches!(group.phase, Phase::Mining | Phase::Asleep)
+            || open.iter().any(|stage| group.sleeping[*stage] + group.waking[*stage] > 0)
+    })
+}
 
 /// What is known of connections and of what their devices hash.
 #[derive(Debug, Default)]

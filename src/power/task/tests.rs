@@ -114,19 +114,3 @@ fn a_person_is_asked_once_for_all_machines_and_not_again_for_a_while() {
     assert_eq!(manual.ask(at(702)), Some((Goal::Mine, vec![key(1)])));
     assert_eq!(manual.ask(at(9_000)), None);
 }
-
-#[test]
-fn miners_are_counted_as_soon_as_something_moves() {
-    let start = Instant::now();
-    let at = |millis| start + Duration::from_millis(millis);
-    let mut census = Due { at: start, is_under_way: false, is_moving: false };
-    census.begins(at(0));
-    assert_eq!(census.at, at(10_000), "nothing moves");
-    assert!(!census.hurries(at(900), false) && census.at == at(10_000));
-    // A drain that ends before the next count was due would find no share under way, as none was ever looked for; and the shares from
-    // before it, counted after it, would look like those of devices that woke.
-    assert!(census.hurries(at(1_000), true) && census.at == at(1_000));
-    census.begins(at(1_000));
-    assert!(!census.hurries(at(1_250), true), "once");
-    assert_eq!(census.at, at(2_000));
-}

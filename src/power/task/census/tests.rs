@@ -105,3 +105,21 @@ fn efficiency_is_measured_over_the_window_and_only_while_it_mines() {
     assert_eq!(miners.efficiencies(at(2 * window)), []);
     assert!(miners.efficiency(0).is_some());
 }
+
+#[test]
+fn miners_are_counted_as_soon_as_something_moves() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    let mut census = Due::at_once(start);
+    census.begins(at(0));
+    census.looks(at(900), false);
+    assert_eq!(census.at, at(10_000), "nothing moves");
+    census.looks(at(1_000), true);
+    assert_eq!(census.at, at(1_000), "what is found from here on is the drain's");
+    census.begins(at(1_000));
+    census.looks(at(1_250), true);
+    assert_eq!(census.at, at(2_000), "and each second while it lasts");
+    census.looks(at(1_500), false);
+    census.begins(at(2_000));
+    assert_eq!(census.at, at(12_000));
+}
