@@ -130,6 +130,7 @@ impl Keeper {
         if mode == Mode::DryRun {
             // Nothing moves, so nothing is released that is held.
             self.orders.take(group, Control::Release);
+            self.tell_engine();
             return;
         }
         self.ordered(now, group, Control::Release);
