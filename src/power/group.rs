@@ -236,9 +236,11 @@ impl Group {
             Some(device) => {
                 // What was measured before wakes began says nothing of what they did.
                 let is_proven = device.is_proven_asleep && record.phase != Phase::Waking;
+                // No wake was sent later than now, whatever the clock said then.
+                let at_most = later(now, spec.wake_time);
                 let rouses_until = match record.phase {
-                    Phase::Waking => Some(later(now, spec.wake_time)),
-                    _ => device.rouses_until,
+                    Phase::Waking => Some(at_most),
+                    _ => device.rouses_until.map(|until| until.min(at_most)),
                 };
                 Device::rebuilt(spec, device.goal, is_proven, rouses_until, device.mode.clone())
             }

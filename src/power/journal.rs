@@ -304,6 +304,25 @@ impl Journal {
         self.transact(all, count)
     }
 
+    /// Writes records that are other groups' now, and forgets what is kept of groups that are `gone`.
+    ///
+    /// # Errors
+    ///
+    /// If it can't.
+    pub fn adopt(&mut self, records: &[(&str, &Record)], gone: &[String]) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, _| {
+            for name in gone {
+                transaction.execute("DELETE FROM records WHERE \"group\" = ?1", [name])?;
+                transaction.execute("DELETE FROM orders WHERE \"group\" = ?1", [name])?;
+            }
+            for (name, record) in records {
+                transaction.execute("INSERT OR REPLACE INTO records VALUES (?1, ?2)", params![name, json(record)?])?;
+            }
+            Ok(())
+        };
+        self.transact(all, 0)
+    }
+
     /// Keeps devices, or where those that it has are now.
     ///
     /// # Errors

@@ -10,6 +10,8 @@
 //! | file | what |
 //! |---|---|
 //! | `terms.rs` | what the site is made of, from the config |
+//! | `start.rs` | what a start finds in the journal |
+//! | `clock.rs` | the site's time, where the clock is set back |
 //! | `devices.rs` | which machines there are, and which connections are theirs |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
@@ -37,10 +39,12 @@ mod answers;
 mod asks;
 mod calls;
 mod census;
+mod clock;
 mod complaints;
 mod devices;
 mod orders;
 mod show;
+mod start;
 mod terms;
 pub mod wake_all;
 
@@ -67,27 +71,28 @@ use self::{
     answers::{Answer, Compute as Told, Machines},
     calls::Calls,
     census::{Due, Miners, is_moving},
+    clock::Clock,
     complaints::Complaints,
     devices::Devices,
     orders::Orders,
     show::{Manual, Shown},
+    start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
 };
 use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
     control::{Control, PowerSnapshot},
-    device::Goal,
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
-    ledger::{Booking, Entry, Epoch, LeaseId, Reading},
-    site::{DeviceKey, Input, Joining, Output, Person, Site, SiteTerms, Write},
+    ledger::{Epoch, Reading},
+    site::{DeviceKey, Input, Joining, Output, Person, Site, Write},
 };
 use crate::{
     config::{Config, Mode},
     metrics::Books,
     profit::{
-        Action, Reading as SignalReading, Watts,
+        Reading as SignalReading, Watts,
         task::{GroupFact, PowerFacts, Signals, Snapshot},
     },
     router::Errands,
@@ -246,6 +251,7 @@ struct Keeper {
     errands: Errands,
     books: Arc<Books>,
     answer: mpsc::Sender<Answer>,
+    clock: Clock,
     facts: watch::Sender<Option<PowerFacts>>,
     /// Calls to a device that failed in a row.
     failures: HashMap<DeviceKey, u32>,
@@ -258,6 +264,7 @@ struct Keeper {
     rousing: Vec<bool>,
     /// Where groups were when they were looked at last.
     phases: Vec<Option<Phase>>,
+    /// When the meter was read last, by its own word.
     meter_at: Timestamp,
     census: Due,
     look_for_work: Instant,
@@ -273,7 +280,7 @@ impl Keeper {
         config: &Arc<Config>,
         machines: Machines,
         mut journal: Journal,
-        book: Book,
+        mut book: Book,
         surroundings: &Surroundings,
         purpose: &Purpose,
         now: Timestamp,
@@ -284,6 +291,9 @@ impl Keeper {
         let groups: Vec<_> = names.iter().cloned().zip(power.groups.iter().map(Option::as_ref)).collect();
         let mut devices = Devices::new(&groups);
         devices.restore(&book.devices);
+        clock::forget_the_future(now, &mut book);
+        adopt(&mut journal, &mut book, &names, &devices)?;
+        let held = held_by_a_dry_run(profit.mode, purpose, &book, &names);
         let mut calls = Calls::new(tick, names.len(), power.calls, power.poll, power.poll_moving);
         let mut joinings: Vec<Vec<Joining>> = vec![Vec::new(); names.len()];
         for key in devices.keys() {
@@ -330,6 +340,7 @@ impl Keeper {
             errands: surroundings.errands.clone(),
             books: surroundings.books.clone(),
             answer,
+            clock: Clock::new(now),
             facts,
             failures: HashMap::new(),
             complaints: Complaints::default(),
@@ -347,7 +358,7 @@ impl Keeper {
             proves_by_watts: matches!(purpose, Purpose::Wake(_)),
         };
         // Before anything else is heard.
-        for input in keeper.orders.persons().into_iter().chain(persons) {
+        for input in keeper.orders.persons().into_iter().chain(persons).chain(held) {
             keeper.site.handle(now, input);
         }
         keeper.phases = keeper.shown.phases(&keeper.site.view(now));
@@ -373,7 +384,7 @@ impl Keeper {
             && let Some(snapshot) = stop.run_until_cancelled(signals.tell_power(first)).await.flatten()
         {
             snapshots.mark_unchanged();
-            self.hear(Timestamp::now(), &snapshot);
+            self.hear(&snapshot);
         }
         let telling = self.runtime.spawn(tell(signals, to_engine));
         loop {
@@ -388,7 +399,7 @@ impl Keeper {
                         break;
                     }
                     let snapshot = snapshots.borrow_and_update().clone();
-                    self.hear(Timestamp::now(), &snapshot);
+                    self.hear(&snapshot);
                 }
                 Some(answer) = answers.recv() => {
                     self.take_answer(answer);
@@ -405,18 +416,20 @@ impl Keeper {
     }
 
     /// What was decided, and what the site's meter says.
-    fn hear(&mut self, now: Timestamp, snapshot: &Snapshot) {
+    fn hear(&mut self, snapshot: &Snapshot) {
+        let now = self.clock.now(Timestamp::now());
         let power = self.config.power.as_ref();
         if let Some(meter) = power.and_then(|power| power.meter.as_ref())
             && let Some(signal) = snapshot.signals.iter().find(|signal| signal.name == meter.signal)
             && let SignalReading::Fresh { value, observed_at } = signal.reading
-            && observed_at > self.meter_at
+            && observed_at != self.meter_at
             && let Some(watts) = Watts::new(value)
         {
             self.meter_at = observed_at;
             self.shown.metered(power.and_then(|power| power.cap), watts);
             // A meter's clock may be a little ahead of ours.
-            self.site.handle(now, Input::Meter(Reading { watts, taken_at: observed_at.min(now) }));
+            let taken_at = self.clock.of(observed_at).min(now);
+            self.site.handle(now, Input::Meter(Reading { watts, taken_at }));
         }
         self.shown.decision = snapshot.decision.clone();
         if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
@@ -426,9 +439,10 @@ impl Keeper {
 
     /// Does everything that can be done now.
     fn act(&mut self) {
-        let (now, tick) = (Timestamp::now(), Instant::now());
+        let (wall, tick) = (Timestamp::now(), Instant::now());
+        let now = self.clock.now(wall);
         self.write_again(now, tick);
-        for group in self.orders.expired(now) {
+        for group in self.orders.expired(wall) {
             self.expire(now, group);
         }
         if self.site.poll_timeout().is_some_and(|at| at <= now) {
@@ -455,7 +469,7 @@ impl Keeper {
     }
 
     fn wakes_at(&self) -> Instant {
-        let (now, tick) = (Timestamp::now(), Instant::now());
+        let (now, tick) = (self.clock.of(Timestamp::now()), Instant::now());
         let in_time = |at: Timestamp| tick + Duration::try_from(at.duration_since(now)).unwrap_or_default();
         let mut wake = tick + TICK;
         wake = wake.min(self.shown.due());
@@ -482,7 +496,7 @@ impl Keeper {
             // Nothing should want it; that nothing gets it is sure.
             Output::Command(..) | Output::Tell(..) if is_dry => {}
             Output::Command(key, command) => self.command(tick, key, command),
-            Output::Tell(block, message) => self.tell_compute(block, message),
+            Output::Tell(block, message) => self.tell_compute(block, self.clock.told(message)),
             Output::Dormant(group) => {
                 self.dormant[group] = true;
                 self.let_sleep(group);
@@ -593,7 +607,7 @@ impl Keeper {
     }
 
     fn say_goodbye(&mut self) {
-        let view = self.site.view(Timestamp::now());
+        let view = self.site.view(self.clock.of(Timestamp::now()));
         let lent: Watts = view.blocks.iter().flatten().map(|block| block.granted).sum();
         let asleep: usize = view.groups.iter().flatten().map(|group| group.sleeping.iter().sum::<usize>()).sum();
         info!(
@@ -620,51 +634,6 @@ async fn tell(signals: Signals, mut facts: watch::Receiver<Option<PowerFacts>>) 
             return;
         }
     }
-}
-
-/// How far decisions go: as an operator said, until the config says something else than it did then.
-fn mode(of_config: Mode, book: &Book, journal: &mut Journal) -> Result<Mode, JournalError> {
-    let label = of_config.label();
-    if book.settings.get(MODE_OF_CONFIG).map(String::as_str) != Some(label) {
-        journal.set(&[(MODE_OF_CONFIG, label), (MODE, "")])?;
-        return Ok(of_config);
-    }
-    let by_hand = book.settings.get(MODE).and_then(|mode| Mode::ALL.into_iter().find(|all| all.label() == mode));
-    Ok(by_hand.unwrap_or(of_config))
-}
-
-/// Whether a group's sessions may be asleep, as far as its record says.
-fn slept(record: &Record) -> bool {
-    matches!(record.phase, Phase::Asleep)
-}
-
-/// What the engine is to know before its first decision counts: what sleeps, and what AI compute has.
-fn facts_of_start(records: &[Option<Record>], entries: &[Entry], terms: &SiteTerms, orders: &Orders) -> PowerFacts {
-    let mut leases: HashMap<(&str, LeaseId), (Watts, Timestamp)> = HashMap::new();
-    for entry in entries {
-        match &entry.what {
-            // What may be out after a loss was no decision of ours.
-            Booking::Lease { block, lease, watts, .. } if *lease != LeaseId::EVERYTHING => {
-                leases.entry((block.as_str(), *lease)).or_insert((*watts, entry.at));
-            }
-            Booking::Revoke { block, lease } | Booking::Returned { block, lease, .. } => {
-                leases.remove(&(block.as_str(), *lease));
-            }
-            _ => {}
-        }
-    }
-    let has = |block: &str| {
-        let of_block = leases.iter().filter(|((name, _), _)| *name == block).map(|(_, lease)| *lease);
-        of_block.reduce(|(sum, since), (watts, at)| (sum + watts, since.min(at)))
-    };
-    let ai: Vec<_> = terms.blocks.iter().map(|block| block.as_ref().and_then(|block| has(block.id.as_str()))).collect();
-    let asleep = if leases.is_empty() { Action::Curtail } else { Action::Ai };
-    let group = |(index, record): (usize, &Option<Record>)| {
-        let slept = record.as_ref().filter(|record| record.order.goal == Goal::Sleep);
-        let (lockout, order) = orders.of_engine(index);
-        GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
-    };
-    PowerFacts { mode: orders.mode(), groups: records.iter().enumerate().map(group).collect(), ai }
 }
 
 #[cfg(test)]

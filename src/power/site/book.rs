@@ -74,6 +74,10 @@ impl Book {
 
     /// What may happen once all lines so far are on disk.
     pub fn then(&mut self, after: After) {
+        // The newest says it of the older ones, too: a disk that fails for a day has one of each group.
+        if let After::Persisted(group, _) = &after {
+            self.afters.retain(|old| !matches!(old, After::Persisted(other, _) if other == group));
+        }
         self.afters.push(after);
     }
 

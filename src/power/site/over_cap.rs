@@ -188,7 +188,9 @@ impl Site {
         let Some(mut over) = self.over_cap else { return };
         let rules = &self.terms.rules;
         let measured = self.ledger.draws(now);
-        if measured > rules.cap.saturating_sub(rules.reserve) {
+        // What is not measured is not under the cap.
+        let is_blind = rules.meter.is_some() && self.ledger.meter_says(now).is_none();
+        if is_blind || measured > rules.cap.saturating_sub(rules.reserve) {
             over.calm_since = None;
             self.over_cap = Some(over);
             return;

@@ -218,13 +218,13 @@ impl Keeper {
         let (Some(actuator), Some(target)) = (actuator, self.devices.target(key).cloned()) else { return };
         let (answer, limit) = (self.answer.clone(), self.call_limit());
         self.runtime.spawn(async move {
-            let sent = async {
+            let sent = async move {
                 match &command {
                     Command::Sleep => actuator.sleep(&target).await,
                     Command::Wake(mode) => actuator.wake(&target, mode.as_ref()).await,
                 }
             };
-            let result = timeout(limit, sent).await.unwrap_or(Err(DriverError::Timeout(limit)));
+            let result = within(limit, sent).await;
             let _ = answer.send(Answer::Commanded { key, began, result }).await;
         });
     }
@@ -236,7 +236,7 @@ impl Keeper {
         self.runtime.spawn(async move {
             // Not later than it is measured.
             let at = Timestamp::now();
-            let result = timeout(limit, meter.ask(&target)).await.unwrap_or(Err(DriverError::Timeout(limit)));
+            let result = within(limit, async move { meter.ask(&target).await }).await;
             let _ = answer.send(Answer::Read { key, began, at, result }).await;
         });
     }
@@ -251,7 +251,7 @@ impl Keeper {
         told.telling.push(message.lease);
         let (answer, limit, lease) = (self.answer.clone(), self.call_limit(), message.lease);
         self.runtime.spawn(async move {
-            let result = timeout(limit, compute.tell(message)).await.unwrap_or(Err(DriverError::Timeout(limit)));
+            let result = within(limit, async move { compute.tell(message).await }).await;
             let _ = answer.send(Answer::Lease { block, lease, result }).await;
         });
     }
@@ -269,7 +269,7 @@ impl Keeper {
             told.status_at = tick + poll.unwrap_or_default();
             let (compute, answer) = (compute.clone(), self.answer.clone());
             self.runtime.spawn(async move {
-                let result = timeout(limit, compute.status()).await.unwrap_or(Err(DriverError::Timeout(limit)));
+                let result = within(limit, async move { compute.status().await }).await;
                 let _ = answer.send(Answer::Status { block, result }).await;
             });
         }
@@ -293,11 +293,11 @@ impl Keeper {
     }
 
     pub(super) fn take_answer(&mut self, answer: Answer) {
-        let (now, tick) = (Timestamp::now(), Instant::now());
+        let (now, tick) = (self.clock.now(Timestamp::now()), Instant::now());
         self.shown.touch();
         match answer {
             Answer::Read { key, began, at, result } => {
-                let is_moving = self.take_reading(now, key, at, result);
+                let is_moving = self.take_reading(now, key, self.clock.of(at), result);
                 self.calls.answered(tick, key, began, is_moving);
             }
             Answer::Commanded { key, began, result } => {
@@ -309,7 +309,7 @@ impl Keeper {
             }
             Answer::Said { key, at, watts } => {
                 let result = watts.map(|watts| Drawn { watts, mode: None });
-                self.take_reading(now, key, at, result);
+                self.take_reading(now, key, self.clock.of(at), result);
             }
             Answer::Counted(census) => {
                 self.census.is_under_way = false;
@@ -378,7 +378,8 @@ impl Keeper {
         told.is_asked = false;
         let was_heard = std::mem::replace(&mut told.is_heard, result.is_ok());
         match result {
-            Ok(status) => {
+            Ok(mut status) => {
+                status.drawn.taken_at = self.clock.of(status.drawn.taken_at);
                 if !was_heard {
                     info!("AI block {name:?}: its status is there again");
                 }
@@ -447,5 +448,30 @@ impl Keeper {
     }
 }
 
+/// What a driver says, whatever becomes of it: one that is another program's may hang or panic, and whoever waits for its word would wait for ever.
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+) -> Result<T, DriverError> {
+    match tokio::spawn(timeout(limit, call)).await {
+        Ok(said) => said.unwrap_or(Err(DriverError::Timeout(limit))),
+        Err(error) => Err(DriverError::Refused(format!("its driver has failed: {error}"))),
+    }
+}
+
 /// The queue's other end, so that the file names all that goes through it.
 pub(super) type Received = mpsc::Receiver<Answer>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_driver_that_hangs_or_panics_is_answered_for() {
+        let limit = Duration::from_millis(10);
+        assert_eq!(within(limit * 1_000, async { Ok(1) }).await, Ok(1));
+        assert_eq!(within::<()>(limit, std::future::pending()).await, Err(DriverError::Timeout(limit)));
+        let failed = within::<()>(limit * 1_000, async { panic!("a bug") }).await;
+        assert!(matches!(&failed, Err(DriverError::Refused(why)) if why.contains("a bug")), "{failed:?}");
+    }
+}

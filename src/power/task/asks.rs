@@ -10,14 +10,21 @@ use crate::{
     power::{
         Ask, MAX_RECEIPTS,
         control::{Control, ControlError, Plan},
-        group::Phase,
+        device::Goal,
+        group::{Order, Phase},
         site::{EventKind, Input, Level, Person, SiteEvent},
     },
 };
 
+/// What follows the end of an order in mode `active`; the same words as in a plan.
+const PRICES_DECIDE: &str = "prices decide again";
+
+/// And in the others.
+const NOBODY_DECIDES: &str = "prices move nothing in this mode: what sleeps stays asleep until `hashgate wake`";
+
 impl Keeper {
     pub(super) fn answer_ask(&mut self, ask: Ask) {
-        let now = Timestamp::now();
+        let now = self.clock.now(Timestamp::now());
         self.shown.touch();
         // Who has given up waiting gets no answer; what was ordered holds.
         match ask {
@@ -59,13 +66,17 @@ impl Keeper {
             Err(ControlError::DryRun) if dry_run => {}
             other => other?,
         }
-        let plan = self.site.plan(now, group, &control).ok_or_else(|| ControlError::NotManaged(name.to_owned()))?;
+        let mut plan = self.site.plan(now, group, &control).ok_or_else(|| ControlError::NotManaged(name.to_owned()))?;
+        if matches!(control, Control::Release | Control::Unlock) && self.orders.mode() != Mode::Active {
+            plan.words.retain(|words| words != PRICES_DECIDE);
+            plan.words.push(NOBODY_DECIDES.to_owned());
+        }
         if dry_run {
             return Ok(plan);
         }
         let kept = Some(&control).filter(|control| !matches!(control, Control::Release | Control::Unlock));
         self.journal.order(name, kept).map_err(|error| ControlError::NotWritten(error.to_string()))?;
-        let words = format!("group {name:?}: {}", words(&control));
+        let words = format!("group {name:?}: {}{}", words(&control), self.then(&control));
         self.shown.tell(
             now,
             SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() },
@@ -76,6 +87,11 @@ impl Keeper {
 
     /// An order holds from now on, or ends.
     fn ordered(&mut self, now: Timestamp, group: usize, control: Control) {
+        if matches!(control, Control::Hold { .. } | Control::Lockout { .. }) {
+            // Nothing that was to be told before goes out any more: somebody may have a hand in the rack.
+            self.calls.forget_commands_of(group);
+            self.manual[group].forget();
+        }
         for input in self.orders.take(group, control) {
             self.site.handle(now, input);
         }
@@ -85,6 +101,15 @@ impl Keeper {
         self.tell_engine();
     }
 
+    /// What follows the end of an order.
+    fn then(&self, control: &Control) -> String {
+        match (control, self.orders.mode()) {
+            (Control::Release | Control::Unlock, Mode::Active) => format!("; {PRICES_DECIDE}"),
+            (Control::Release | Control::Unlock, _) => format!("; {NOBODY_DECIDES}"),
+            _ => String::new(),
+        }
+    }
+
     /// An order's time is over.
     pub(super) fn expire(&mut self, now: Timestamp, group: usize) {
         let Some(name) = self.names.get(group).cloned() else { return };
@@ -92,12 +117,31 @@ impl Keeper {
             // It would come back with the next start, and end again at once.
             tracing::error!("{error}; the end of an order could not be written");
         }
-        let words = format!("group {name:?}: the operator's order has ended by its time; prices decide again");
+        let mode = self.orders.mode();
+        let was_drained = matches!(self.orders.controls().get(group), Some(Some(Control::Drain { .. })));
+        // Nobody else would wake it.
+        let wakes = mode == Mode::Advise && was_drained;
+        let then = if wakes { "it is to mine again".to_owned() } else { self.then(&Control::Release)[2..].to_owned() };
+        let words = format!("group {name:?}: the operator's order has ended by its time; {then}");
         self.shown.tell(
             now,
             SiteEvent { level: Level::Info, kind: EventKind::Other, group: Some(group), words: words.into() },
         );
+        if mode == Mode::DryRun {
+            // Nothing moves, so nothing is released that is held.
+            self.orders.take(group, Control::Release);
+            self.tell_engine();
+            return;
+        }
         self.ordered(now, group, Control::Release);
+        if wakes {
+            let why = "the operator's drain has ended by its time".into();
+            let mut groups = vec![None; self.names.len()];
+            groups[group] = Some((Order { goal: Goal::Mine, urgent: false, why }, None));
+            // Blocks have no wish of their own in this mode.
+            let blocks = vec![None; self.told.len()];
+            self.site.handle(now, Input::Wanted { groups, blocks });
+        }
     }
 
     fn set_mode(&mut self, now: Timestamp, mode: Mode) -> Result<Mode, ControlError> {
@@ -149,7 +193,7 @@ fn words(control: &Control) -> String {
         Control::Wake { why, until: end } => format!("an operator orders it to mine{}: {why}", until(end)),
         Control::Hold { why } => format!("an operator holds it as it is: {why}"),
         Control::Lockout { why } => format!("an operator locks it out: {why}"),
-        Control::Release => "an operator's order, or its fault, is over; prices decide again".to_owned(),
-        Control::Unlock => "its lockout is over; prices decide again".to_owned(),
+        Control::Release => "an operator's order, or its fault, is over".to_owned(),
+        Control::Unlock => "its lockout is over".to_owned(),
     }
 }

@@ -117,6 +117,12 @@ impl Calls {
         self.lines.iter_mut().flatten().for_each(|line| line.command = None);
     }
 
+    /// Forgets those of one group.
+    pub fn forget_commands_of(&mut self, group: usize) {
+        self.commands.retain(|key| key.group != group);
+        self.lines.get_mut(group).into_iter().flatten().for_each(|line| line.command = None);
+    }
+
     /// What is to be called now; it is under way until [`Calls::answered`].
     pub fn next(&mut self, now: Instant) -> Option<Call> {
         if self.under_way >= self.most {

@@ -125,10 +125,13 @@ impl Devices {
     pub fn restore(&mut self, found: &[Found]) {
         for device in found {
             let group = self.groups.iter().position(|group| group.name == device.group && group.miners.is_some());
+            // A group of another name may have its miners now.
+            let group = group.or_else(|| self.group_of(device.address?, device.worker.as_deref().unwrap_or_default()));
             match group {
                 Some(group) => drop(self.add(group, device)),
                 None => warn!(
-                    "device {:?} was of group {:?}, which is not in the config any more, or has no actuator: it is left as it is",
+                    "device {:?} was of group {:?}, which is not in the config any more, or has no actuator, and fits no other: it is left as \
+                     it is",
                     device.name, device.group
                 ),
             }
@@ -144,8 +147,7 @@ impl Devices {
         }
         // Before it has said who it is, it could be taken for a device of the wrong group.
         let Some(user) = user else { return Seen::Nobody };
-        let fits = |group: &GroupDevices| group.miners.as_ref().is_some_and(|miners| fits(miners, peer, user));
-        let Some(index) = self.groups.iter().position(fits) else { return Seen::Nobody };
+        let Some(index) = self.group_of(peer, user) else { return Seen::Nobody };
         if self.by_name.len() >= self.most {
             if !std::mem::replace(&mut self.is_full, true) {
                 warn!(
@@ -169,6 +171,12 @@ impl Devices {
             worker: is_by_worker.then(|| user.clone()),
         };
         Seen::New(index, found)
+    }
+
+    /// The first group that they fit.
+    fn group_of(&self, peer: IpAddr, user: &str) -> Option<usize> {
+        let fits = |group: &GroupDevices| group.miners.as_ref().is_some_and(|miners| fits(miners, peer, user));
+        self.groups.iter().position(fits)
     }
 
     fn seen_at(&mut self, key: DeviceKey, peer: IpAddr) -> Seen {

@@ -4,7 +4,8 @@
 //!
 //! | operator | decision | the group is told |
 //! |---|---|---|
-//! | drain | any | sleep |
+//! | drain | sleep, for the grid or for safety | sleep, at once (in mode `active`) |
+//! | drain | any other | sleep |
 //! | wake | sleep, for the grid or for safety | sleep (in mode `active`) |
 //! | wake | any other | mine |
 //! | hold, lockout | any | nothing |
@@ -34,12 +35,14 @@ pub(super) struct Orders {
     controls: Vec<Option<Control>>,
     told: Vec<Option<(Goal, bool)>>,
     blocks: Vec<Option<Watts>>,
+    /// What blocks were to have in another mode is to be taken back.
+    ends_blocks: bool,
 }
 
 impl Orders {
     /// As they were left.
     pub fn new(mode: Mode, controls: Vec<Option<Control>>, blocks: usize) -> Self {
-        Self { mode, told: vec![None; controls.len()], controls, blocks: vec![None; blocks] }
+        Self { mode, told: vec![None; controls.len()], controls, blocks: vec![None; blocks], ends_blocks: false }
     }
 
     /// How far decisions go.
@@ -50,6 +53,8 @@ impl Orders {
     /// Sets that; what was told counts no more.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
+        // Who was to have more would grow on.
+        self.ends_blocks = true;
         self.forget();
     }
 
@@ -147,7 +152,7 @@ impl Orders {
             return None;
         }
         let decisions = decided.map(|view| &view.decisions);
-        let mut is_new = false;
+        let mut is_new = std::mem::take(&mut self.ends_blocks);
         let mut groups = Vec::with_capacity(self.controls.len());
         for (index, (control, told)) in self.controls.iter().zip(&mut self.told).enumerate() {
             let decision = decisions.and_then(|decisions| decisions.groups.get(index));
@@ -160,14 +165,14 @@ impl Orders {
             groups.push(order.filter(|_| is_this_new));
         }
         let decided = decisions.filter(|_| self.mode == Mode::Active).map(|decisions| &decisions.ai);
-        let mut blocks = vec![None; self.blocks.len()];
-        for ((decision, told), next) in decided.into_iter().flatten().zip(&mut self.blocks).zip(&mut blocks) {
+        for (decision, told) in decided.into_iter().flatten().zip(&mut self.blocks) {
             // What is not known moves nothing.
-            if matches!(decision.reason.why, AiWhy::Held { .. }) || *told == Some(decision.keeps) {
-                continue;
+            if !matches!(decision.reason.why, AiWhy::Held { .. }) && *told != Some(decision.keeps) {
+                (*told, is_new) = (Some(decision.keeps), true);
             }
-            (*told, *next, is_new) = (Some(decision.keeps), Some(decision.keeps), true);
         }
+        // A block that is left out would have no wish of its own any more.
+        let blocks = self.blocks.clone();
         is_new.then_some(Input::Wanted { groups, blocks })
     }
 }
@@ -179,7 +184,10 @@ fn order(mode: Mode, control: Option<&Control>, decision: Option<&Decision>) -> 
     let must_sleep = decision.filter(|decision| decision.action != Action::Mine && is_urgent(decision));
     match control {
         Some(Control::Hold { .. } | Control::Lockout { .. }) => None,
-        Some(Control::Drain { why, .. }) => sleep(false, why.clone()),
+        Some(Control::Drain { why, .. }) => match must_sleep {
+            Some(decision) => sleep(true, decision.reason.to_string().into()),
+            None => sleep(false, why.clone()),
+        },
         Some(Control::Wake { why, .. }) => match must_sleep {
             Some(decision) => sleep(true, decision.reason.to_string().into()),
             None => Some((Order { goal: Goal::Mine, urgent: false, why: why.clone() }, value)),

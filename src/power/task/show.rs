@@ -227,6 +227,12 @@ impl Manual {
         }
     }
 
+    /// Nobody is asked for what was not asked yet.
+    pub fn forget(&mut self) {
+        self.wanted.clear();
+        self.due = None;
+    }
+
     pub fn ask(&mut self, tick: Instant) -> Option<(Goal, Vec<DeviceKey>)> {
         self.due.filter(|due| *due <= tick)?;
         self.due = None;

@@ -167,6 +167,17 @@ fn what_is_measured_over_the_cap_puts_the_worst_to_sleep_at_once_and_a_lockout_i
 }
 
 #[test]
+fn a_site_that_was_over_its_cap_is_not_said_to_be_under_it_while_nobody_measures_it() {
+    let mut hall = Hall::new(terms(15_000.0), 3);
+    hall.until("over the cap", 60, |hall| hall.heard("is put to sleep at once") > 0);
+    hall.has_meter = false;
+    hall.passes(300);
+    assert_eq!(hall.heard("under its cap again"), 0, "{:#?}", hall.story);
+    hall.has_meter = true;
+    hall.until("calm", 200, |hall| hall.heard("under its cap again") > 0);
+}
+
+#[test]
 fn a_lost_meter_stops_leases_and_wakes_and_lets_drains_go_on() {
     let mut hall = lent(terms(60_000.0));
     hall.has_meter = false;

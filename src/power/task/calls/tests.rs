@@ -50,6 +50,28 @@ fn the_last_command_counts_and_none_is_sent_twice() {
 }
 
 #[test]
+fn what_a_group_was_to_be_told_is_told_no_more_once_it_is_forgotten() {
+    let now = Instant::now();
+    let mut calls = Calls::new(now, 2, 1, POLL, MOVING);
+    let other = DeviceKey { group: 1, device: 0 };
+    (0..2).for_each(|device| calls.add(now, key(device), false));
+    calls.add(now, other, false);
+    calls.command(key(0), Command::Wake(None));
+    assert_eq!(calls.next(now), Some(Call::Command(key(0), Command::Wake(None))));
+    // One waits for its machine, which is busy; the others for their turn.
+    calls.command(key(0), Command::Wake(None));
+    calls.command(key(1), Command::Wake(None));
+    calls.command(other, Command::Wake(None));
+    calls.forget_commands_of(0);
+    calls.answered(now, key(0), now, true);
+    assert_eq!(calls.next(now), Some(Call::Command(other, Command::Wake(None))));
+    calls.answered(now, other, now, true);
+    assert_eq!(calls.next(now), None);
+    calls.command(key(1), Command::Sleep);
+    assert_eq!(calls.next(now), Some(Call::Command(key(1), Command::Sleep)));
+}
+
+#[test]
 fn readings_come_once_in_a_poll_and_spread_over_it() {
     let start = Instant::now();
     let mut calls = calls(start, 1000, 64);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     power::group::Phase,
-    profit::{Currency, Decisions, Margins, Ratio, Reason, SiteMode},
+    profit::{AiDecision, AiReason, Currency, Decisions, Fault, Margins, Ratio, Reason, SiteMode, Unknown, What},
 };
 
 fn decided(action: Action, why: Why) -> DecisionView {
@@ -126,5 +126,57 @@ fn a_decision_that_rests_on_a_word_that_has_ended_moves_nothing() {
         orders.take(0, end);
         assert_eq!(told(&mut orders, &decided(Action::Curtail, why)), None, "it was decided before {why:?} ended");
         assert_eq!(told(&mut orders, &good()), Some((Goal::Mine, false)));
+    }
+}
+
+fn with_ai(mut view: DecisionView, kilowatts: f64, why: AiWhy) -> DecisionView {
+    let watts = Watts::clamped(kilowatts * 1e3);
+    let reason = AiReason { why, currency: Currency::USD };
+    view.decisions.ai = vec![AiDecision { watts, keeps: watts, is_new: false, reason }];
+    view
+}
+
+/// What the one block is to have, of all that is told.
+fn block(orders: &mut Orders, decided: &DecisionView) -> Option<Option<f64>> {
+    match orders.wanted(Some(decided))? {
+        Input::Wanted { blocks, .. } => Some(blocks[0].map(|watts| watts.kilowatts())),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_block_is_to_have_what_was_decided_however_often_groups_change() {
+    let earns = || AiWhy::Earns { margin: MoneyPerMwh::ZERO };
+    let mut orders = Orders::new(Mode::Active, vec![None], 1);
+    assert_eq!(block(&mut orders, &with_ai(bad(), 40.0, earns())), Some(Some(40.0)));
+    assert_eq!(block(&mut orders, &with_ai(bad(), 40.0, earns())), None);
+    assert_eq!(block(&mut orders, &with_ai(good(), 40.0, earns())), Some(Some(40.0)), "a group's order is another");
+    // What is not known moves nothing.
+    let held = AiWhy::Held { unknown: Unknown { what: What::PowerPrice, fault: Fault::Stale } };
+    assert_eq!(block(&mut orders, &with_ai(good(), 0.0, held)), None);
+    assert_eq!(block(&mut orders, &with_ai(bad(), 0.0, held)), Some(Some(40.0)));
+}
+
+#[test]
+fn no_block_is_given_more_once_the_mode_is_not_active() {
+    let decided = with_ai(bad(), 40.0, AiWhy::Earns { margin: MoneyPerMwh::ZERO });
+    let mut orders = Orders::new(Mode::Active, vec![None], 1);
+    assert_eq!(block(&mut orders, &decided), Some(Some(40.0)));
+    orders.set_mode(Mode::DryRun);
+    assert_eq!(block(&mut orders, &decided), None);
+    orders.set_mode(Mode::Advise);
+    assert_eq!(block(&mut orders, &decided), Some(None), "it keeps what it has");
+    assert_eq!(block(&mut orders, &decided), None);
+    orders.set_mode(Mode::Active);
+    assert_eq!(block(&mut orders, &decided), Some(Some(40.0)));
+}
+
+#[test]
+fn the_grids_word_hurries_what_an_operator_drains() {
+    for (mode, hurried) in [(Mode::Active, Some((Goal::Sleep, true))), (Mode::Advise, None)] {
+        let mut orders = orders(mode);
+        orders.take(0, drain(None));
+        assert_eq!(told(&mut orders, &bad()), Some((Goal::Sleep, false)));
+        assert_eq!(told(&mut orders, &grid()), hurried, "{mode:?}");
     }
 }

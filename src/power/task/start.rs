@@ -1,0 +1,216 @@
+//! What a start finds in the journal: how far decisions went, what sleeps, what is lent, and what the config does not name any more.
+//!
+//! Machines that sleep outlive the config that put them to sleep. Whose name is in the config is looked for among all groups:
+//!
+//! | a machine of a record | then |
+//! |---|---|
+//! | is in its group | it goes on from there |
+//! | is in another group, which mines | that group wakes it |
+//! | is in another group, which is on its way or asleep | it is that group's |
+//! | its group has another name now | that group goes on from there, locked out if it was |
+//! | is in another group, and was locked out where it was | it is left as it is |
+//! | is in no group | it is left as it is, at every start it is said so, and it is known again once it is back |
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use super::{MODE, MODE_OF_CONFIG, Purpose, devices::Devices, orders::Orders};
+use crate::{
+    config::Mode,
+    power::{
+        control::Control,
+        device::Goal,
+        group::{DeviceRecord, Order, Phase, Record},
+        journal::{Book, Journal, JournalError},
+        ledger::{Booking, Entry, LeaseId},
+        site::{Input, Person, SiteTerms},
+    },
+    profit::{
+        Action, Watts,
+        task::{GroupFact, PowerFacts},
+    },
+};
+
+/// What a group's record is kept under that has machines which no group has any more.
+const GONE: &str = " (not in the config)";
+
+/// Machines that are named in one sentence.
+const NAMED: usize = 20;
+
+/// How far decisions go: as an operator said, until the config says something else than it did then.
+pub(super) fn mode(of_config: Mode, book: &Book, journal: &mut Journal) -> Result<Mode, JournalError> {
+    let label = of_config.label();
+    if book.settings.get(MODE_OF_CONFIG).map(String::as_str) != Some(label) {
+        journal.set(&[(MODE_OF_CONFIG, label), (MODE, "")])?;
+        return Ok(of_config);
+    }
+    let by_hand = book.settings.get(MODE).and_then(|mode| Mode::ALL.into_iter().find(|all| all.label() == mode));
+    Ok(by_hand.unwrap_or(of_config))
+}
+
+/// What a dry run held goes on where the config says another mode now; but for what a person holds.
+pub(super) fn held_by_a_dry_run(of_config: Mode, purpose: &Purpose, book: &Book, names: &[Arc<str>]) -> Vec<Input> {
+    let of_config_then = book.settings.get(MODE_OF_CONFIG).map(String::as_str);
+    let by_hand = book.settings.get(MODE).map(String::as_str);
+    let dry = Mode::DryRun.label();
+    let was_dry = by_hand.or(of_config_then) == Some(dry);
+    let is_dry = if of_config_then == Some(of_config.label()) { was_dry } else { of_config == Mode::DryRun };
+    if !was_dry || is_dry || *purpose != Purpose::Control {
+        return Vec::new();
+    }
+    let is_held = |name: &Arc<str>| {
+        let is_in_hold = book.records.get(&**name).is_some_and(|record| record.phase == Phase::ManualHold);
+        is_in_hold && !matches!(book.orders.get(&**name), Some(Control::Hold { .. }))
+    };
+    let held = names.iter().enumerate().filter(|(_, name)| is_held(name));
+    held.map(|(group, _)| Input::Person(group, Person::Release)).collect()
+}
+
+/// Gives machines that sleep, or are on their way, to the groups that the config has them in now.
+///
+/// # Errors
+/// If that can't be written.
+pub(super) fn adopt(
+    journal: &mut Journal,
+    book: &mut Book,
+    names: &[Arc<str>],
+    devices: &Devices,
+) -> Result<(), JournalError> {
+    let groups: HashMap<&str, &Arc<str>> = names
+        .iter()
+        .enumerate()
+        .flat_map(|(group, name)| devices.of(group).map(move |target| (&*target.name, name)))
+        .collect();
+    // In an order that does not depend on a map's.
+    let olds: BTreeMap<String, Record> = book.records.clone().into_iter().collect();
+    let (mut changed, mut gone) = (BTreeMap::<String, Record>::new(), Vec::new());
+    for (old, record) in &olds {
+        let is_there = names.iter().any(|name| **name == **old);
+        let is_here = |device: &DeviceRecord| groups.get(&*device.name).is_some_and(|name| ***name == **old);
+        let (stay, strays): (Vec<_>, Vec<_>) = record.devices.iter().cloned().partition(is_here);
+        if is_there && strays.is_empty() {
+            continue;
+        }
+        let mut left = Vec::new();
+        for stray in strays {
+            let group = groups.get(&*stray.name).map(|name| name.to_string());
+            let to = group.as_ref().and_then(|group| changed.get(group).or_else(|| book.records.get(group)).cloned());
+            let is_locked = record.phase == Phase::Lockout;
+            match (group, to) {
+                (None, _) => left.push(stray),
+                (Some(_), Some(to)) if to.devices.iter().any(|device| device.name == stray.name) => {}
+                (Some(_), Some(to)) if is_locked && to.phase != Phase::Lockout => left.push(stray),
+                (Some(_), None) if is_locked && is_there => left.push(stray),
+                (Some(group), None) if !is_there => {
+                    warn!("group {group:?} goes on from where group {old:?} was left: its machines are its now");
+                    changed.insert(group, Record { devices: vec![stray], ..record.clone() });
+                }
+                (Some(group), to) => {
+                    let mut to =
+                        to.unwrap_or_else(|| Record { phase: Phase::Mining, devices: Vec::new(), ..record.clone() });
+                    if to.phase == Phase::Mining {
+                        let why = format!("machines of group {old:?} are its now, and do not mine");
+                        to.order = Order { goal: Goal::Mine, urgent: false, why: why.into() };
+                        to.phase = Phase::WakePending;
+                    }
+                    to.devices.push(stray);
+                    changed.insert(group, to);
+                }
+            }
+        }
+        if is_there {
+            let now = changed.remove(old).unwrap_or_else(|| record.clone());
+            // What came to it meanwhile stays as well.
+            let came = now.devices.iter().filter(|device| !record.devices.iter().any(|old| old.name == device.name));
+            let devices = stay.into_iter().chain(came.cloned()).collect();
+            changed.insert(old.clone(), Record { devices, ..now });
+        } else {
+            gone.push(old.clone());
+        }
+        if !left.is_empty() {
+            let of = old.strip_suffix(GONE).unwrap_or(old);
+            complain(of, &left);
+            let kept = changed
+                .entry(format!("{of}{GONE}"))
+                .or_insert_with(|| Record { devices: Vec::new(), ..record.clone() });
+            kept.devices.extend(left);
+        }
+    }
+    gone.retain(|name| !changed.contains_key(name));
+    for (name, control) in &book.orders {
+        if !names.iter().any(|group| **group == **name) {
+            warn!(
+                "group {name:?} is not in the config any more: what an operator ordered of it holds for nothing: {control:?}"
+            );
+            gone.push(name.clone());
+        }
+    }
+    if changed.is_empty() && gone.is_empty() {
+        return Ok(());
+    }
+    let written: Vec<(&str, &Record)> = changed.iter().map(|(name, record)| (&**name, record)).collect();
+    journal.adopt(&written, &gone)?;
+    book.records.retain(|name, _| !gone.contains(name));
+    book.orders.retain(|name, _| !gone.contains(name));
+    book.records.extend(changed);
+    Ok(())
+}
+
+fn complain(group: &str, left: &[DeviceRecord]) {
+    let named: Vec<&str> = left.iter().take(NAMED).map(|device| &*device.name).collect();
+    let more = left.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    error!(
+        "{} machines of group {group:?} were told to sleep, or were on their way, and no group of the config has them, or they were locked \
+         out: nobody wakes them; name them in a group again, or wake them by hand: {}{more}",
+        left.len(),
+        named.join(", ")
+    );
+}
+
+/// Whether a group's sessions may be asleep, as far as its record says.
+pub(super) fn slept(record: &Record) -> bool {
+    matches!(record.phase, Phase::Asleep)
+}
+
+/// What the engine is to know before its first decision counts: what sleeps, and what AI compute has.
+pub(super) fn facts_of_start(
+    records: &[Option<Record>],
+    entries: &[Entry],
+    terms: &SiteTerms,
+    orders: &Orders,
+) -> PowerFacts {
+    let mut leases: HashMap<(&str, LeaseId), (Watts, Timestamp)> = HashMap::new();
+    for entry in entries {
+        match &entry.what {
+            // What may be out after a loss was no decision of ours.
+            Booking::Lease { block, lease, watts, .. } if *lease != LeaseId::EVERYTHING => {
+                leases.entry((block.as_str(), *lease)).or_insert((*watts, entry.at));
+            }
+            Booking::Revoke { block, lease } | Booking::Returned { block, lease, .. } => {
+                leases.remove(&(block.as_str(), *lease));
+            }
+            _ => {}
+        }
+    }
+    let has = |block: &str| {
+        let of_block = leases.iter().filter(|((name, _), _)| *name == block).map(|(_, lease)| *lease);
+        of_block.reduce(|(sum, since), (watts, at)| (sum + watts, since.min(at)))
+    };
+    let ai: Vec<_> = terms.blocks.iter().map(|block| block.as_ref().and_then(|block| has(block.id.as_str()))).collect();
+    let asleep = if leases.is_empty() { Action::Curtail } else { Action::Ai };
+    let group = |(index, record): (usize, &Option<Record>)| {
+        let slept = record.as_ref().filter(|record| record.order.goal == Goal::Sleep);
+        let (lockout, order) = orders.of_engine(index);
+        GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
+    };
+    PowerFacts { mode: orders.mode(), groups: records.iter().enumerate().map(group).collect(), ai }
+}
+
+#[cfg(test)]
+mod tests;
