@@ -265,6 +265,8 @@ struct Keeper {
     /// Where groups were when they were looked at last.
     phases: Vec<Option<Phase>>,
     meter_at: Timestamp,
+    /// Groups with one meter for all of their machines: its signal, and when its last reading was.
+    group_meters: Vec<(usize, Arc<str>, Timestamp)>,
     census: Due,
     look_for_work: Instant,
     tell_efficiency: Instant,
@@ -309,6 +311,7 @@ impl Keeper {
             Purpose::Wake(_) => Mode::Advise,
         };
         let terms = terms::site(config, profit, power, &machines.actuators);
+        let group_meters = machines.group_meters().map(|(group, signal)| (group, signal, Timestamp::MIN)).collect();
         let records = names.iter().map(|name| book.records.get(&**name).cloned());
         let records: Vec<Option<Record>> = records.collect();
         let mut controls: Vec<Option<Control>> = names.iter().map(|name| book.orders.get(&**name).cloned()).collect();
@@ -362,6 +365,7 @@ impl Keeper {
             rousing: vec![false; groups],
             phases: vec![None; groups],
             meter_at: Timestamp::MIN,
+            group_meters,
             census: Due { at: tick, is_under_way: false },
             look_for_work: tick,
             tell_efficiency: tick + TELL_EFFICIENCY,
@@ -441,6 +445,18 @@ impl Keeper {
             self.shown.metered(power.and_then(|power| power.cap), watts);
             // A meter's clock may be a little ahead of ours.
             self.site.handle(now, Input::Meter(Reading { watts, taken_at: observed_at.min(now) }));
+        }
+        for index in 0..self.group_meters.len() {
+            let (group, name, last) = &mut self.group_meters[index];
+            let signal = snapshot.signals.iter().find(|signal| signal.name == *name);
+            if let Some(SignalReading::Fresh { value, observed_at }) = signal.map(|signal| signal.reading)
+                && observed_at > *last
+            {
+                let group = *group;
+                *last = observed_at;
+                self.shown.touch();
+                self.share_out(now, group, observed_at.min(now), value);
+            }
         }
         self.shown.decision = snapshot.decision.clone();
         if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {

@@ -178,8 +178,8 @@ fn describe(
         }
         Way::Down { is_lockout } => {
             words.push("the intent is written down before any command".to_owned());
-            if !is_lockout {
-                words.push(format!("a canary of {} is told first, the worst J/TH first", terms.canary.max(1)));
+            if !is_lockout && terms.canary > 0 {
+                words.push(format!("a canary of {} is told first, the worst J/TH first", terms.canary));
             }
             words.push(format!(
                 "{} are told to sleep, {} a minute at most; pool sessions stay open, and their last shares are waited for",
