@@ -394,14 +394,19 @@ fn an_efficiency_is_measured_only_where_something_measures() {
 
 /// The actuator of the site with another table in its place.
 fn actuator(keys: &str) -> ActuatorKind {
-    let (from, to) = (SITE.find("[group.actuator]").unwrap(), SITE.find("[group.watts]").unwrap());
-    let text = format!("{}[group.actuator]\n{keys}{}", &SITE[..from], &SITE[to..]);
+    actuator_of(SITE, keys)
+}
+
+fn actuator_of(site: &str, keys: &str) -> ActuatorKind {
+    let (from, to) = (site.find("[group.actuator]").unwrap(), site.find("[group.watts]").unwrap());
+    let text = format!("{}[group.actuator]\n{keys}{}", &site[..from], &site[to..]);
     read(&text).groups[0].as_ref().unwrap().actuator.clone()
 }
 
 #[test]
 fn each_kind_of_actuator_has_its_keys() {
-    assert_eq!(actuator("kind = \"manual\"\n"), ActuatorKind::Manual);
+    let by_hand = SITE.replacen("ramp_down", "sleep_time = \"20m\"\nwake_time = \"20m\"\nramp_down", 1);
+    assert_eq!(actuator_of(&by_hand, "kind = \"manual\"\n"), ActuatorKind::Manual);
     assert_eq!(actuator("kind = \"custom:my-driver\"\n"), ActuatorKind::Custom("my-driver".into()));
     let simulated = actuator("kind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\n");
     assert!(matches!(simulated, ActuatorKind::Simulated { url } if url.to_string() == "http://127.0.0.1:9400/"));
@@ -565,7 +570,7 @@ fn a_site_whose_last_machines_could_never_wake_is_warned_of() {
     let told = |text: &str| parse(text).unwrap().1.join("\n");
     assert!(!told(SITE).contains("never wake again"));
     let low = told(&site_with("cap = \"6 MW\"", "cap = \"4 MW\""));
-    assert!(low.contains("site.cap: 4 MW is less than 4.055 MW"), "3.85 MW, 125 kW idle, 80 kW reserve: {low}");
+    assert!(low.contains("site.cap: 4.00 MW is less than 4.06 MW"), "3.85 MW, 125 kW idle, 80 kW reserve: {low}");
     assert!(low.contains("the last machines could never wake again"), "{low}");
     // What is listed counts by its own nameplates, whatever the group's power is.
     let listed = |cap: &str| {
@@ -578,6 +583,9 @@ fn a_site_whose_last_machines_could_never_wake_is_warned_of() {
 #[test]
 fn a_machine_has_some_time_and_a_reserve_has_a_cap() {
     let told = |text: &str| parse(text).unwrap_err().join("\n");
+    let by_hand = "[profit]\nsignal = \"pays\"\n[[group]]\nworkers = \"*\"\nnameplate = \"3500 W\"\n[group.actuator]\nkind = \"manual\"\n";
+    let walk = parse(by_hand).unwrap().1.join("\n");
+    assert!(walk.contains("sleep_time: 1m is little for a person who is asked"), "{walk}");
     let none = told(&site_with("ramp_down = \"500 kW\"", "sleep_time = \"0s\"\nwake_time = \"0s\""));
     assert!(none.contains("sleep_time: 0s is no time for a machine that is told"), "{none}");
     assert!(none.contains("wake_time: 0s is no time"), "{none}");
