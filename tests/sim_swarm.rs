@@ -4,7 +4,7 @@
 //! The server here is a script of its own, with its own reading of how a share is checked: plain concatenation and
 //! hashing, nothing cached.
 
-use hashgate::sim::load::{LoadError, LoadSettings, run};
+use hashgate::sim::load::{LoadError, LoadSettings, run, run_until};
 use hashgate::sim::miner::profile::{BITAXE, CGMINER, CPUMINER};
 use hashgate::sim::miner::{MIX, MinerHandle, MinerSettings, Pace, Swarm, SwarmSettings};
 use hashgate::sim::pool::{PoolSettings, SimPool};
@@ -305,12 +305,13 @@ async fn a_server_that_hangs_up_is_tried_again_and_no_share_is_forgotten() {
     }
 }
 
+/// For as long as a test's own condition takes.
 fn load(address: SocketAddr, miners: usize, shares_per_second: f64) -> LoadSettings {
     LoadSettings {
         connect: address.to_string(),
         miners,
         shares_per_second: Some(shares_per_second),
-        duration: Duration::from_millis(1500),
+        duration: 2 * PATIENCE,
         user: "farm".into(),
         password: "x".into(),
         difficulty: None,
@@ -331,9 +332,9 @@ async fn the_load_tool_counts_what_the_server_counts() {
         // Shares come only once all miners have a job: then all of them see the next one as a new block.
         until("shares come", || server.book(|book| book.submits >= 50)).await;
         server.job.send_replace(2);
+        until("more of them come", || server.book(|book| book.submits > 600)).await;
     };
-    let (report, ()) = tokio::join!(run(load(server.address, 100, 400.0)), new_block);
-    let report = report.expect("a report");
+    let report = run_until(load(server.address, 100, 400.0), new_block).await.expect("a report");
     server.book(|book| {
         assert_eq!(book.faults, [""; 0]);
         assert_eq!((report.totals.sent, report.totals.accepted), (book.submits, book.hashes.len() as u64));
@@ -351,13 +352,9 @@ async fn the_load_tool_counts_what_the_server_counts() {
 #[tokio::test]
 async fn in_a_closed_loop_each_share_follows_the_answer_to_the_last() {
     let server = Server::start(Manner::Judges).await;
-    let settings = LoadSettings {
-        shares_per_second: None,
-        duration: Duration::from_millis(500),
-        mix: vec![(&CGMINER, 1)],
-        ..load(server.address, 3, 1.0)
-    };
-    let report = run(settings).await.expect("a report");
+    let settings = LoadSettings { shares_per_second: None, mix: vec![(&CGMINER, 1)], ..load(server.address, 3, 1.0) };
+    let shares = until("shares come", || server.book(|book| book.submits > 30));
+    let report = run_until(settings, shares).await.expect("a report");
     server.book(|book| {
         assert_eq!(book.faults, [""; 0]);
         assert_eq!(report.totals.accepted, book.hashes.len() as u64);
@@ -371,12 +368,13 @@ async fn in_a_closed_loop_each_share_follows_the_answer_to_the_last() {
 async fn the_way_of_a_job_is_measured_from_a_simulated_pool_to_the_last_miner() {
     let pool =
         SimPool::start(PoolSettings { difficulty: DIFFICULTY, ..PoolSettings::default() }).await.expect("a pool");
-    let settings = LoadSettings { duration: Duration::from_millis(300), ..load(pool.addr(), 20, 100.0) };
     let new_block = async {
         until("shares come", || pool.stats().accepted > 0).await;
         pool.new_block();
+        // By then everybody has had it.
+        until("more of them come", || pool.stats().accepted > 100).await;
     };
-    let (report, ()) = tokio::join!(run(settings), new_block);
+    let report = run_until(load(pool.addr(), 20, 100.0), new_block).await;
     let fan_out = report.expect("a report").fan_out;
     assert_eq!((fan_out.spread.count, fan_out.from_pool.count, fan_out.fewest_miners), (1, 1, 20));
     assert!(fan_out.from_pool.max_us >= fan_out.spread.max_us && fan_out.from_pool.max_us < 10_000_000, "{fan_out:?}");

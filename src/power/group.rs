@@ -84,7 +84,7 @@ pub struct Terms {
     pub ramp_down: Watts,
     /// The most that may be told to wake within a minute; never less than one device.
     pub ramp_up: Watts,
-    /// Devices of the first batch; one at least.
+    /// Devices of the first batch; 0: there is none, as no watts tell whether a single device sleeps.
     pub canary: usize,
     /// What always mines (a contract with a pool).
     pub floor: Watts,
@@ -581,7 +581,7 @@ impl Group {
                 let is_lockout = phase == Phase::Lockout;
                 self.turn_to_sleep(now, !is_lockout);
                 operation.opens(&self.slots);
-                let is_at_once = is_lockout || self.order.urgent;
+                let is_at_once = is_lockout || self.order.urgent || self.terms.canary == 0;
                 let canary = if is_at_once { Canary::Passed } else { Canary::new() };
                 let sleeping = Sleeping { operation: Some(operation), canary, settled_at: None, quiet_at: None };
                 if is_lockout { State::Lockout(sleeping) } else { State::Draining(sleeping) }

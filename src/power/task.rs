@@ -266,6 +266,8 @@ struct Keeper {
     phases: Vec<Option<Phase>>,
     /// When the meter was read last, by its own word.
     meter_at: Timestamp,
+    /// Groups with one meter for all of their machines: its signal, and when its last reading was.
+    group_meters: Vec<(usize, Arc<str>, Timestamp)>,
     census: Due,
     look_for_work: Instant,
     tell_efficiency: Instant,
@@ -306,6 +308,7 @@ impl Keeper {
             Purpose::Wake(_) => Mode::Advise,
         };
         let terms = terms::site(config, profit, power, &machines.actuators);
+        let group_meters = machines.group_meters().map(|(group, signal)| (group, signal, Timestamp::MIN)).collect();
         let records = names.iter().map(|name| book.records.get(&**name).cloned());
         let records: Vec<Option<Record>> = records.collect();
         let mut controls: Vec<Option<Control>> = names.iter().map(|name| book.orders.get(&**name).cloned()).collect();
@@ -349,6 +352,7 @@ impl Keeper {
             rousing: vec![false; groups],
             phases: vec![None; groups],
             meter_at: Timestamp::MIN,
+            group_meters,
             census: Due::at_once(tick),
             look_for_work: tick,
             tell_efficiency: tick + TELL_EFFICIENCY,
@@ -430,6 +434,19 @@ impl Keeper {
             // A meter's clock may be a little ahead of ours.
             let taken_at = self.clock.of(observed_at).min(now);
             self.site.handle(now, Input::Meter(Reading { watts, taken_at }));
+        }
+        for index in 0..self.group_meters.len() {
+            let (group, name, last) = &mut self.group_meters[index];
+            let signal = snapshot.signals.iter().find(|signal| signal.name == *name);
+            if let Some(SignalReading::Fresh { value, observed_at }) = signal.map(|signal| signal.reading)
+                && observed_at > *last
+            {
+                let group = *group;
+                *last = observed_at;
+                self.shown.touch();
+                let taken_at = self.clock.of(observed_at).min(now);
+                self.share_out(now, group, taken_at, value);
+            }
         }
         self.shown.decision = snapshot.decision.clone();
         if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {

@@ -21,7 +21,7 @@ use super::miner::{MIX, MinerSettings, Pace, Profile, Spread, Swarm, SwarmSettin
 use progress::Progress;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Most connections of one process: source ports to one address end at some 28 000.
 pub const MAX_MINERS: usize = 25_000;
@@ -256,6 +256,14 @@ pub async fn run_and_report(settings: LoadSettings) -> Result<LoadReport, LoadEr
 /// # Errors
 /// When the server is not to be loaded, can't be, or gives nobody a job.
 pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
+    run_until(settings, std::future::pending()).await
+}
+
+/// Loads a server until something has happened, at most as long as the settings say, and reports.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(settings: LoadSettings, end: impl Future<Output = ()>) -> Result<LoadReport, LoadError> {
     let server = resolve(&settings).await?;
     check_descriptors(settings.miners)?;
     let swarm = Swarm::start(&settings.swarm(server));
@@ -270,8 +278,11 @@ pub async fn run(settings: LoadSettings) -> Result<LoadReport, LoadError> {
     progress.began(ready);
     swarm.wake();
     let started = Instant::now();
-    while started.elapsed() < settings.duration {
-        sleep(GLANCE.min(settings.duration.saturating_sub(started.elapsed()))).await;
+    let mut end = std::pin::pin!(end);
+    let mut has_ended = false;
+    while !has_ended && started.elapsed() < settings.duration {
+        let glance = GLANCE.min(settings.duration.saturating_sub(started.elapsed()));
+        has_ended = timeout(glance, end.as_mut()).await.is_ok();
         progress.measuring(&swarm, started.elapsed());
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -7,7 +7,7 @@ use hashgate::{
     app::Proxy,
     config::Mode,
     power::{
-        control::{Control, ControlError},
+        control::{Control, ControlError, PowerSnapshot},
         group::Phase,
         receipt::{Move, Outcome},
         site::LeaseOrder,
@@ -15,7 +15,7 @@ use hashgate::{
     },
 };
 
-use self::world::{ASLEEP_W, AWAKE_W, MACHINES, World, drivers, eventually, of_group};
+use self::world::{ASLEEP_W, AWAKE_W, BY_HAND, MACHINES, World, drivers, eventually, of_group};
 
 /// Everything that was found good was settled as accepted.
 fn is_whole(bill: &hashgate::power::receipt::ShareBill) -> bool {
@@ -145,4 +145,46 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     let snapshot =
         world.shows("it is back", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().leases.is_empty()).await;
     assert!(snapshot.site.epoch > epoch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_switches_a_hall_with_one_meter_and_power_is_lent_only_when_all_of_it_sleeps() {
+    let world = World::start_with("active", BY_HAND).await;
+    world.reads_meter();
+    world.is_known().await;
+    world.says(false).await;
+    let is_asked = |what: &'static str| {
+        move |snapshot: &PowerSnapshot| {
+            let words = format!("please {what} {MACHINES} devices by hand");
+            snapshot.events.iter().any(|event| event.event.words.contains(&words))
+        }
+    };
+    world.shows("a person is asked", is_asked("put to sleep")).await;
+
+    let draws = |watts: f64| {
+        move |snapshot: &PowerSnapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            (group.drawn.get() - watts).abs() < 1.0
+        }
+    };
+    world.firmware.is_switched(0..MACHINES - 1, true);
+    let most_sleep = world.firmware.drawn();
+    let snapshot = world.shows("the meter's drop", draws(most_sleep)).await;
+    assert_eq!(of_group(&snapshot), Phase::Draining);
+    assert_eq!((world.gpus.leased(), world.gpus.told().len()), (0.0, 0), "one of them draws");
+
+    world.firmware.is_switched(MACHINES - 1..MACHINES, true);
+    world.is_in(Phase::Asleep).await;
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+    let receipt = world.receipt().await;
+    assert_eq!((receipt.kind, receipt.outcome), (Move::Drain, Outcome::Done), "{receipt:#?}");
+    assert_eq!(receipt.watts.after_w, ASLEEP_W * MACHINES as f64);
+
+    world.says(true).await;
+    world.shows("a person is asked", is_asked("wake")).await;
+    assert_eq!(world.gpus.leased(), 0.0, "who wakes them finds the power returned");
+    world.firmware.is_switched(0..MACHINES, false);
+    world.is_in(Phase::Mining).await;
+    assert_eq!(world.firmware.commands(), [], "nothing but the person told them");
+    world.no_share_is_lost().await;
 }

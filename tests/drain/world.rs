@@ -46,6 +46,13 @@ pub const MACHINES: usize = 8;
 pub const AWAKE_W: f64 = 3_400.0;
 pub const ASLEEP_W: f64 = 20.0;
 
+/// Machines that their firmware tells and measures.
+pub const FIRMWARE: &str = "sleep_time = \"5s\"\nwake_time = \"20s\"\n[group.actuator]\nkind = \"custom:firmware\"\n";
+
+/// Machines that a person switches, behind one meter.
+pub const BY_HAND: &str = "sleep_time = \"10m\"\nwake_time = \"10m\"\n[group.actuator]\nkind = \"manual\"\n\
+                           [group.watts]\nkind = \"group\"\nsignal = \"hall-a-meter\"\n";
+
 /// What the AI block draws without a lease.
 pub const IDLE_W: f64 = 1_000.0;
 
@@ -75,6 +82,22 @@ impl Firmware {
 
     pub fn sleeping(&self) -> usize {
         lock(&self.state).values().filter(|machine| machine.sleeps).count()
+    }
+
+    /// A person switches some machines.
+    pub fn is_switched(&self, machines: std::ops::Range<usize>, sleeps: bool) {
+        let swarm = self.swarm();
+        for index in machines {
+            lock(&self.state).entry(index).or_default().sleeps = sleeps;
+            let miner = &swarm.miners()[index];
+            if sleeps { miner.sleep() } else { miner.wake() }
+        }
+    }
+
+    /// What all of them draw, as one meter says.
+    pub fn drawn(&self) -> f64 {
+        let asleep = self.sleeping();
+        ASLEEP_W * asleep as f64 + AWAKE_W * (MACHINES - asleep) as f64
     }
 
     pub fn commands(&self) -> Vec<(usize, bool)> {
@@ -192,19 +215,25 @@ pub struct World {
     listen: std::net::SocketAddr,
     ledger: PathBuf,
     mode: &'static str,
+    machines: &'static str,
     folder: tempfile::TempDir,
 }
 
 impl World {
     /// With miners that mine.
     pub async fn start(mode: &'static str) -> Self {
+        Self::start_with(mode, FIRMWARE).await
+    }
+
+    /// With machines that are moved and measured so.
+    pub async fn start_with(mode: &'static str, machines: &'static str) -> Self {
         let settings = PoolSettings { difficulty: EASY, record_shares: 100_000, ..PoolSettings::default() };
         let pool = SimPool::start(settings).await.expect("the pool starts");
         let folder = tempfile::tempdir().expect("a folder");
         let ledger = folder.path().join("ledger.db");
         let (firmware, gpus) = (Arc::<Firmware>::default(), Arc::<Gpus>::default());
         let any = "127.0.0.1:0".parse().expect("an address");
-        let proxy = proxy(&pool, any, &ledger, mode, &firmware, &gpus).await;
+        let proxy = proxy(config(&pool, any, &ledger, mode, machines), &firmware, &gpus).await;
         let listen = proxy.addresses()[0];
         let machine = MinerSettings::new(listen, "farm", &profile::CGMINER, Pace::SharesPerSecond(2.0));
         let swarm = Arc::new(Swarm::start(&SwarmSettings {
@@ -214,7 +243,7 @@ impl World {
             connects_per_second: 500.0,
         }));
         firmware.runs(swarm.clone());
-        let world = Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, folder };
+        let world = Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, machines, folder };
         eventually("all miners mine", || world.swarm.mining() == MACHINES).await;
         world
     }
@@ -261,7 +290,7 @@ impl World {
 
     /// As the proxy was started with.
     pub fn config(&self) -> Config {
-        config(&self.pool, self.listen, &self.ledger, self.mode)
+        config(&self.pool, self.listen, &self.ledger, self.mode, self.machines)
     }
 
     /// Whether mining pays.
@@ -269,6 +298,22 @@ impl World {
         let feed = self.proxy().signals().expect("there are some").feed("verdict").expect("it is pushed");
         let value = f64::from(u8::from(is_profitable));
         feed.observe(vec![Observation { value, when: When::Now }]).await.expect("it is taken");
+    }
+
+    /// The meter of the hall is read again and again, as long as the proxy takes it.
+    pub fn reads_meter(&self) {
+        let feed = self.proxy().signals().expect("there are some").feed("hall-a-meter").expect("it is pushed");
+        let firmware = self.firmware.clone();
+        tokio::spawn(async move {
+            loop {
+                let when = When::At(Timestamp::now());
+                let value = firmware.drawn();
+                if feed.observe(vec![Observation { value, when }]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
     }
 
     /// Waits until the power side shows something.
@@ -315,22 +360,15 @@ pub fn of_group(snapshot: &PowerSnapshot) -> Phase {
     snapshot.site.groups[0].as_ref().expect("it can be moved").phase
 }
 
-async fn proxy(
-    pool: &SimPool,
-    listen: std::net::SocketAddr,
-    ledger: &Path,
-    mode: &str,
-    firmware: &Arc<Firmware>,
-    gpus: &Arc<Gpus>,
-) -> Proxy {
-    Proxy::start_with(config(pool, listen, ledger, mode), &drivers(firmware, gpus)).await.expect("the proxy starts")
+async fn proxy(config: Config, firmware: &Arc<Firmware>, gpus: &Arc<Gpus>) -> Proxy {
+    Proxy::start_with(config, &drivers(firmware, gpus)).await.expect("the proxy starts")
 }
 
 pub fn drivers(firmware: &Arc<Firmware>, gpus: &Arc<Gpus>) -> Drivers {
     Drivers::default().with_actuator("firmware", firmware.clone()).with_compute("gpus", gpus.clone())
 }
 
-pub fn config(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode: &str) -> Config {
+pub fn config(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode: &str, machines: &str) -> Config {
     let text = format!(
         "[proxy]\nworkers = 2\nstate_file = \"\"\n\
          [[listener]]\nlisten = \"{listen}\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n\
@@ -340,11 +378,11 @@ pub fn config(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode:
          [profit]\nmode = \"{mode}\"\nmin_asleep = \"0s\"\n\
          [site]\ncap = \"34 kW\"\npower_price = \"60 USD/MWh\"\n\
          [[group]]\nname = \"hall-a\"\nsignal = \"verdict\"\npower = \"28 kW\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n\
-         quiet = \"1s\"\nprobe = \"5s\"\nsleep_time = \"5s\"\nwake_time = \"20s\"\nsleep_survives_power_cycle = \"yes\"\n\
-         [group.actuator]\nkind = \"custom:firmware\"\n\
+         quiet = \"1s\"\nprobe = \"5s\"\nsleep_survives_power_cycle = \"yes\"\n{machines}\
          [[ai]]\nname = \"gpus\"\npower = \"20 kW\"\nblock = \"10 kW\"\nprice = \"300 USD/MWh\"\ndemand = 1.0\nidle = \"1 kW\"\n\
          [ai.control]\nkind = \"custom:gpus\"\npoll = \"1s\"\n\
-         [[signal]]\nname = \"verdict\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n",
+         [[signal]]\nname = \"verdict\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n\
+         [[signal]]\nname = \"hall-a-meter\"\nunit = \"W\"\nkind = \"push\"\nmax_age = \"10s\"\n",
         pool.addr(),
     );
     let env = ProcessEnv { folder: ".".into() };

@@ -116,7 +116,7 @@ async fn machines_are_known_by_address_or_worker_and_strangers_are_counted() {
     let machines = [target("a", "10.0.0.1", "farm.a"), target("b", "10.0.0.2", "farm.b")];
     let roll = Roll::of(machines.iter().zip(0..));
     for (topic, first, second) in
-        [("pdu/{ip}", "pdu/10.0.0.1", "pdu/::ffff:10.0.0.2"), ("w/{worker}/#", "w/farm.a/x", "w/farm.b")]
+        [("pdu/{ip}", "pdu/10.0.0.1", "pdu/::ffff:10.0.0.2"), ("w/{worker}/x", "w/farm.a/x", "w/farm.b/x")]
     {
         let mut meter = pushed(source(&[broker.port], topic, None));
         subscribed(&mut meter, &mut [(&mut plug, first)]).await;

@@ -84,7 +84,9 @@ pub fn with_secret(call: HttpCall) -> HttpCall {
 
 /// The same call for both orders.
 pub fn webhook(call: HttpCall, timeout: Duration) -> Arc<dyn Actuator> {
-    driver(ActuatorKind::Webhook { sleep: call.clone(), wake: call, timeout })
+    // A mode is known in a wake only.
+    let sleep = HttpCall { url: call.url.replace("&mode={mode}", "").into(), ..call.clone() };
+    driver(ActuatorKind::Webhook { sleep, wake: call, timeout })
 }
 
 pub fn http_json(call: HttpCall, timeout: Duration) -> Arc<dyn Ask> {

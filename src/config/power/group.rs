@@ -8,7 +8,16 @@ use super::{
     watts,
 };
 use crate::{
-    config::{Env, error::Wrong, profit::quote, raw::Section, routes, units::time, validate::secs, value},
+    config::{
+        Env,
+        error::Wrong,
+        profit::{Signals, quote},
+        raw::Section,
+        routes,
+        units::time,
+        validate::secs,
+        value,
+    },
     profit::{Currency, Watts},
 };
 
@@ -25,6 +34,11 @@ const SLEEP_MOST_SHARE: f64 = 0.5;
 /// Real firmware takes longer than that; who waits less tells a machine again while it still does what it was told.
 const SHORTEST_SLEEP: Duration = secs(10);
 const SHORTEST_WAKE: Duration = secs(60);
+/// Who is asked has to walk there.
+const SHORTEST_WALK: Duration = secs(600);
+
+/// What is no time at all.
+const LEAST_TIME: Duration = secs(1);
 
 /// Machines of a first batch.
 const MAX_CANARY: usize = 10_000;
@@ -74,6 +88,8 @@ pub(in crate::config) struct Beside {
     pub is_measured: bool,
     /// Of all its machines, when they mine.
     pub power: Option<Watts>,
+    /// Of those that always mine.
+    pub floor: Watts,
 }
 
 /// The machine keys of a `[[group]]`. `None` without an actuator, or if a problem was reported.
@@ -81,15 +97,16 @@ pub(super) fn read(
     section: &mut Section<'_, '_>,
     beside: &Beside,
     taken: &mut Taken,
-    currency: Currency,
+    signals: &Signals<'_>,
     env: &dyn Env,
 ) -> Option<PowerGroup> {
+    let currency = signals.currency;
     let before = section.error_count();
     let is_there = section.has("actuator");
     let actuator = section.optional_table("actuator").and_then(|mut table| actuator::read(&mut table, env));
     let watts_table = section.optional_table("watts");
     let has_watts = watts_table.is_some();
-    let watts = watts::read(watts_table, actuator.as_ref(), env);
+    let watts = watts::read(watts_table, actuator.as_ref(), signals, env);
     let miners = miners(section);
     let nameplate = section.optional("nameplate", between(currency, NAMEPLATE, "\"3500 W\""));
     let configured_max = section.optional("configured_max", between(currency, NAMEPLATE, "\"3500 W\""));
@@ -106,6 +123,10 @@ pub(super) fn read(
         return None;
     }
     require(section, &miners, &devices);
+    refuse_no_time(section, &moves);
+    if let Some(WattsSource::Group { .. }) = watts {
+        refuse_single(section, beside, &moves, &miners);
+    }
     if beside.is_measured && watts == Some(WattsSource::None) {
         refuse_unmeasured(section, beside, "nothing tells its machines' watts");
     }
@@ -201,7 +222,7 @@ fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> 
 
 /// What says nothing without an actuator.
 fn refuse_idle_keys(section: &Section<'_, '_>) {
-    const KEYS: [&str; 18] = [
+    const KEYS: [&str; 19] = [
         "watts",
         "device",
         "devices",
@@ -218,6 +239,7 @@ fn refuse_idle_keys(section: &Section<'_, '_>) {
         "backoff",
         "quiet",
         "quiet_limit",
+        "probe",
         "work_wait",
         "fault_retry",
     ];
@@ -249,12 +271,38 @@ fn require(section: &Section<'_, '_>, miners: &Miners, devices: &[super::DeviceE
     }
 }
 
+/// No time at all would be over before a command was sent.
+fn refuse_no_time(section: &Section<'_, '_>, moves: &Moves) {
+    for (key, given) in [("sleep_time", moves.sleep_time), ("wake_time", moves.wake_time)] {
+        if given < LEAST_TIME {
+            let what = format!("{} is no time for a machine that is told", time(given));
+            section.error(key, Wrong::new(what, "write how long one takes at most: \"60s\""));
+        }
+    }
+}
+
+/// What asks for the watts of single machines, where one meter tells those of all.
+fn refuse_single(section: &Section<'_, '_>, beside: &Beside, moves: &Moves, miners: &Miners) {
+    let help = "drop it, or tell the watts of each machine with another kind in [group.watts]";
+    if section.has("canary") {
+        section.error("canary", Wrong::new("can't be seen to sleep: one meter tells the watts of all machines", help));
+    }
+    if beside.floor > Watts::ZERO {
+        let what = "keeps some of them mining, and one meter tells the watts of all: no sleep would ever be proven";
+        section.error("floor", Wrong::new(what, help));
+    }
+    if (moves.ramp_down.is_some() || moves.ramp_up.is_some()) && beside.power.is_none() && miners != &Miners::default()
+    {
+        let what = "is missing: with one meter and a ramp, how long all of them take must be known";
+        section.error("power", Wrong::new(what, "write what its machines draw when all mine: power = \"3.5 MW\""));
+    }
+}
+
 /// What works and is hardly meant.
 fn warn(section: &Section<'_, '_>, group: &PowerGroup, beside: &Beside, has_watts: bool) {
     if group.watts == WattsSource::None {
         let key = if has_watts { "watts" } else { "actuator" };
-        let help =
-            "add [group.watts] with kind = \"exec\", \"http_json\" or \"mqtt\": a meter, a PDU, the firmware's own";
+        let help = "add [group.watts] with kind = \"exec\", \"http_json\", \"mqtt\" or \"group\": a meter, a PDU, the firmware's own";
         section
             .warn(key, Wrong::new("nothing proves that these machines sleep: a drain of the group ends in FAULT, and none of their power is ever free", help));
     }
@@ -267,7 +315,15 @@ fn warn(section: &Section<'_, '_>, group: &PowerGroup, beside: &Beside, has_watt
         let what = "asks the same for each machine: {ip}, {worker} or {device} is missing";
         section.warn("watts", Wrong::new(what, "name the machine, or its neighbour's sleep proves its own"));
     }
-    if !matches!(group.actuator, super::ActuatorKind::Simulated { .. }) {
+    if group.actuator == super::ActuatorKind::Manual
+        && let Some((key, given)) = [("sleep_time", group.moves.sleep_time), ("wake_time", group.moves.wake_time)]
+            .into_iter()
+            .find(|(_, given)| *given < SHORTEST_WALK)
+    {
+        let what =
+            format!("{} is little for a person who is asked: machines fail before somebody is there", time(given));
+        section.warn(key, Wrong::new(what, format!("write \"{}\" or more", time(SHORTEST_WALK))));
+    } else if !matches!(group.actuator, super::ActuatorKind::Simulated { .. }) {
         for (key, given, least) in [
             ("sleep_time", group.moves.sleep_time, SHORTEST_SLEEP),
             ("wake_time", group.moves.wake_time, SHORTEST_WAKE),

@@ -196,6 +196,13 @@ pub enum WattsSource {
         /// Who logs in at the brokers.
         login: Option<(Arc<str>, Secret)>,
     },
+    /// One meter for all machines of the group, as a hall, a PDU or a feeder has: each of `n` machines counts as drawing an `n`th of it. As
+    /// these shares add up to what was measured, all sleep or none does. Where losses lie between them and the meter, they are counted
+    /// twice, which is more and never less than what is drawn. Its time is the signal's: when it was asked, or when it came.
+    Group {
+        /// The signal's name.
+        signal: Arc<str>,
+    },
     /// Nothing does: each counts at its bound, and its sleep is never proven.
     None,
 }

@@ -39,7 +39,11 @@ fn site(power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
             "may draw",
             format_args!("{} at the meter, of which {} stay free", cap.in_words(), power.reserve.in_words()),
         )?,
-        None => line(f, "may draw", "what they do: the site has no cap, and nothing is lent")?,
+        None => line(
+            f,
+            "may draw",
+            "what they do: the site has no cap, so nothing is lent, and there is nothing of which a reserve could stay free (0 W)",
+        )?,
     }
     match &power.meter {
         Some(meter) => line(
@@ -98,7 +102,7 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
         }
     }
     line(f, "proven by", proof(&group.watts))?;
-    moves(&group.moves, f)?;
+    moves(&group.moves, matches!(group.watts, WattsSource::Group { .. }), f)?;
     if group.watts == WattsSource::None {
         return Ok(());
     }
@@ -165,28 +169,29 @@ fn proof(watts: &WattsSource) -> String {
                 .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
             format!("topic \"{topic}\" at {}{login}, {}{at}", brokers.join(" and "), unit(in_unit))
         }
+        WattsSource::Group { signal } => {
+            format!(
+                "signal \"{signal}\", the meter of all of them: an equal share each, so that all sleep or none does"
+            )
+        }
         WattsSource::None => "NOTHING: a drain ends in FAULT, and none of their power is ever free".to_owned(),
     }
 }
 
-fn moves(moves: &Moves, f: &mut Formatter<'_>) -> fmt::Result {
+fn moves(moves: &Moves, is_one: bool, f: &mut Formatter<'_>) -> fmt::Result {
     let ramp =
         |ramp: Option<Watts>| ramp.map_or("all at once".to_owned(), |ramp| format!("{} a minute", ramp.in_words()));
-    line(
-        f,
-        "are moved",
-        format_args!(
-            "down {}, up {}; {} first, then the others once that sleeps",
-            ramp(moves.ramp_down),
-            ramp(moves.ramp_up),
-            moves.canary
-        ),
-    )?;
+    let first = match is_one {
+        true => "all of them, as one meter proves no canary".to_owned(),
+        false => format!("{} first, then the others once that sleeps", moves.canary),
+    };
+    line(f, "are moved", format_args!("down {}, up {}; {first}", ramp(moves.ramp_down), ramp(moves.ramp_up)))?;
+    let and_ramp = if is_one { ", and as long as the ramp takes" } else { "" };
     line(
         f,
         "have",
         format_args!(
-            "{} to fall asleep, {} to wake; then they are told again, {} times in all, {} apart and more",
+            "{} to fall asleep, {} to wake{and_ramp}; then they are told again, {} times in all, {} apart and more",
             time(moves.sleep_time),
             time(moves.wake_time),
             moves.tries,

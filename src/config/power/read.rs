@@ -59,6 +59,16 @@ enum Reserve {
     Fixed(Watts),
 }
 
+impl Reserve {
+    /// In watts; a share of no cap is nothing.
+    fn of(self, cap: Option<Watts>) -> Watts {
+        match self {
+            Self::Fixed(watts) => watts,
+            Self::Share(share) => Watts::clamped(cap.map_or(0.0, |cap| cap.get() * share.get())),
+        }
+    }
+}
+
 /// Reads `[power]`.
 pub(in crate::config) fn open<'r, 't, 'e>(
     root: &mut Section<'r, 't>,
@@ -126,8 +136,13 @@ impl Machines<'_, '_, '_> {
     }
 
     /// The keys of the next `[[group]]`.
-    pub(in crate::config) fn group(&mut self, section: &mut Section<'_, '_>, beside: &group::Beside) {
-        let group = group::read(section, beside, &mut self.taken, self.currency, self.env);
+    pub(in crate::config) fn group(
+        &mut self,
+        section: &mut Section<'_, '_>,
+        beside: &group::Beside,
+        signals: &Signals<'_>,
+    ) {
+        let group = group::read(section, beside, &mut self.taken, signals, self.env);
         self.groups.push(group);
     }
 
@@ -170,6 +185,8 @@ impl Machines<'_, '_, '_> {
         self.check_reserve(tables);
         self.check_times(tables, signals);
         self.check_groups(tables);
+        self.check_group_meters(tables, signals);
+        self.warn_of_oversubscription(tables);
     }
 
     fn check_reserve(&self, tables: &Tables<'_, '_, '_>) {
@@ -178,6 +195,10 @@ impl Machines<'_, '_, '_> {
         {
             let what = format!("{} is over half of the cap, {}", reserve.in_words(), cap.in_words());
             self.section.error("reserve", Wrong::new(what, "write \"2 %\", or less"));
+        }
+        if tables.cap.is_none() && self.section.has("reserve") {
+            let what = "is to stay free under the cap, and the site has none: 0 W";
+            self.section.warn("reserve", Wrong::new(what, "write [site] cap, or drop it"));
         }
     }
 
@@ -256,6 +277,64 @@ impl Machines<'_, '_, '_> {
         }
     }
 
+    /// Meters of whole groups: of one group each, and read in time.
+    fn check_group_meters(&self, tables: &Tables<'_, '_, '_>, signals: &[Option<Signal>]) {
+        let meter = |group: &Option<PowerGroup>| match &group.as_ref()?.watts {
+            WattsSource::Group { signal } => Some(signal.clone()),
+            _ => None,
+        };
+        let meters: Vec<Option<Arc<str>>> = self.groups.iter().map(meter).collect();
+        for (index, (meter, table)) in meters.iter().zip(tables.groups).enumerate() {
+            let Some(meter) = meter else { continue };
+            if let Some(other) = meters[..index].iter().position(|other| other.as_ref() == Some(meter)) {
+                let name = tables.group_names.get(other).map_or("", |name| &**name);
+                let what = format!("{} is the meter of group \"{name}\" too", shown(meter));
+                table.error("watts", Wrong::new(what, "make them one group, or give each its own meter"));
+            }
+            let is_sites = self.meter.as_ref().is_some_and(|site| site.signal == *meter);
+            if is_sites && tables.ai.iter().any(|table| table.has("control")) {
+                let what = format!("{} is the site's meter, which tells what AI compute draws as well", shown(meter));
+                table.error("watts", Wrong::new(what, "name a meter of these machines alone"));
+            }
+            let signal = signals.iter().flatten().find(|signal| signal.name == *meter);
+            let every = signal.and_then(|signal| signal.sources.iter().filter_map(|it| it.kind.every()).max());
+            if let Some(every) = every.filter(|every| every.saturating_mul(2) > self.own.max_age) {
+                let what = format!(
+                    "{} is asked every {}, and [power] max_age is {}: its reading would be too old before the next came",
+                    shown(meter),
+                    time(every),
+                    time(self.own.max_age)
+                );
+                let help = format!("write poll = \"{}\" or less in the signal", time(self.own.max_age / 3));
+                table.error("watts", Wrong::new(what, help));
+            }
+        }
+    }
+
+    /// Machines count at their bounds before they wake: where all of them together are over the cap, the last stay asleep for ever.
+    fn warn_of_oversubscription(&self, tables: &Tables<'_, '_, '_>) {
+        let Some(cap) = tables.cap else { return };
+        let machines: f64 =
+            self.groups.iter().zip(tables.powers).map(|(group, power)| bounds(group.as_ref(), *power)).sum();
+        let machines = machines * tables.overhead.get();
+        let idle: Watts = self.blocks.iter().flatten().map(|block| block.idle).sum();
+        let reserve = self.own.reserve.of(Some(cap));
+        let sum = machines + tables.base_load.get() + idle.get() + reserve.get();
+        if machines > 0.0 && sum > cap.get() {
+            let words = |watts: f64| Watts::clamped(watts).in_words().to_string();
+            let what = format!(
+                "{} is less than {}, which is all machines at their bounds (1.1 of the nameplate, or configured_max; {}), base load, what AI \
+                 compute draws idle, and the reserve: once asleep, the last machines could never wake again",
+                cap.in_words(),
+                words(sum),
+                words(machines)
+            );
+            tables
+                .site
+                .warn("cap", Wrong::new(what, "write lower nameplates if they are, fewer machines, or the true cap"));
+        }
+    }
+
     /// Two groups that the same miner fits.
     fn warn_of_overlap(&self, index: usize, group: &PowerGroup, table: &Section<'_, '_>, names: &[Arc<str>]) {
         for (earlier, name) in self.groups[..index].iter().zip(names) {
@@ -276,10 +355,7 @@ impl Machines<'_, '_, '_> {
         Some(Power {
             ledger: own.ledger,
             cap,
-            reserve: match own.reserve {
-                Reserve::Fixed(watts) => watts,
-                Reserve::Share(share) => Watts::clamped(cap.map_or(0.0, |cap| cap.get() * share.get())),
-            },
+            reserve: own.reserve.of(cap),
             drift: own.drift,
             max_age: own.max_age,
             proofs: own.proofs,
@@ -299,12 +375,29 @@ impl Machines<'_, '_, '_> {
 pub(in crate::config) struct Tables<'s, 'r, 't> {
     pub mode: Mode,
     pub cap: Option<Watts>,
+    pub base_load: Watts,
+    pub overhead: Ratio,
+    /// What each group draws when all of it mines.
+    pub powers: &'s [Option<Watts>],
     pub profit: &'s Section<'r, 't>,
     pub site: &'s Section<'r, 't>,
     pub groups: &'s [Section<'r, 't>],
     pub group_names: &'s [Arc<str>],
     pub ai: &'s [Section<'r, 't>],
     pub ai_names: &'s [Arc<str>],
+}
+
+/// What a group's machines count at most, at their own supplies; of those that are not listed, by the group's power.
+fn bounds(group: Option<&PowerGroup>, power: Option<Watts>) -> f64 {
+    /// As the ledger has it (`power/ledger/rules.rs`).
+    const OVER_NAMEPLATE: f64 = 1.1;
+    let Some(group) = group else { return 0.0 };
+    let most = |plate: Watts| (plate.get() * OVER_NAMEPLATE).max(group.configured_max.map_or(0.0, Watts::get));
+    let listed: f64 = group.devices.iter().map(|device| most(device.nameplate.unwrap_or(group.nameplate))).sum();
+    match power {
+        Some(power) if group.miners != super::Miners::default() => listed.max(power.get() * OVER_NAMEPLATE),
+        _ => listed,
+    }
 }
 
 /// What the same miner may fit in both, as far as that can be told: whether two different patterns have a name in common can't.

@@ -394,14 +394,19 @@ fn an_efficiency_is_measured_only_where_something_measures() {
 
 /// The actuator of the site with another table in its place.
 fn actuator(keys: &str) -> ActuatorKind {
-    let (from, to) = (SITE.find("[group.actuator]").unwrap(), SITE.find("[group.watts]").unwrap());
-    let text = format!("{}[group.actuator]\n{keys}{}", &SITE[..from], &SITE[to..]);
+    actuator_of(SITE, keys)
+}
+
+fn actuator_of(site: &str, keys: &str) -> ActuatorKind {
+    let (from, to) = (site.find("[group.actuator]").unwrap(), site.find("[group.watts]").unwrap());
+    let text = format!("{}[group.actuator]\n{keys}{}", &site[..from], &site[to..]);
     read(&text).groups[0].as_ref().unwrap().actuator.clone()
 }
 
 #[test]
 fn each_kind_of_actuator_has_its_keys() {
-    assert_eq!(actuator("kind = \"manual\"\n"), ActuatorKind::Manual);
+    let by_hand = SITE.replacen("ramp_down", "sleep_time = \"20m\"\nwake_time = \"20m\"\nramp_down", 1);
+    assert_eq!(actuator_of(&by_hand, "kind = \"manual\"\n"), ActuatorKind::Manual);
     assert_eq!(actuator("kind = \"custom:my-driver\"\n"), ActuatorKind::Custom("my-driver".into()));
     let simulated = actuator("kind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\n");
     assert!(matches!(simulated, ActuatorKind::Simulated { url } if url.to_string() == "http://127.0.0.1:9400/"));
@@ -458,7 +463,8 @@ fn the_example_shows_every_key_with_its_default() {
     };
     let whole = |text: &str| {
         let signals = "[[signal]]\nname = \"mining-pays\"\nkind = \"push\"\nunit = \"verdict\"\n\
-                       [[signal]]\nname = \"site-meter\"\nkind = \"push\"\nunit = \"kW\"\n";
+                       [[signal]]\nname = \"site-meter\"\nkind = \"push\"\nunit = \"kW\"\n\
+                       [[signal]]\nname = \"hall-d-meter\"\nkind = \"push\"\nunit = \"kW\"\n";
         let all = format!("{MINIMAL}{HEAD}{signals}{text}");
         Config::parse(&all, &Everything).unwrap_or_else(|errors| panic!("{errors}\n{all}")).0.power
     };
@@ -516,4 +522,79 @@ impl Env for Everything {
     fn read_file(&self, _: &Path) -> io::Result<String> {
         Ok(LIST.to_owned())
     }
+}
+
+/// The site with one meter for its hall.
+fn one_meter(group: &str) -> String {
+    let (from, to) = (SITE.find("[group.watts]").unwrap(), SITE.find("[[group.device]]").unwrap());
+    let text = format!("{}[group.watts]\nkind = \"group\"\nsignal = \"hall-a-meter\"\n{}", &SITE[..from], &SITE[to..]);
+    let signal = "[[signal]]\nname = \"hall-a-meter\"\nkind = \"push\"\nunit = \"MW\"\n";
+    format!("{}{signal}", text.replacen("ramp_down = \"500 kW\"\n", group, 1))
+}
+
+#[test]
+fn one_meter_may_tell_the_watts_of_a_whole_group() {
+    let group = read(&one_meter("ramp_down = \"500 kW\"\n")).groups.remove(0).unwrap();
+    assert_eq!(group.watts, WattsSource::Group { signal: "hall-a-meter".into() });
+
+    let told = |text: &str| parse(text).unwrap_err().join("\n");
+    assert!(told(&one_meter("canary = 2\n")).contains("canary: can't be seen to sleep: one meter"));
+    assert!(told(&one_meter("floor = \"1 MW\"\n")).contains("floor: keeps some of them mining, and one meter"));
+    let text = one_meter("").replace("\nsignal = \"hall-a-meter\"", "");
+    assert!(told(&text).contains("watts.signal: is missing: the group's meter; write signal = the name"));
+    let text = one_meter("").replacen("signal = \"hall-a-meter\"", "signal = \"pays\"", 1);
+    assert!(told(&text).contains("signal \"pays\" is in"), "{}", told(&text));
+    let text = one_meter("").replacen("signal = \"hall-a-meter\"", "signal = \"site-kw\"", 1);
+    assert!(told(&text).contains("\"site-kw\" is the site's meter"), "{}", told(&text));
+    let slow = "kind = \"exec\"\ncommand = [\"meter\"]\nunit = \"MW\"";
+    let text = one_meter("").replace("kind = \"push\"\nunit = \"MW\"", slow);
+    assert!(told(&text).contains("is asked every 1m, and [power] max_age is 30s"), "{}", told(&text));
+    let second = "[[group]]\nname = \"hall-b\"\npower = \"1 MW\"\nworkers = \"b.*\"\nnameplate = \"3500 W\"\n\
+                  [group.actuator]\nkind = \"custom:own\"\n[group.watts]\nkind = \"group\"\nsignal = \"hall-a-meter\"\n";
+    let text = one_meter("").replacen("[[ai]]", &format!("{second}[[ai]]"), 1);
+    assert!(told(&text).contains("\"hall-a-meter\" is the meter of group \"hall-a\" too"), "{}", told(&text));
+}
+
+#[test]
+fn a_ramp_past_one_meter_wants_to_know_how_long_it_takes() {
+    let text = "[profit]\nsignal = \"pays\"\n[[group]]\nworkers = \"*\"\nnameplate = \"3500 W\"\nramp_up = \"50 kW\"\n\
+                [group.actuator]\nkind = \"custom:own\"\n[group.watts]\nkind = \"group\"\nsignal = \"site-kw\"\n";
+    let told = parse(text).unwrap_err().join("\n");
+    assert!(told.contains("power: is missing: with one meter and a ramp"), "{told}");
+    let text = text.replace("nameplate", "power = \"1 MW\"\nnameplate");
+    assert!(parse(&text).is_ok());
+}
+
+#[test]
+fn a_site_whose_last_machines_could_never_wake_is_warned_of() {
+    let told = |text: &str| parse(text).unwrap().1.join("\n");
+    assert!(!told(SITE).contains("never wake again"));
+    let low = told(&site_with("cap = \"6 MW\"", "cap = \"4 MW\""));
+    assert!(low.contains("site.cap: 4.00 MW is less than 4.06 MW"), "3.85 MW, 125 kW idle, 80 kW reserve: {low}");
+    assert!(low.contains("the last machines could never wake again"), "{low}");
+    // What is listed counts by its own nameplates, whatever the group's power is.
+    let listed = |cap: &str| {
+        told(&site_with("subnets = [\"10.1.0.0/16\"]\n", "").replace("cap = \"6 MW\"", &format!("cap = \"{cap}\"")))
+    };
+    assert!(!listed("140 kW").contains("never wake again"), "{}", listed("140 kW"));
+    assert!(listed("130 kW").contains("never wake again"), "{}", listed("130 kW"));
+}
+
+#[test]
+fn a_machine_has_some_time_and_a_reserve_has_a_cap() {
+    let told = |text: &str| parse(text).unwrap_err().join("\n");
+    let by_hand = "[profit]\nsignal = \"pays\"\n[[group]]\nworkers = \"*\"\nnameplate = \"3500 W\"\n[group.actuator]\nkind = \"manual\"\n";
+    let walk = parse(by_hand).unwrap().1.join("\n");
+    assert!(walk.contains("sleep_time: 1m is little for a person who is asked"), "{walk}");
+    let none = told(&site_with("ramp_down = \"500 kW\"", "sleep_time = \"0s\"\nwake_time = \"0s\""));
+    assert!(none.contains("sleep_time: 0s is no time for a machine that is told"), "{none}");
+    assert!(none.contains("wake_time: 0s is no time"), "{none}");
+    let idle = told("[profit]\nsignal = \"pays\"\n[[group]]\nprobe = \"30s\"\n");
+    assert!(idle.contains("probe: is of machines, and the group has no [group.actuator]"), "{idle}");
+    let text = "[power]\nreserve = \"5 %\"\n[profit]\nsignal = \"pays\"\n[[group]]\nworkers = \"*\"\nnameplate = \"3500 W\"\n\
+                [group.actuator]\nkind = \"custom:own\"\n";
+    let (power, warnings) = parse(text).unwrap();
+    assert_eq!(power.reserve, Watts::ZERO);
+    let told = warnings.join("\n");
+    assert!(told.contains("power.reserve: is to stay free under the cap, and the site has none: 0 W"), "{told}");
 }

@@ -9,13 +9,17 @@ use super::{
     group::GROUP_KEYS,
     template::{Place, Topic, names_machine as names},
 };
-use crate::config::{
-    Broker, Env,
-    error::Wrong,
-    raw::Section,
-    signal::{kinds, picker},
-    validate::{TIMEOUT, secs},
-    value,
+use crate::{
+    config::{
+        Broker, Env,
+        error::Wrong,
+        profit::{Signals, quote},
+        raw::Section,
+        signal::{kinds, picker},
+        validate::{TIMEOUT, secs},
+        value,
+    },
+    profit::Quantity,
 };
 
 /// Where a number of power is written in other units, it is off by a thousand: so each says which.
@@ -29,6 +33,7 @@ impl WattsSource {
             Self::Exec { .. } => "exec",
             Self::HttpJson { .. } => "http_json",
             Self::Mqtt { .. } => "mqtt",
+            Self::Group { .. } => "group",
             Self::None => "none",
         }
     }
@@ -38,7 +43,7 @@ impl WattsSource {
         match self {
             Self::Exec { command, .. } => command.iter().any(|text| names(text)),
             Self::HttpJson { call, .. } => call_names(call),
-            Self::Driver | Self::Mqtt { .. } | Self::None => true,
+            Self::Driver | Self::Mqtt { .. } | Self::Group { .. } | Self::None => true,
         }
     }
 }
@@ -50,6 +55,7 @@ const COMMAND_HELP: &str =
 pub(super) fn read(
     section: Option<Section<'_, '_>>,
     actuator: Option<&ActuatorKind>,
+    signals: &Signals<'_>,
     env: &dyn Env,
 ) -> Option<WattsSource> {
     #[derive(Clone, Copy)]
@@ -58,9 +64,10 @@ pub(super) fn read(
         Exec,
         HttpJson,
         Mqtt,
+        Group,
         None,
     }
-    const HELP: &str = "write kind = \"exec\", \"http_json\", \"mqtt\", \"driver\" or \"none\"";
+    const HELP: &str = "write kind = \"exec\", \"http_json\", \"mqtt\", \"group\", \"driver\" or \"none\"";
     let Some(mut section) = section else {
         return Some(if actuator?.tells_watts() { WattsSource::Driver } else { WattsSource::None });
     };
@@ -69,6 +76,7 @@ pub(super) fn read(
         ("exec", Kind::Exec),
         ("http_json", Kind::HttpJson),
         ("mqtt", Kind::Mqtt),
+        ("group", Kind::Group),
         ("none", Kind::None),
     ];
     let kind = section.required("kind", HELP, value::choice(&words))?;
@@ -77,6 +85,7 @@ pub(super) fn read(
         Kind::Exec => exec(&mut section),
         Kind::HttpJson => http_json(&mut section, env),
         Kind::Mqtt => mqtt(&mut section, env),
+        Kind::Group => group(&mut section, signals),
         Kind::None => Some(WattsSource::None),
     };
     if let (Some(WattsSource::Driver), Some(actuator)) = (&found, actuator)
@@ -140,6 +149,15 @@ fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
     let plain = brokers.iter().find(|broker| !broker.is_protected()).map(ToString::to_string);
     kinds::warn_of_plain(section, "broker", plain);
     Some(WattsSource::Mqtt { brokers, topic: topic?, pointer, unit: unit?, login })
+}
+
+fn group(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<WattsSource> {
+    const HELP: &str = "write signal = the name of a [[signal]] in W, kW or MW: what all machines of the group draw";
+    if !section.has("signal") {
+        section.error("signal", Wrong::new("is missing: the group's meter", HELP));
+    }
+    let signal = section.optional("signal", quote::signal(&[Quantity::Power], signals));
+    signal.map(|(signal, _)| WattsSource::Group { signal })
 }
 
 const TOPIC_HELP: &str = "write which machine in one level of the topic: topic = \"meters/{device}/power\"";

@@ -91,9 +91,13 @@ pub(in crate::config) fn read<'r, 't>(
     let ai_names = names(&mut ai_sections, "ai");
     let ai: Vec<_> =
         ai_sections.iter_mut().zip(&ai_names).map(|(section, name)| block(section, name, &common, machines)).collect();
+    let powers: Vec<Option<Watts>> = groups.iter().map(|group| group.as_ref().and_then(|group| group.power)).collect();
     let tables = Tables {
         mode,
         cap: site.cap,
+        base_load: site.base_load,
+        overhead: site.overhead,
+        powers: &powers,
         profit: &profit,
         site: &site_section,
         groups: &group_sections,
@@ -324,7 +328,8 @@ fn group(
         section.error("efficiency", Wrong::new("is missing", help));
     }
     let is_measured = efficiency == Some(Efficiency::Measured);
-    machines.group(section, &BesideGroup { name: name.clone(), sleep_time, wake_time, is_measured, power });
+    let beside = BesideGroup { name: name.clone(), sleep_time, wake_time, is_measured, power, floor };
+    machines.group(section, &beside, common.signals);
     section.refuse_unknown_keys();
     Some(Group { name: name.clone(), rule: rule?, power, floor, feeder, switch, sleep_draw })
 }

@@ -1,5 +1,6 @@
 //! A group against a simulated rack, in virtual time: the rack knows its own truth, and holds every output against it.
 
+mod one_meter;
 mod random;
 mod scenes;
 mod tables;
@@ -106,6 +107,8 @@ struct Rack {
     pool_answers: bool,
     locked: bool,
     has_emergency: bool,
+    /// Each miner's reading is an equal share of what all draw.
+    has_one_meter: bool,
     commands: Vec<(i64, bool)>,
     freed: BTreeMap<usize, Watts>,
     receipts: Vec<Receipt>,
@@ -138,6 +141,7 @@ impl Rack {
             pool_answers: true,
             locked: false,
             has_emergency: false,
+            has_one_meter: false,
             commands: Vec::new(),
             freed: BTreeMap::new(),
             receipts: Vec::new(),
@@ -214,17 +218,21 @@ impl Rack {
             self.group.handle(now, Input::Persisted(number));
             self.does();
         }
-        for index in 0..self.miners.len() {
-            let miner = &mut self.miners[index];
+        for miner in &mut self.miners {
             if let Some((_, sleeps)) = miner.changes.take_if(|(at, _)| *at <= self.second) {
                 miner.sleeps = sleeps;
             }
+        }
+        let draws = |miner: &Miner| if miner.sleeps { SLEEPING } else { MINING };
+        let share = self.miners.iter().map(draws).sum::<f64>() / self.miners.len() as f64;
+        for index in 0..self.miners.len() {
+            let miner = &mut self.miners[index];
             if (self.second + index as i64) % EVERY != 0 {
                 continue;
             }
             let (sleeps, mode) = (miner.sleeps, PowerMode(miner.mode.into()));
             let input = if miner.is_reachable {
-                let drawn = watts(if sleeps { SLEEPING } else { MINING });
+                let drawn = watts(if self.has_one_meter { share } else { draws(miner) });
                 Input::Sample(index, Sample { at: now, watts: drawn, mode: Some(mode) })
             } else {
                 Input::Unreachable(index)

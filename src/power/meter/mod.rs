@@ -8,6 +8,7 @@
 //! | `exec` | `exec.rs` | when it is asked | `timeout`; 4 KiB |
 //! | `http_json` | `http_json.rs` | when it is asked | `timeout`; 64 KiB; turns at one server |
 //! | `mqtt` | `mqtt.rs` | when it comes | [`mqtt::QUEUE`]; names of nobody's are counted |
+//! | `group` | none: a signal, which `power/task.rs` shares out | when the signal was | the signal's |
 //! | `none` | | never | |
 //!
 //! A number that no machine draws is refused where it comes in (`amount.rs`).
@@ -37,6 +38,8 @@ pub enum Meter {
     Asked(Arc<dyn Ask>),
     /// It says so by itself, for whichever machine.
     Pushed(Pushed),
+    /// One meter does, for all of them: this signal.
+    Group(Arc<str>),
     /// Nothing does: each machine counts at its bound, and its sleep is never proven.
     None,
 }
@@ -121,6 +124,7 @@ pub fn build(group: &PowerGroup, actuator: Arc<dyn Actuator>) -> Result<Meter, B
             let amount = amount::Amount::at(pointer.as_deref(), *unit);
             Meter::Pushed(Pushed::listen(brokers, topic, amount, login.as_ref())?)
         }
+        WattsSource::Group { signal } => Meter::Group(signal.clone()),
         WattsSource::None => Meter::None,
     })
 }

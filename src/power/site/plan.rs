@@ -187,8 +187,8 @@ fn describe(
                 ));
             } else {
                 words.push("the intent is written down before any command".to_owned());
-                if !is_lockout {
-                    words.push(format!("a canary of {} is told first, the worst J/TH first", terms.canary.max(1)));
+                if !is_lockout && terms.canary > 0 {
+                    words.push(format!("a canary of {} is told first, the worst J/TH first", terms.canary));
                 }
                 words.push(format!(
                     "{} told to sleep, {}; pool sessions stay open, and their last shares are waited for",

@@ -82,6 +82,8 @@ pub(super) struct Machines {
 enum Asked {
     Meter(Arc<dyn meter::Ask>),
     Pushed,
+    /// One signal tells those of all.
+    Group(Arc<str>),
     Nobody,
 }
 
@@ -127,6 +129,7 @@ impl Machines {
                     roll = Some(watch::channel(Arc::new(Roll::of([]))).0);
                     Asked::Pushed
                 }
+                Meter::Group(signal) => Asked::Group(signal),
                 Meter::None => Asked::Nobody,
             });
             machines.rolls.push(roll);
@@ -148,17 +151,23 @@ impl Machines {
         let target = devices.target(key)?;
         let entry = moved.devices.iter().find(|entry| entry.name == target.name);
         let is_read = match self.meters.get(key.group)? {
-            Asked::Meter(_) => true,
-            Asked::Pushed => true,
+            Asked::Meter(_) | Asked::Pushed | Asked::Group(_) => true,
             Asked::Nobody => false,
         };
-        let rule = &profit.groups.get(key.group)?.rule;
-        Some(terms::joining(&target.name, moved, rule, profit.site.overhead, entry, is_read))
+        Some(terms::joining(&target.name, moved, profit.groups.get(key.group)?, profit.site.overhead, entry, is_read))
     }
 
     /// Whether a group's devices are asked for their watts.
     pub fn is_asked(&self, group: usize) -> bool {
         matches!(self.meters.get(group), Some(Asked::Meter(_)))
+    }
+
+    /// Groups that have one meter for all of their machines, and its signal.
+    pub fn group_meters(&self) -> impl Iterator<Item = (usize, Arc<str>)> {
+        self.meters.iter().enumerate().filter_map(|(group, meter)| match meter {
+            Asked::Group(signal) => Some((group, signal.clone())),
+            _ => None,
+        })
     }
 
     /// Tells meters that speak by themselves who is who now.
@@ -328,6 +337,16 @@ impl Keeper {
                     Err(error) => self.complain_of_lease(tick, block, &lease.to_string(), &error),
                 }
             }
+        }
+    }
+
+    /// The meter of a whole group was read: each of its machines draws an equal share, so that the shares add up to it.
+    pub(super) fn share_out(&mut self, now: Timestamp, group: usize, at: Timestamp, watts: f64) {
+        let devices = self.devices.of(group).count();
+        let share = meter::amount::plausible(watts / devices.max(1) as f64);
+        for device in 0..devices {
+            let result = share.clone().map(|watts| Drawn { watts, mode: None });
+            self.take_reading(now, DeviceKey { group, device }, at, result);
         }
     }
 

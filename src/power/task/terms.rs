@@ -10,7 +10,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    config::{ActuatorKind, Ai, Config, DeviceEntry, Efficiency, Power, PowerGroup, Profit, Rule, Survives},
+    config::{
+        ActuatorKind, Ai, Config, DeviceEntry, Efficiency, Group, Power, PowerGroup, Profit, Rule, Survives,
+        WattsSource,
+    },
     power::{
         actuator::Actuator,
         device::{Goal, Patience, Spec},
@@ -23,6 +26,9 @@ use crate::{
 
 /// How long a group waits until it asks the ledger again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A ramp that takes longer than that is no ramp any more.
+const LONGEST_RAMP: Duration = Duration::from_secs(86_400);
 
 /// What a device may draw over its nameplate: tuning firmware, a boot.
 const OVER_NAMEPLATE: f64 = 1.1;
@@ -121,7 +127,8 @@ fn group_terms(moved: &PowerGroup, floor: Watts, overhead: Ratio, power: &Power)
     Terms {
         ramp_down: own(moves.ramp_down),
         ramp_up: own(moves.ramp_up),
-        canary: moves.canary,
+        // Nothing tells whether a single one sleeps.
+        canary: if is_one_meter(moved) { 0 } else { moves.canary },
         floor,
         min_mining: Duration::ZERO,
         min_asleep: Duration::ZERO,
@@ -146,13 +153,13 @@ fn survives(moved: &PowerGroup, actuator: Option<&dyn Actuator>) -> bool {
 pub(super) fn joining(
     name: &str,
     moved: &PowerGroup,
-    rule: &Rule,
+    group: &Group,
     overhead: Ratio,
     entry: Option<&DeviceEntry>,
     is_read: bool,
 ) -> Joining {
     let nameplate = entry.and_then(|entry| entry.nameplate).unwrap_or(moved.nameplate);
-    let of_group = match rule {
+    let of_group = match &group.rule {
         Rule::Economics { efficiency: Efficiency::Fixed(efficiency), .. } => Some(*efficiency),
         _ => None,
     };
@@ -164,8 +171,8 @@ pub(super) fn joining(
             efficiency: entry.and_then(|entry| entry.efficiency).or(of_group),
             most,
             sleep_max: moved.sleep_max,
-            sleep_time: moved.moves.sleep_time,
-            wake_time: moved.moves.wake_time,
+            sleep_time: moved.moves.sleep_time.saturating_add(until_all(moved, moved.moves.ramp_down, group, overhead)),
+            wake_time: moved.moves.wake_time.saturating_add(until_all(moved, moved.moves.ramp_up, group, overhead)),
         },
         rules: DeviceRules {
             nameplate,
@@ -175,6 +182,25 @@ pub(super) fn joining(
             is_read,
         },
     }
+}
+
+/// Whether one meter tells the watts of all machines of a group.
+fn is_one_meter(moved: &PowerGroup) -> bool {
+    matches!(moved.watts, WattsSource::Group { .. })
+}
+
+/// How long after the first of its machines the last one is told, where the first can't be proven before the last: one meter tells the
+/// watts of all. Nothing for any other group.
+fn until_all(moved: &PowerGroup, ramp: Option<Watts>, group: &Group, overhead: Ratio) -> Duration {
+    let (true, Some(ramp)) = (is_one_meter(moved), ramp) else { return Duration::ZERO };
+    let most = |plate: Watts| times(plate, OVER_NAMEPLATE).max(moved.configured_max.unwrap_or(Watts::ZERO));
+    let plates = || moved.devices.iter().map(|device| device.nameplate.unwrap_or(moved.nameplate));
+    let listed: Watts = plates().map(most).sum();
+    let biggest = times(plates().map(most).fold(most(moved.nameplate), Watts::max), overhead.get());
+    let all = times(listed.max(times(group.power.unwrap_or(Watts::ZERO), OVER_NAMEPLATE)), overhead.get());
+    // A minute has one machine at least, and what is left of its budget when the next does not fit is lost: less than half of it.
+    let minutes = (2.0 * all.get() / ramp.max(biggest).get()).ceil();
+    Duration::from_secs_f64((60.0 * minutes).min(LONGEST_RAMP.as_secs_f64()))
 }
 
 /// Whether a group measures efficiency.

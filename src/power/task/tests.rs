@@ -1,5 +1,5 @@
 use super::*;
-use crate::power::group::Command;
+use crate::power::{device::Goal, group::Command};
 
 #[test]
 fn a_person_is_asked_once_for_all_machines_and_not_again_for_a_while() {
