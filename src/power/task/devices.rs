@@ -126,7 +126,7 @@ impl Devices {
         for device in found {
             let group = self.groups.iter().position(|group| group.name == device.group && group.miners.is_some());
             // A group of another name may have its miners now.
-            let group = group.or_else(|| self.group_of(device.address?, device.worker.as_deref().unwrap_or_default()));
+            let group = group.or_else(|| self.would_find(device));
             match group {
                 Some(group) => drop(self.add(group, device)),
                 None => warn!(
@@ -177,6 +177,15 @@ impl Devices {
     fn group_of(&self, peer: IpAddr, user: &str) -> Option<usize> {
         let fits = |group: &GroupDevices| group.miners.as_ref().is_some_and(|miners| fits(miners, peer, user));
         self.groups.iter().position(fits)
+    }
+
+    /// The group that would find a device as it was found.
+    fn would_find(&self, found: &Found) -> Option<usize> {
+        let address = found.address?;
+        let group = self.group_of(address, found.worker.as_deref().unwrap_or_default())?;
+        let is_by_worker = self.groups[group].miners.as_ref().is_some_and(|miners| miners.workers.is_some());
+        let is_as_found = if is_by_worker { found.worker.is_some() } else { address.to_string() == *found.name };
+        is_as_found.then_some(group)
     }
 
     fn seen_at(&mut self, key: DeviceKey, peer: IpAddr) -> Seen {

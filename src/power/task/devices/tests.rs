@@ -86,6 +86,22 @@ fn what_was_found_is_there_after_a_restart_unless_the_config_names_it() {
 }
 
 #[test]
+fn what_was_found_by_a_group_of_another_name_is_the_groups_that_would_find_it_now() {
+    let mut devices = devices();
+    let found = |name: &str, address: &str, worker: Option<&str>| {
+        let (address, worker) = (Some(at(address)), worker.map(Arc::from));
+        Found { group: "gone".into(), name: name.into(), address, worker }
+    };
+    devices.restore(&[
+        found("farm.6", "192.168.0.6", Some("farm.6")),
+        found("10.0.0.6", "10.0.0.6", None),
+        found("192.168.0.7", "192.168.0.7", None),
+    ]);
+    let names: Vec<Vec<_>> = (0..3).map(|group| devices.of(group).map(|target| &*target.name).collect()).collect();
+    assert_eq!(names, [vec!["one", "two", "farm.6"], vec!["10.0.0.6"], vec![]]);
+}
+
+#[test]
 fn there_are_no_more_devices_than_may_be() {
     let mut devices = devices();
     devices.most = 3;
