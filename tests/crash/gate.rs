@@ -306,7 +306,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Way::Broken => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Way::Hanging => return std::future::pending().await,
     }
-    let to = if matches!(kind, Kind::Grant | Kind::Renewal | Kind::Revoke | Kind::Status) { shared.ai } else { shared.site };
+    let to =
+        if matches!(kind, Kind::Grant | Kind::Renewal | Kind::Revoke | Kind::Status) { shared.ai } else { shared.site };
     let mut request = hyper::Request::builder().method(parts.method).uri(format!("http://{to}{path}"));
     for name in ["content-type", "x-signature"] {
         if let Some(value) = parts.headers.get(name) {

@@ -177,7 +177,8 @@ async fn at_random(seed: u64, lane: u64, count: u64) {
         }
         world.gate.kill();
         let dead = Duration::from_millis(random.random_range(0..1500));
-        let words = format!("seed {seed}, lane {lane}, crash {crash}: {wait:?} after mining {}, dead {dead:?}", pays(verdict));
+        let words =
+            format!("seed {seed}, lane {lane}, crash {crash}: {wait:?} after mining {}, dead {dead:?}", pays(verdict));
         println!("{words}");
         tokio::time::sleep(dead).await;
         world.restart().await;
@@ -206,7 +207,8 @@ async fn an_operators_word_outlives_a_death() {
     let mut world = World::start(20).await;
     let begun = Instant::now();
     world.says(true).await;
-    let phase = |page: &serde_json::Value, group: usize| page["groups"][group]["phase"].as_str().unwrap_or("").to_owned();
+    let phase =
+        |page: &serde_json::Value, group: usize| page["groups"][group]["phase"].as_str().unwrap_or("").to_owned();
     // A lockout puts its machines to sleep; it dies on the way, and then when they sleep.
     world.gate.set(Trap::After(Kind::Sleep, "hall-a", 3));
     world.order("hall-b", "drain", "visitors").await;
@@ -235,7 +237,8 @@ async fn an_operators_word_outlives_a_death() {
     let life = world.gate.life();
     let woken = world.gate.calls().iter().filter(|call| call.kind == Kind::Wake).count();
     assert_eq!(woken, 0, "nobody whom an operator put to sleep was woken");
-    let commands = |kind| move |call: &&gate::Call| call.kind == kind && call.life == life && call.who.starts_with("hall-c");
+    let commands =
+        |kind| move |call: &&gate::Call| call.kind == kind && call.life == life && call.who.starts_with("hall-c");
     assert_eq!(world.gate.calls().iter().filter(commands(Kind::Sleep)).count(), 0, "nothing is commanded in a hold");
 
     world.order("hall-a", "unlock", "").await;

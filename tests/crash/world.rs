@@ -148,10 +148,11 @@ impl World {
         world.run().await;
         world.site.connect(listen);
         eventually("all machines mine", LIMIT, || world.site.with_job() == ALL).await;
-        world.shows("every machine is known and measured", |page| {
-            rows(page).all(|group| group["devices"] == MACHINES && group["measured"] == MACHINES)
-        })
-        .await;
+        world
+            .shows("every machine is known and measured", |page| {
+                rows(page).all(|group| group["devices"] == MACHINES && group["measured"] == MACHINES)
+            })
+            .await;
         world.is_known = true;
         world
     }
@@ -290,7 +291,9 @@ impl World {
         let mut process = command.spawn().expect("it runs");
         let ended = tokio::time::timeout(LIMIT, process.wait()).await;
         let text = |path: &str| fs::read_to_string(path).expect("text");
-        let Ok(status) = ended else { panic!("{arguments:?} does not end\n{}{}", text(&out), text(&err)) };
+        let Ok(status) = ended else {
+            panic!("{arguments:?} does not end\n{:#?}\n{}{}", self.ai.stats(), text(&out), text(&err))
+        };
         (status.expect("it is ours").code().unwrap_or(-1), text(&out), text(&err))
     }
 
@@ -396,7 +399,8 @@ impl World {
             let phase = if is_profitable { "MINING" } else { "ASLEEP" };
             let lent = if is_profitable { 0.0 } else { LENT_KW };
             let is_there = page.is_some_and(|page| {
-                rows(&page).all(|group| group["phase"] == phase) && page["blocks"][0]["granted_kw"].as_f64() == Some(lent)
+                rows(&page).all(|group| group["phase"] == phase)
+                    && page["blocks"][0]["granted_kw"].as_f64() == Some(lent)
             });
             since = since.filter(|_| is_there).or(is_there.then(Instant::now));
             if since.is_some_and(|since| since.elapsed() > Duration::from_secs(3)) {
@@ -418,12 +422,7 @@ async fn eventually_with(what: &str, world: &World, condition: impl Fn(&World) -
     while !condition(world) {
         // While it lives, what it shows is held against the truth.
         let _ = world.page().await;
-        assert!(
-            begun.elapsed() < LIMIT,
-            "not within {LIMIT:?}: {what}\n{:#?}\n{}",
-            world.site.report(),
-            world.log()
-        );
+        assert!(begun.elapsed() < LIMIT, "not within {LIMIT:?}: {what}\n{:#?}\n{}", world.site.report(), world.log());
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -440,12 +439,7 @@ fn is_still(group: &Value) -> bool {
     })
 }
 
-async fn watch(
-    site: Arc<SimSite>,
-    drawn: Arc<Mutex<VecDeque<(Timestamp, f64)>>>,
-    gate: Gate,
-    strange: Arc<AtomicU64>,
-) {
+async fn watch(site: Arc<SimSite>, drawn: Arc<Mutex<VecDeque<(Timestamp, f64)>>>, gate: Gate, strange: Arc<AtomicU64>) {
     let mut lost = 0;
     loop {
         let now_lost = site.totals().lost;
@@ -471,14 +465,7 @@ pub fn listed(group: &str) -> String {
         .collect()
 }
 
-fn config(
-    folder: &Path,
-    gate: &Gate,
-    admin: SocketAddr,
-    listen: SocketAddr,
-    pool: SocketAddr,
-    answer: &str,
-) -> String {
+fn config(folder: &Path, gate: &Gate, admin: SocketAddr, listen: SocketAddr, pool: SocketAddr, answer: &str) -> String {
     let (ledger, gate) = (folder.join("power.db"), gate.addr);
     let mut text = format!(
         "[proxy]\nworkers = 2\nstate_file = \"\"\nshutdown_grace = \"3s\"\n\

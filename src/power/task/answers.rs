@@ -366,8 +366,9 @@ impl Keeper {
             debug!("AI block {name:?}: lease {lease}: not told: {error}");
             return;
         }
-        let words =
-            format!("AI block {name:?} could not be told of lease {lease}: {error}; it counts, and is told again until it is heard");
+        let words = format!(
+            "AI block {name:?} could not be told of lease {lease}: {error}; it counts, and is told again until it is heard"
+        );
         let (level, kind) = (Level::Warn, EventKind::Lease);
         self.shown.tell(now, SiteEvent { level, kind, group: None, words: words.into() });
     }
