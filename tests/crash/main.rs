@@ -33,7 +33,7 @@ use self::{
 const RANDOM: u64 = 8;
 
 /// How many worlds there are at once.
-const LANES: u64 = 2;
+const LANES: u64 = 4;
 
 /// Steps of a drain, in their order.
 const DRAIN: &[Trap] = &[
