@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | it did what was asked; a proxy that was told to end has ended (shares without an answer are in the log) |
-//! | 1 | it failed while running: an address is taken, the demo lost a share, a server can't be reached, told to end twice; the running proxy did not do what an operator asked |
+//! | 1 | it failed while running: an address is taken, the demo lost a share or passed its cap, a server can't be reached, told to end twice; the running proxy did not do what an operator asked |
 //! | 2 | it was asked the wrong way: arguments, a config that is not valid, a token that the running proxy does not take, a group that it does not have |
 
 mod admin;
@@ -67,7 +67,7 @@ enum Command {
     Check(ConfigArgs),
     /// Replay price history: what this config's policy would have earned
     Backtest(BacktestArgs),
-    /// Show the whole thing with simulated pools and miners, no set-up needed
+    /// Show the whole thing with simulated pools, miners, AI compute and prices, no set-up needed
     Demo(DemoArgs),
     /// Simulated pools and miners, to load-test a deployment
     #[command(subcommand)]

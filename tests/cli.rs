@@ -275,4 +275,22 @@ fn the_demo_ends_by_itself_and_lost_nothing() {
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
     assert!(said.contains("no share was lost") && said.contains("(100.0 %)"), "{said}");
+    assert!(said.contains("fails now") && said.contains("all mine: power 35 $/MWh"), "{said}");
+    let status = said.lines().filter(|line| line.contains(" kW, AI "));
+    let widest = status.map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|columns| columns <= 120), "{widest:?} columns: {said}");
+}
+
+#[test]
+fn a_demo_that_is_ended_on_the_way_claims_nothing_that_did_not_happen() {
+    let mut command = hashgate(&["demo", "--faults", "--miners", "30"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut said = BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
+    said.find(|line| line.contains("  2 s  ")).expect("it runs");
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(status.expect("kill").success());
+    let rest: Vec<String> = said.collect();
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0), "{rest:?}");
+    let end = rest.last().map(String::as_str);
+    assert_eq!(end, Some("no share was lost, the cap was never passed; ended before the story was told"), "{rest:?}");
 }
