@@ -13,6 +13,7 @@
 //! | `devices.rs` | which machines there are, and which connections are theirs |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
+//! | `modes.rs` | power modes that no reading tells |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
 //! | `answers.rs` | calls as they go out and come back |
 //! | `asks.rs` | what operators ask and order |
@@ -37,6 +38,7 @@ mod asks;
 mod calls;
 mod census;
 mod devices;
+mod modes;
 mod orders;
 mod show;
 mod terms;
@@ -66,6 +68,7 @@ use self::{
     calls::Calls,
     census::Miners,
     devices::Devices,
+    modes::Modes,
     orders::Orders,
     show::{Manual, Shown},
     wake_all::Purpose,
@@ -240,6 +243,7 @@ struct Keeper {
     devices: Devices,
     miners: Miners,
     calls: Calls,
+    modes: Modes,
     orders: Orders,
     runtime: Handle,
     errands: Errands,
@@ -330,6 +334,7 @@ impl Keeper {
             devices,
             miners: Miners::default(),
             calls,
+            modes: Modes::default(),
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),

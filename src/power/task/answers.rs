@@ -20,7 +20,7 @@ use crate::{
     power::{
         actuator::{self, Actuator, Drawn, DriverError, Drivers},
         compute,
-        device::{Sample, Shares},
+        device::{PowerMode, Sample, Shares},
         group::{Command, Phase},
         ledger::LeaseId,
         meter::{self, Meter, Pushed, Roll},
@@ -43,6 +43,8 @@ const SAID: usize = 1024;
 pub(super) enum Answer {
     /// A reading.
     Read { key: DeviceKey, began: Instant, at: Timestamp, result: Result<Drawn, DriverError> },
+    /// The mode that a machine is to be woken in. `began` if that was all that it was asked.
+    Mode { key: DeviceKey, began: Option<Instant>, mode: Option<Option<PowerMode>> },
     /// A command was sent, or not.
     Commanded { key: DeviceKey, began: Instant, result: Result<(), DriverError> },
     /// A meter said so by itself.
@@ -57,7 +59,8 @@ pub(super) enum Answer {
 
 /// How many answers may wait.
 pub(super) fn queue(power: &Power) -> usize {
-    power.calls + power.blocks.len() * (MAX_TELLS + 1) + 1 + SAID
+    // A call for watts may bring a mode along.
+    2 * power.calls + power.blocks.len() * (MAX_TELLS + 1) + 1 + SAID
 }
 
 /// What drives the site's machines and AI compute.
@@ -65,6 +68,8 @@ pub(super) struct Machines {
     /// By the index of the group.
     pub actuators: Vec<Option<Arc<dyn Actuator>>>,
     meters: Vec<Asked>,
+    /// By the index of the group: its driver tells modes beside readings.
+    tells_modes: Vec<bool>,
     /// By the index of the block.
     pub compute: Vec<Option<Arc<dyn compute::Compute>>>,
     /// Meters that speak by themselves, until they are listened to.
@@ -101,6 +106,7 @@ impl Machines {
         let mut machines = Self {
             actuators: Vec::new(),
             meters: Vec::new(),
+            tells_modes: Vec::new(),
             compute: Vec::new(),
             pushed: Vec::new(),
             rolls: Vec::new(),
@@ -109,11 +115,14 @@ impl Machines {
             let Some(moved) = moved else {
                 machines.actuators.push(None);
                 machines.meters.push(Asked::Nobody);
+                machines.tells_modes.push(false);
                 machines.rolls.push(None);
                 continue;
             };
             let wrong = |error: actuator::BuildError| PowerError::Driver(format!("group {:?}: {error}", group.name));
             let driver = actuator::build(moved, drivers).map_err(wrong)?;
+            let nobody = Target { name: "".into(), address: None, worker: None };
+            machines.tells_modes.push(driver.mode(&nobody).is_some());
             let mut roll = None;
             machines.meters.push(match meter::build(moved, driver.clone()).map_err(wrong)? {
                 Meter::Asked(meter) => Asked::Meter(meter),
@@ -151,9 +160,17 @@ impl Machines {
         Some(terms::joining(&target.name, moved, rule, profit.site.overhead, entry, is_read))
     }
 
-    /// Whether a group's devices are asked for their watts.
+    /// Whether a group's devices are asked for their watts, or their mode.
     pub fn is_asked(&self, group: usize) -> bool {
-        matches!(self.meters.get(group), Some(Asked::Meter(_)))
+        match self.meters.get(group) {
+            Some(Asked::Meter(_)) => true,
+            Some(Asked::Pushed) => self.tells_modes(group),
+            Some(Asked::Nobody) | None => false,
+        }
+    }
+
+    fn tells_modes(&self, group: usize) -> bool {
+        self.tells_modes.get(group).copied().unwrap_or(false)
     }
 
     /// Tells meters that speak by themselves who is who now.
@@ -225,10 +242,31 @@ impl Keeper {
     }
 
     fn send_reading(&mut self, began: Instant, key: DeviceKey) {
-        let Some(Asked::Meter(meter)) = self.machines.meters.get(key.group) else { return };
+        let meter = match self.machines.meters.get(key.group) {
+            Some(Asked::Meter(meter)) => Some(meter.clone()),
+            _ => None,
+        };
         let Some(target) = self.devices.target(key).cloned() else { return };
-        let (meter, answer, limit) = (meter.clone(), self.answer.clone(), self.call_limit());
+        let asks_mode = self.machines.tells_modes(key.group)
+            && self.phases.get(key.group).copied().flatten() == Some(Phase::Mining)
+            && self.modes.is_wanted(began, key);
+        let actuator = self.machines.actuators.get(key.group).cloned().flatten().filter(|_| asks_mode);
+        if meter.is_none() && actuator.is_none() {
+            // Its meter speaks by itself, and its mode is known.
+            self.calls.answered(began, key, began, false);
+            return;
+        }
+        let (answer, limit) = (self.answer.clone(), self.call_limit());
         self.runtime.spawn(async move {
+            if let Some(actuator) = actuator {
+                let mode = match actuator.mode(&target) {
+                    Some(asked) => timeout(limit, asked).await.ok().and_then(Result::ok),
+                    None => None,
+                };
+                let began = meter.is_none().then_some(began);
+                let _ = answer.send(Answer::Mode { key, began, mode }).await;
+            }
+            let Some(meter) = meter else { return };
             // Not later than it is measured.
             let at = Timestamp::now();
             let result = timeout(limit, meter.ask(&target)).await.unwrap_or(Err(DriverError::Timeout(limit)));
@@ -296,6 +334,15 @@ impl Keeper {
                 let is_moving = self.take_reading(now, key, at, result);
                 self.calls.answered(tick, key, began, is_moving);
             }
+            Answer::Mode { key, began, mode } => {
+                if mode.is_none() {
+                    debug!("device {}: its power mode was not told", self.name(key));
+                }
+                self.modes.answered(tick, key, mode);
+                if let Some(began) = began {
+                    self.calls.answered(tick, key, began, false);
+                }
+            }
             Answer::Commanded { key, began, result } => {
                 if let Err(error) = result {
                     debug!("device {}: not told: {error}", self.name(key));
@@ -338,6 +385,7 @@ impl Keeper {
         match result {
             Ok(Drawn { watts, mode }) => {
                 self.failures.remove(&key);
+                let mode = mode.or_else(|| self.modes.of(key));
                 self.site.handle(now, Input::Sample(key, Sample { at, watts, mode }));
                 let is_moving = self.site.is_moving(key);
                 let is_awake = self.phases.get(key.group).copied().flatten() == Some(Phase::Mining);
