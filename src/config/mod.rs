@@ -45,7 +45,8 @@ pub use self::{
     pool_url::{PoolUrl, SimulatedPool},
     power::{
         ActuatorKind, ComputeKind, DeviceEntry, Firmware, HttpCall, HttpMethod, MAX_DEVICES, MAX_TEMPLATE_BYTES, Make,
-        Miners, Moves, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Survives, Template, TemplateError, WattsSource,
+        Miners, Moves, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Survives, Template, TemplateError,
+        WattsSource,
     },
     profit::{
         AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,

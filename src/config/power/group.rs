@@ -98,8 +98,7 @@ pub(super) fn read(
     let devices = devices::read(section, taken, &context);
     let survives = [("yes", Survives::Yes), ("no", Survives::No), ("unknown", Survives::Unknown)];
     let by_itself = actuator.as_ref().map_or(Survives::Unknown, ActuatorKind::survives);
-    let sleep_survives_power_cycle =
-        section.or("sleep_survives_power_cycle", by_itself, value::choice(&survives));
+    let sleep_survives_power_cycle = section.or("sleep_survives_power_cycle", by_itself, value::choice(&survives));
     let moves = moves(section, beside, currency);
     if !is_there {
         refuse_idle_keys(section);

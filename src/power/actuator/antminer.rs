@@ -150,7 +150,8 @@ impl Talk<'_> {
             let is_answer = self.challenge.is_some();
             if let Some(challenge) = &self.challenge {
                 self.count += 1;
-                let (login, own) = (Login { user, password: password.expose() }, format!("{:016x}", rand::random::<u64>()));
+                let (login, own) =
+                    (Login { user, password: password.expose() }, format!("{:016x}", rand::random::<u64>()));
                 let answer = challenge.answer(login, method.as_str(), path, self.count, &own);
                 let wrong = |_| DriverError::Refused("the user's name can't be sent in a header".to_owned());
                 let mut answer = HeaderValue::from_str(&answer).map_err(wrong)?;

@@ -21,8 +21,11 @@ use crate::{
     power::{Target, device::PowerMode, meter::amount},
 };
 
-/// Where its watts are.
-const WATTS: &str = "/power";
+/// All that it tells.
+pub const INFO: &str = "/api/system/info";
+
+/// Where its watts are in that.
+pub const WATTS: &str = "/power";
 
 /// Tells and asks AxeOS.
 pub struct Axeos {
@@ -45,7 +48,7 @@ impl Axeos {
     }
 
     async fn ask(&self, device: &Target) -> Result<Drawn, DriverError> {
-        let reply = self.web.call(device, Request::new(Method::GET, "/api/system/info")).await?.good()?;
+        let reply = self.web.call(device, Request::new(Method::GET, INFO)).await?.good()?;
         Ok(Drawn { watts: amount::plausible(reply.number(WATTS)?)?, mode: None })
     }
 }

@@ -118,8 +118,15 @@ impl Luxos {
             return Err(DriverError::Refused(format!("LuxOS answers {said} to power")));
         }
         let watts = said.document.pointer(WATTS).and_then(Value::as_f64);
-        let watts = watts.ok_or_else(|| DriverError::Garbled(format!("LuxOS answers {said}, and no number at {WATTS}")))?;
+        let watts =
+            watts.ok_or_else(|| DriverError::Garbled(format!("LuxOS answers {said}, and no number at {WATTS}")))?;
         Ok(Drawn { watts: amount::plausible(watts)?, mode: None })
+    }
+
+    /// What kind of miner answers: `VERSION[0]`, as cgminer and its heirs have it.
+    pub async fn version(&self, device: &Target) -> Result<Value, DriverError> {
+        let said = self.ask(device, "version", None, "").await?;
+        Ok(said.document.pointer("/VERSION/0").cloned().unwrap_or_default())
     }
 
     /// One request. `session` is what nobody is shown of it; empty for none.
@@ -208,9 +215,9 @@ impl Actuator for Luxos {
 
     fn read<'a>(&'a self, device: &'a Target) -> Option<Call<'a, Drawn>> {
         let within = self.within;
-        Some(Box::pin(async move {
-            timeout(within, self.watts(device)).await.unwrap_or(Err(DriverError::Timeout(within)))
-        }))
+        Some(Box::pin(
+            async move { timeout(within, self.watts(device)).await.unwrap_or(Err(DriverError::Timeout(within))) },
+        ))
     }
 
     fn sleep_survives_power_cycle(&self) -> Survives {

@@ -16,7 +16,8 @@
 //! | `custom:NAME` | the program's that embeds us ([`Drivers`]) | it says so | if it can |
 //!
 //! Where a machine's address or name stands in a command or a call: `template.rs`. What HTTP calls of the config's have in common:
-//! `call.rs`; calls to a firmware: `web.rs`, `digest.rs`. What is said to a firmware can be watched: `trace.rs`.
+//! `call.rs`; calls to a firmware: `web.rs`, `digest.rs`. What is said to a firmware can be watched: `trace.rs`. Which one answers at
+//! an address: `identify.rs`.
 //!
 //! Limits: each call has the time that its config gives; how many run at once is the caller's (`[power] calls`), and
 //! [`TURNS`] of them to one server.
@@ -27,6 +28,7 @@ mod braiins;
 pub(in crate::power) mod call;
 mod digest;
 mod exec;
+mod identify;
 mod luxos;
 mod manual;
 mod simulated;
@@ -37,11 +39,12 @@ mod webhook;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use self::template::{TemplateError, Unfit, Values};
 pub use self::{
     call::TURNS,
+    identify::Identify,
     trace::{Line, Trace},
 };
-use self::template::{TemplateError, Unfit, Values};
 use crate::{
     config::{ActuatorKind, Firmware, Make, PowerGroup, Survives},
     http::HttpError,

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use super::wire::{Request, Response};
-use super::{Fault, Shared};
+use super::{Ending, Fault, Shared};
 
 const REALM: &str = "antMiner Configuration";
 
@@ -29,6 +29,13 @@ pub(super) struct Nonces {
 
 /// Challenges at once.
 const MAX_NONCES: usize = 1000;
+
+impl Nonces {
+    /// All that was given counts no more.
+    pub fn forget(&mut self) {
+        self.given.clear();
+    }
+}
 
 /// What a login is.
 enum Login {
@@ -61,7 +68,8 @@ pub(super) async fn answer(request: &Request, shared: &Shared) -> Response {
             config["bitmain-work-mode"] = json!(state.machine.mode.to_string());
             drop(state);
             shared.step();
-            Response::json(&config)
+            let ending = if shared.has(Fault::HalfAnswers) { Ending::Half } else { Ending::Whole };
+            Response::json(&config).ending(ending)
         }
         ("POST", "/cgi-bin/set_miner_conf.cgi") => write(request, shared).await,
         _ => Response::refusal("404 Not Found", "<html><h1>404 - Not Found</h1></html>"),
@@ -80,6 +88,11 @@ async fn write(request: &Request, shared: &Shared) -> Response {
         value.as_u64().or_else(|| value.as_str()?.parse().ok())
     });
     let (Some(mode), true) = (mode, config["pools"].is_array()) else { return refused() };
+    let first = first_config();
+    let is_known = |key: &String| key == "bitmain-work-mode" || first.get(key).is_some();
+    if shared.settings.is_strict && config.as_object().is_some_and(|config| !config.keys().all(is_known)) {
+        return refused();
+    }
     if let Some(config) = config.as_object_mut() {
         config.remove("miner-mode");
         config.remove("freq-level");

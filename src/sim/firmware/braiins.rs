@@ -45,7 +45,10 @@ pub(super) async fn answer(request: &Request, shared: &Shared) -> Response {
         ("PUT", "/api/v1/actions/resume") => order("resume", "already_running", false, shared).await,
         ("GET", "/api/v1/miner/stats") => {
             let watts = shared.state().machine.draws();
-            plain(&json!({ "miner_stats": {}, "power_stats": { "approximated_consumption": { "watt": watts.round() as u64 } } }), shared)
+            plain(
+                &json!({ "miner_stats": {}, "power_stats": { "approximated_consumption": { "watt": watts.round() as u64 } } }),
+                shared,
+            )
         }
         ("GET", "/api/v1/configuration/miner") => {
             let target = shared.state().machine.target;

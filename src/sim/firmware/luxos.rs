@@ -104,6 +104,12 @@ async fn answer(command: &str, parameter: &str, shared: &Shared) -> (Value, Endi
             }
             (status("S", 335, &format!("Curtail {name}")), ending)
         }
+        "version" => {
+            let mut answer = status("S", 22, "LUXminer versions");
+            answer["VERSION"] =
+                json!([{ "API": "3.7", "LUXminer": "2025.4.8.220305-57b389c7", "Type": "Antminer S19k Pro" }]);
+            (answer, plain)
+        }
         "power" => {
             let mut answer = status("S", 311, "Power usage");
             answer["POWER"] = json!([{ "PSU": false, "Watts": shared.state().machine.draws().round() as u64 }]);

@@ -40,6 +40,12 @@ impl Default for Machine {
 }
 
 impl Machine {
+    /// One that was put to sleep before.
+    #[must_use]
+    pub fn asleep() -> Self {
+        Self { is_asleep: true, mode: 1, ..Self::default() }
+    }
+
     /// It is told something, and does it if `obeys`.
     pub(super) fn order(&mut self, name: &'static str, sleeps: bool, obeys: bool) {
         if self.orders.len() < MAX_ORDERS {

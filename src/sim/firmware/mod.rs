@@ -29,7 +29,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -40,6 +40,8 @@ pub use machine::Machine;
 const MAX_CONNECTIONS: usize = 64;
 /// Time for a request.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 64;
 /// After a failed accept: no file may be left for now.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -112,6 +114,8 @@ pub struct FirmwareSettings {
     pub late: Duration,
     /// After which a session, or a token, that is not used ends.
     pub session: Duration,
+    /// Antminer alone: it refuses a config with keys that it did not give, as some S21+ do.
+    pub is_strict: bool,
     /// What is behind it.
     pub machine: Machine,
 }
@@ -128,6 +132,7 @@ impl FirmwareSettings {
             password: "simulated".to_owned(),
             late: Duration::from_secs(21),
             session: Duration::from_secs(60),
+            is_strict: false,
             machine: Machine::default(),
         }
     }
@@ -190,7 +195,9 @@ impl SimFirmware {
     /// # Errors
     /// When its address can't be bound.
     pub async fn start(settings: FirmwareSettings) -> io::Result<Self> {
-        let socket = TcpListener::bind(settings.listen).await?;
+        let socket = if settings.listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(settings.listen)?;
         let addr = socket.local_addr()?;
         let state = State {
             machine: settings.machine.clone(),
@@ -203,11 +210,13 @@ impl SimFirmware {
         let is_away = settings.fault == Some(Fault::IsAway);
         let shared = Arc::new(Shared { settings, state: Mutex::new(state) });
         let task = if is_away {
-            // The port was free a moment ago, and nothing listens there now.
-            drop(socket);
-            tokio::spawn(async {})
+            // The port is its own, and nobody listens there: whoever connects is refused.
+            tokio::spawn(async move {
+                let _bound = socket;
+                std::future::pending::<()>().await;
+            })
         } else {
-            tokio::spawn(serve(socket, Arc::clone(&shared)))
+            tokio::spawn(serve(socket.listen(BACKLOG)?, Arc::clone(&shared)))
         };
         Ok(Self { shared, addr, task })
     }
@@ -222,6 +231,12 @@ impl SimFirmware {
     #[must_use]
     pub fn machine(&self) -> Machine {
         self.shared.state().machine.clone()
+    }
+
+    /// Antminer's config as it was written last; `None` if it never was.
+    #[must_use]
+    pub fn written(&self) -> Option<serde_json::Value> {
+        self.shared.state().antminer.written.clone()
     }
 
     /// Requests that it has taken.
@@ -240,7 +255,7 @@ impl SimFirmware {
     pub fn forget_logins(&self) {
         let mut state = self.shared.state();
         state.braiins = braiins::Tokens::default();
-        state.antminer = antminer::Nonces::default();
+        state.antminer.forget();
     }
 
     /// Somebody else sets Braiins OS's power target, or Antminer's mode.

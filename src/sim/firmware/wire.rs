@@ -58,7 +58,8 @@ impl Request {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut request = Self { method: method.to_owned(), path: path.to_owned(), headers, body: bytes.split_off(head + 4) };
+        let mut request =
+            Self { method: method.to_owned(), path: path.to_owned(), headers, body: bytes.split_off(head + 4) };
         let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         if length > MAX_REQUEST {
             return Ok(None);
