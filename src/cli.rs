@@ -7,6 +7,7 @@
 //! | 2 | it was asked the wrong way: arguments, a config that is not valid, a token that the running proxy does not take, a group that it does not have |
 
 mod admin;
+mod asic;
 mod backtest;
 mod ledger;
 mod power;
@@ -30,6 +31,7 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::power::receipts_in_words;
 use self::{
+    asic::AsicCommand,
     backtest::BacktestArgs,
     ledger::{TakeOverArgs, WakeAllArgs},
     power::PowerCommand,
@@ -75,6 +77,9 @@ enum Command {
     /// What is asked of the power side
     #[command(flatten)]
     Power(PowerCommand),
+    /// Speak to one ASIC's firmware by hand, and see what is said
+    #[command(subcommand)]
+    Asic(AsicCommand),
     /// Wake what a proxy that does not run any more has put to sleep
     WakeAll(WakeAllArgs),
     /// Begin a new power ledger where the old one is lost
@@ -183,6 +188,10 @@ pub fn main() -> ExitCode {
         Command::Power(command) => {
             init_log(LogFormat::Text, "warn");
             block_on(async { done(power::run(command).await) })
+        }
+        Command::Asic(command) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { done(asic::run(command).await) })
         }
         Command::WakeAll(args) => match load(&args.config) {
             Ok((config, _)) => {

@@ -15,6 +15,7 @@
 //! | `devices.rs` | which machines there are, and which connections are theirs |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
+//! | `modes.rs` | power modes that no reading tells |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
 //! | `answers.rs` | calls as they go out and come back |
 //! | `complaints.rs` | what drivers complain of, for people |
@@ -42,6 +43,7 @@ mod census;
 mod clock;
 mod complaints;
 mod devices;
+mod modes;
 mod orders;
 mod show;
 mod start;
@@ -74,6 +76,7 @@ use self::{
     clock::Clock,
     complaints::Complaints,
     devices::Devices,
+    modes::Modes,
     orders::Orders,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
@@ -246,6 +249,7 @@ struct Keeper {
     devices: Devices,
     miners: Miners,
     calls: Calls,
+    modes: Modes,
     orders: Orders,
     runtime: Handle,
     errands: Errands,
@@ -338,6 +342,7 @@ impl Keeper {
             devices,
             miners: Miners::default(),
             calls,
+            modes: Modes::default(),
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),

@@ -8,6 +8,7 @@ use hashgate::{
     config::Mode,
     power::{
         control::{Control, ControlError, PowerSnapshot},
+        device::PowerMode,
         group::Phase,
         receipt::{Move, Outcome},
         site::LeaseOrder,
@@ -65,6 +66,9 @@ async fn a_verdict_moves_the_farms_power_to_ai_compute_and_back_and_no_share_is_
 async fn a_restart_in_the_middle_goes_on_and_wakes_nobody_who_was_asleep_for_a_reason() {
     let mut world = World::start("active").await;
     world.is_known().await;
+    eventually("modes are told", || world.firmware.told_modes() == MACHINES).await;
+    let before = world.proxy().totals().accepted;
+    eventually("shares flow", || world.proxy().totals().accepted > before + 20).await;
     world.says(false).await;
     eventually("the drain has begun", || world.firmware.sleeping() > 0).await;
     world.restart().await;
@@ -86,6 +90,8 @@ async fn a_restart_in_the_middle_goes_on_and_wakes_nobody_who_was_asleep_for_a_r
     world.says(true).await;
     world.is_in(Phase::Mining).await;
     assert_eq!((world.firmware.sleeping(), world.gpus.leased()), (0, 0.0));
+    let low = Some(PowerMode("low".into()));
+    assert_eq!(world.firmware.woken_in(), vec![low; MACHINES], "as they were before two restarts");
     let before = world.proxy().totals().accepted;
     eventually("shares flow", || world.proxy().totals().accepted > before + 20).await;
     let kinds: Vec<Move> = world.power().receipts(10).await.unwrap().iter().map(|receipt| receipt.kind).collect();

@@ -63,6 +63,8 @@ pub struct Firmware {
     state: Mutex<BTreeMap<usize, Machine>>,
     /// Commands, in their order: which machine, and whether it is to sleep.
     commands: Mutex<Vec<(usize, bool)>>,
+    /// Machines that were measured after they had told their mode.
+    told_modes: Mutex<BTreeMap<usize, bool>>,
 }
 
 #[derive(Clone, Default)]
@@ -104,6 +106,16 @@ impl Firmware {
         lock(&self.commands).clone()
     }
 
+    /// How many machines were measured after they had told their mode.
+    pub fn told_modes(&self) -> usize {
+        lock(&self.told_modes).values().filter(|is_measured| **is_measured).count()
+    }
+
+    /// The modes that those which are awake were woken in.
+    pub fn woken_in(&self) -> Vec<Option<PowerMode>> {
+        lock(&self.state).values().filter(|machine| !machine.sleeps).map(|machine| machine.mode.clone()).collect()
+    }
+
     fn turn(&self, device: &Target, sleeps: bool, mode: Option<&PowerMode>) -> Result<(), DriverError> {
         let index = index(device)?;
         lock(&self.commands).push((index, sleeps));
@@ -142,7 +154,18 @@ impl Actuator for Firmware {
             let index = index(device)?;
             let sleeps = lock(&self.state).get(&index).is_some_and(|machine| machine.sleeps);
             let watts = Watts::new(if sleeps { ASLEEP_W } else { AWAKE_W }).expect("it is one");
-            Ok(Drawn { watts, mode: Some(PowerMode("normal".into())) })
+            lock(&self.told_modes).entry(index).and_modify(|is_measured| *is_measured = true);
+            // As firmware whose mode stands in another place.
+            Ok(Drawn { watts, mode: None })
+        }))
+    }
+
+    fn mode<'a>(&'a self, device: &'a Target) -> Option<Call<'a, Option<PowerMode>>> {
+        Some(Box::pin(async move {
+            let index = index(device)?;
+            let sleeps = lock(&self.state).get(&index).is_some_and(|machine| machine.sleeps);
+            lock(&self.told_modes).entry(index).or_default();
+            Ok((!sleeps).then(|| PowerMode("low".into())))
         }))
     }
 }

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ActuatorKind,
+    ActuatorKind, Survives,
     call::{self, HttpCall},
+    firmware::{self, Make},
     group::GROUP_KEYS,
     template::{Place, names_machine as names},
 };
@@ -16,7 +17,7 @@ use crate::config::{
     value,
 };
 
-const HELP: &str = "write kind = \"exec\", \"webhook\", \"manual\", \"simulated\" or \"custom:NAME\"";
+const HELP: &str = "write kind = \"luxos\", \"braiins\", \"antminer\", \"axeos\", \"exec\", \"webhook\", \"manual\", \"simulated\" or \"custom:NAME\"";
 
 impl ActuatorKind {
     /// As it is written, without the name of a custom one.
@@ -26,6 +27,7 @@ impl ActuatorKind {
             Self::Webhook { .. } => "webhook",
             Self::Manual => "manual",
             Self::Simulated { .. } => "simulated",
+            Self::Firmware(firmware) => firmware.make.label(),
             Self::Custom(_) => "custom",
         }
     }
@@ -34,13 +36,26 @@ impl ActuatorKind {
     pub(super) fn timeout(&self) -> Option<Duration> {
         match self {
             Self::Exec { timeout, .. } | Self::Webhook { timeout, .. } => Some(*timeout),
+            Self::Firmware(firmware) => Some(firmware.timeout),
             Self::Manual | Self::Simulated { .. } | Self::Custom(_) => None,
         }
     }
 
     /// Whether its driver can tell a machine's watts.
     pub(super) fn tells_watts(&self) -> bool {
-        matches!(self, Self::Simulated { .. } | Self::Custom(_))
+        match self {
+            Self::Firmware(firmware) => firmware.make.tells_watts(),
+            Self::Simulated { .. } | Self::Custom(_) => true,
+            Self::Exec { .. } | Self::Webhook { .. } | Self::Manual => false,
+        }
+    }
+
+    /// Whether its machines sleep on after a power cut, where the config doesn't say.
+    pub(super) fn survives(&self) -> Survives {
+        match self {
+            Self::Firmware(firmware) => firmware.make.survives(),
+            _ => Survives::Unknown,
+        }
     }
 
     /// Whether what it says to put one machine to sleep differs from what it says for another; so it is with those that are told which.
@@ -50,7 +65,7 @@ impl ActuatorKind {
                 [sleep, wake].iter().all(|command| command.iter().any(|text| names(text)))
             }
             Self::Webhook { sleep, wake, .. } => [sleep, wake].iter().all(|call| call_names(call)),
-            Self::Manual | Self::Simulated { .. } | Self::Custom(_) => true,
+            Self::Manual | Self::Simulated { .. } | Self::Firmware(_) | Self::Custom(_) => true,
         }
     }
 }
@@ -66,6 +81,7 @@ enum Kind {
     Webhook,
     Manual,
     Simulated,
+    Firmware(Make),
     Custom(Arc<str>),
 }
 
@@ -80,6 +96,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Actua
         Kind::Webhook => webhook(section, env),
         Kind::Manual => Some(ActuatorKind::Manual),
         Kind::Simulated => simulated(section),
+        Kind::Firmware(make) => firmware::read(make, section, env).map(ActuatorKind::Firmware),
         Kind::Custom(name) => Some(ActuatorKind::Custom(name)),
     };
     section.refuse_misplaced(&GROUP_KEYS, "the group's");
@@ -88,7 +105,10 @@ pub(super) fn read(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Actua
 }
 
 fn kind(text: &str) -> Result<Kind, Wrong> {
-    const WORDS: [&str; 4] = ["exec", "webhook", "manual", "simulated"];
+    const WORDS: [&str; 8] = ["exec", "webhook", "manual", "simulated", "luxos", "braiins", "antminer", "axeos"];
+    if let Some(make) = Make::parse(text) {
+        return Ok(Kind::Firmware(make));
+    }
     Ok(match text {
         "exec" => Kind::Exec,
         "webhook" => Kind::Webhook,

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    Miners, Moves, PowerGroup, Survives, WattsSource, actuator,
+    ActuatorKind, Miners, Moves, PowerGroup, Survives, WattsSource, actuator,
     devices::{self, Taken},
     watts,
 };
@@ -114,8 +114,8 @@ pub(super) fn read(
     let context = devices::Context { group: &beside.name, sleep_max, currency, env };
     let devices = devices::read(section, taken, &context);
     let survives = [("yes", Survives::Yes), ("no", Survives::No), ("unknown", Survives::Unknown)];
-    let sleep_survives_power_cycle =
-        section.or("sleep_survives_power_cycle", Survives::Unknown, value::choice(&survives));
+    let by_itself = actuator.as_ref().map_or(Survives::Unknown, ActuatorKind::survives);
+    let sleep_survives_power_cycle = section.or("sleep_survives_power_cycle", by_itself, value::choice(&survives));
     let moves = moves(section, beside, currency);
     if !is_there {
         refuse_idle_keys(section);

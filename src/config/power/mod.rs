@@ -7,6 +7,7 @@ mod actuator;
 mod call;
 mod compute;
 mod devices;
+mod firmware;
 mod group;
 pub(super) mod plan;
 mod read;
@@ -21,6 +22,7 @@ use ipnet::IpNet;
 
 pub use self::{
     call::{HttpCall, HttpMethod},
+    firmware::{Firmware, Make},
     template::{MAX_TEMPLATE_BYTES, Place, TemplateError},
 };
 pub(super) use self::{
@@ -154,6 +156,8 @@ pub enum ActuatorKind {
         /// Where that is, without a path.
         url: HttpUrl,
     },
+    /// The firmware itself, over the network.
+    Firmware(Firmware),
     /// One that the program which embeds the proxy brings along, by its name.
     Custom(Arc<str>),
 }

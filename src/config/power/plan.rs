@@ -3,7 +3,7 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    ActuatorKind, ComputeKind, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Survives, WattsSource,
+    ActuatorKind, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Survives, WattsSource,
 };
 use crate::{
     config::{Profit, plan::line, units::time},
@@ -97,6 +97,12 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
         }
         ActuatorKind::Manual => line(f, "sleep by", "a person, who is asked; their watts are waited for")?,
         ActuatorKind::Simulated { url } => line(f, "sleep by", format_args!("SIMULATION at {url}: no power is moved"))?,
+        ActuatorKind::Firmware(Firmware { make, login, port, timeout }) => {
+            let login = login
+                .as_ref()
+                .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
+            line(f, "sleep by", format_args!("{} on port {port}{login}, within {}", make.label(), time(*timeout)))?;
+        }
         ActuatorKind::Custom(name) => {
             line(f, "sleep by", format_args!("the driver \"{name}\" of the program around this one"))?
         }

@@ -422,6 +422,51 @@ fn each_kind_of_actuator_has_its_keys() {
 }
 
 #[test]
+fn firmware_that_asks_who_speaks_is_told_by_the_config_and_never_guessed() {
+    let braiins = actuator("kind = \"braiins\"\nuser = \"root\"\npassword_env = \"AI_SECRET\"\nport = 8080\n");
+    let ActuatorKind::Firmware(firmware) = &braiins else { panic!("{braiins:?}") };
+    assert_eq!((firmware.make, firmware.port, firmware.timeout), (Make::Braiins, 8080, secs(30)));
+    assert_eq!(firmware.login.as_ref().unwrap().1.expose(), "hunter2hunter2hunter2");
+    assert!(!format!("{braiins:?}").contains("hunter2"));
+    let luxos = actuator("kind = \"luxos\"\n");
+    assert!(matches!(luxos, ActuatorKind::Firmware(Firmware { port: 4028, login: None, .. })));
+    let errors = |keys: &str| {
+        let (from, to) = (SITE.find("[group.actuator]").unwrap(), SITE.find("[group.watts]").unwrap());
+        let watts = "[group.watts]\nkind = \"driver\"\n[[group.device]]\n";
+        let rest = SITE[to..].split_once("[[group.device]]\n").unwrap().1;
+        let text = format!("{}[group.actuator]\n{keys}{watts}{rest}", &SITE[..from]);
+        parse(&text).err().unwrap_or_default().join("\n")
+    };
+    for make in Make::ALL {
+        let login = if make.has_login() { "user = \"u\"\npassword = \"hunter2\"\n" } else { "" };
+        let said = errors(&format!("kind = \"{}\"\n{login}", make.label()));
+        let expected = if make.tells_watts() { "" } else { "an actuator of kind \"antminer\" tells no watts" };
+        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{said}");
+    }
+    for (keys, words) in [
+        ("kind = \"antminer\"\n", "is missing: antminer asks who speaks"),
+        ("kind = \"braiins\"\nuser = \"root\"\n", "has no password"),
+        ("kind = \"braiins\"\npassword = \"hunter2\"\n", "has a password and no user"),
+        ("kind = \"axeos\"\nuser = \"x\"\npassword = \"hunter2\"\n", "axeos asks nobody who speaks"),
+        ("kind = \"luxos\"\nport = 0\n", "port"),
+    ] {
+        let said = errors(keys);
+        assert!(said.contains(words) && !said.contains("hunter2"), "{keys}: {said}");
+    }
+}
+
+#[test]
+fn a_power_cut_is_known_to_wake_what_its_firmware_says_it_wakes() {
+    let text = site_with("sleep_survives_power_cycle = \"yes\"\n", "");
+    let (from, to) = (text.find("[group.actuator]").unwrap(), text.find("[group.watts]").unwrap());
+    let group = |kind: &str| {
+        let text = format!("{}[group.actuator]\nkind = \"{kind}\"\n{}", &text[..from], &text[to..]);
+        read(&text).groups[0].as_ref().unwrap().sleep_survives_power_cycle
+    };
+    assert_eq!((group("axeos"), group("luxos")), (Survives::No, Survives::Unknown));
+}
+
+#[test]
 fn meters_that_publish_name_the_machine_in_their_topic() {
     let (from, to) = (SITE.find("[group.watts]").unwrap(), SITE.find("[[group.device]]").unwrap());
     let watts = "[group.watts]\nkind = \"mqtt\"\nbroker = \"mqtts://b.example\"\ntopic = \"meters/{device}/power\"\nunit = \"kW\"\n\

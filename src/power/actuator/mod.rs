@@ -9,25 +9,43 @@
 //! | `webhook` | `webhook.rs` | the server answers 2xx | no |
 //! | `manual` | `manual.rs` | always: a person is asked | no |
 //! | `simulated` | `simulated.rs` | the simulated site answers 2xx | yes |
+//! | `luxos` | `luxos.rs` | it answers so (code 335), or that there was nothing to do | yes |
+//! | `braiins` | `braiins.rs` | it answers 2xx | yes, and its power target |
+//! | `antminer` | `antminer.rs` | its config was written (`M000`) | no; its mode |
+//! | `axeos` | `axeos.rs` | it answers 2xx | yes |
 //! | `custom:NAME` | the program's that embeds us ([`Drivers`]) | it says so | if it can |
 //!
-//! Where a machine's address or name stands in a command or a call: `config/power/template.rs`. What HTTP calls have in common: `call.rs`.
+//! Where a machine's address or name stands in a command or a call: `config/power/template.rs`. What HTTP calls of the config's have in
+//! common: `call.rs`; calls to a firmware: `web.rs`, `digest.rs`. What is said to a firmware can be watched: `trace.rs`. Which one answers
+//! at an address: `identify.rs`.
 //!
 //! Limits: each call has the time that its config gives; how many run at once is the caller's (`[power] calls`), and
 //! [`TURNS`] of them to one server.
 
+mod antminer;
+mod axeos;
+mod braiins;
 pub(in crate::power) mod call;
+mod digest;
 mod exec;
+mod identify;
+mod luxos;
 mod manual;
 mod simulated;
+mod trace;
+mod web;
 mod webhook;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-pub use self::call::TURNS;
+pub use self::{
+    call::TURNS,
+    identify::Identify,
+    trace::{Line, Trace},
+};
 use crate::{
     config::{
-        ActuatorKind, PowerGroup, Survives,
+        ActuatorKind, Firmware, Make, PowerGroup, Survives,
         template::{TemplateError, Unfit, Values},
     },
     http::HttpError,
@@ -48,6 +66,13 @@ pub trait Actuator: Send + Sync {
 
     /// Asks it what it draws; `None` if this driver can't.
     fn read<'a>(&'a self, device: &'a Target) -> Option<Call<'a, Drawn>>;
+
+    /// Asks it for the power mode to wake it in, where [`Actuator::read`] does not tell; `None` if this driver can't. A machine that sleeps has
+    /// none to tell.
+    fn mode<'a>(&'a self, device: &'a Target) -> Option<Call<'a, Option<PowerMode>>> {
+        let _ = device;
+        None
+    }
 
     /// Whether a machine that slept sleeps on after its power went and came, as far as the driver knows.
     fn sleep_survives_power_cycle(&self) -> Survives {
@@ -118,6 +143,9 @@ pub enum BuildError {
     /// No root certificates, or the like.
     #[error("{0}")]
     Http(#[from] HttpError),
+    /// A firmware that asks who speaks, and nobody said so. (The config was checked for it.)
+    #[error("{} asks who speaks: it needs user and password", .0.label())]
+    NoLogin(Make),
     /// It tells nobody what a machine draws.
     #[error("the actuator can't read watts: write watts.kind = \"exec\", \"http_json\", \"mqtt\" or \"none\"")]
     NoWatts,
@@ -140,6 +168,7 @@ pub fn build(group: &PowerGroup, drivers: &Drivers) -> Result<Arc<dyn Actuator>,
         ActuatorKind::Webhook { sleep, wake, timeout } => Arc::new(webhook::Webhook::new(sleep, wake, *timeout)?),
         ActuatorKind::Manual => Arc::new(manual::Manual),
         ActuatorKind::Simulated { url } => Arc::new(simulated::Simulated::new(url)?),
+        ActuatorKind::Firmware(firmware) => build_firmware(firmware, Trace::default())?,
         ActuatorKind::Custom(name) => {
             let found = drivers.actuators.iter().find(|(known, _)| known == name);
             let Some((_, driver)) = found else {
@@ -148,6 +177,19 @@ pub fn build(group: &PowerGroup, drivers: &Drivers) -> Result<Arc<dyn Actuator>,
             };
             driver.clone()
         }
+    })
+}
+
+/// The driver of a firmware, with somebody who may watch what is said to it.
+///
+/// # Errors
+/// [`BuildError::NoLogin`] for one that asks who speaks.
+pub fn build_firmware(firmware: &Firmware, trace: Trace) -> Result<Arc<dyn Actuator>, BuildError> {
+    Ok(match firmware.make {
+        Make::Luxos => Arc::new(luxos::Luxos::new(firmware, trace)),
+        Make::Braiins => Arc::new(braiins::Braiins::new(firmware, trace)?),
+        Make::Antminer => Arc::new(antminer::Antminer::new(firmware, trace)?),
+        Make::Axeos => Arc::new(axeos::Axeos::new(firmware, trace)?),
     })
 }
 

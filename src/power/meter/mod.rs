@@ -112,7 +112,10 @@ pub fn build(group: &PowerGroup, actuator: Arc<dyn Actuator>) -> Result<Meter, B
             ActuatorKind::Exec { .. } | ActuatorKind::Webhook { .. } | ActuatorKind::Manual => {
                 return Err(BuildError::NoWatts);
             }
-            ActuatorKind::Simulated { .. } | ActuatorKind::Custom(_) => Meter::Asked(Arc::new(Driver(actuator))),
+            ActuatorKind::Firmware(ref firmware) if !firmware.make.tells_watts() => return Err(BuildError::NoWatts),
+            ActuatorKind::Simulated { .. } | ActuatorKind::Firmware(_) | ActuatorKind::Custom(_) => {
+                Meter::Asked(Arc::new(Driver(actuator)))
+            }
         },
         WattsSource::Exec { command, unit, timeout } => {
             Meter::Asked(Arc::new(exec::Exec::new(command, *unit, *timeout)?))

@@ -25,7 +25,7 @@ use crate::{
     power::{
         actuator::{self, Actuator, Drawn, DriverError, Drivers},
         compute,
-        device::{Sample, Shares},
+        device::{PowerMode, Sample, Shares},
         group::{Command, Phase},
         ledger::LeaseId,
         meter::{self, Meter, Pushed, Roll},
@@ -48,6 +48,8 @@ const SAID: usize = 1024;
 pub(super) enum Answer {
     /// A reading.
     Read { key: DeviceKey, began: Instant, at: Timestamp, result: Result<Drawn, DriverError> },
+    /// The mode that a machine is to be woken in. `began` if that was all that it was asked.
+    Mode { key: DeviceKey, began: Option<Instant>, mode: Option<Option<PowerMode>> },
     /// A command was sent, or not.
     Commanded { key: DeviceKey, began: Instant, result: Result<(), DriverError> },
     /// A meter said so by itself.
@@ -62,7 +64,8 @@ pub(super) enum Answer {
 
 /// How many answers may wait.
 pub(super) fn queue(power: &Power) -> usize {
-    power.calls + power.blocks.len() * (MAX_TELLS + 1) + 1 + SAID
+    // A call for watts may bring a mode along.
+    2 * power.calls + power.blocks.len() * (MAX_TELLS + 1) + 1 + SAID
 }
 
 /// What drives the site's machines and AI compute.
@@ -70,6 +73,8 @@ pub(super) struct Machines {
     /// By the index of the group.
     pub actuators: Vec<Option<Arc<dyn Actuator>>>,
     meters: Vec<Asked>,
+    /// By the index of the group: its driver tells modes beside readings.
+    tells_modes: Vec<bool>,
     /// By the index of the block.
     pub compute: Vec<Option<Arc<dyn compute::Compute>>>,
     /// Meters that speak by themselves, until they are listened to.
@@ -108,6 +113,7 @@ impl Machines {
         let mut machines = Self {
             actuators: Vec::new(),
             meters: Vec::new(),
+            tells_modes: Vec::new(),
             compute: Vec::new(),
             pushed: Vec::new(),
             rolls: Vec::new(),
@@ -116,11 +122,14 @@ impl Machines {
             let Some(moved) = moved else {
                 machines.actuators.push(None);
                 machines.meters.push(Asked::Nobody);
+                machines.tells_modes.push(false);
                 machines.rolls.push(None);
                 continue;
             };
             let wrong = |error: actuator::BuildError| PowerError::Driver(format!("group {:?}: {error}", group.name));
             let driver = actuator::build(moved, drivers).map_err(wrong)?;
+            let nobody = Target { name: "".into(), address: None, worker: None };
+            machines.tells_modes.push(driver.mode(&nobody).is_some());
             let mut roll = None;
             machines.meters.push(match meter::build(moved, driver.clone()).map_err(wrong)? {
                 Meter::Asked(meter) => Asked::Meter(meter),
@@ -157,9 +166,17 @@ impl Machines {
         Some(terms::joining(&target.name, moved, profit.groups.get(key.group)?, profit.site.overhead, entry, is_read))
     }
 
-    /// Whether a group's devices are asked for their watts.
+    /// Whether a group's devices are asked for their watts, or their mode.
     pub fn is_asked(&self, group: usize) -> bool {
-        matches!(self.meters.get(group), Some(Asked::Meter(_)))
+        match self.meters.get(group) {
+            Some(Asked::Meter(_)) => true,
+            Some(Asked::Pushed | Asked::Group(_)) => self.tells_modes(group),
+            Some(Asked::Nobody) | None => false,
+        }
+    }
+
+    fn tells_modes(&self, group: usize) -> bool {
+        self.tells_modes.get(group).copied().unwrap_or(false)
     }
 
     /// Groups that have one meter for all of their machines, and its signal.
@@ -239,10 +256,31 @@ impl Keeper {
     }
 
     fn send_reading(&mut self, began: Instant, key: DeviceKey) {
-        let Some(Asked::Meter(meter)) = self.machines.meters.get(key.group) else { return };
+        let meter = match self.machines.meters.get(key.group) {
+            Some(Asked::Meter(meter)) => Some(meter.clone()),
+            _ => None,
+        };
         let Some(target) = self.devices.target(key).cloned() else { return };
-        let (meter, answer, limit) = (meter.clone(), self.answer.clone(), self.call_limit());
+        let asks_mode = self.machines.tells_modes(key.group)
+            && self.phases.get(key.group).copied().flatten() == Some(Phase::Mining)
+            && self.modes.is_wanted(began, key);
+        let actuator = self.machines.actuators.get(key.group).cloned().flatten().filter(|_| asks_mode);
+        if meter.is_none() && actuator.is_none() {
+            // Its meter speaks by itself, and its mode is known.
+            self.calls.answered(began, key, began, false);
+            return;
+        }
+        let (answer, limit) = (self.answer.clone(), self.call_limit());
         self.runtime.spawn(async move {
+            if let Some(actuator) = actuator {
+                let mode = match actuator.mode(&target) {
+                    Some(asked) => timeout(limit, asked).await.ok().and_then(Result::ok),
+                    None => None,
+                };
+                let began = meter.is_none().then_some(began);
+                let _ = answer.send(Answer::Mode { key, began, mode }).await;
+            }
+            let Some(meter) = meter else { return };
             // Not later than it is measured.
             let at = Timestamp::now();
             let result = within(limit, async move { meter.ask(&target).await }).await;
@@ -309,6 +347,15 @@ impl Keeper {
                 let is_moving = self.take_reading(now, key, self.clock.of(at), result);
                 self.calls.answered(tick, key, began, is_moving);
             }
+            Answer::Mode { key, began, mode } => {
+                if mode.is_none() {
+                    debug!("device {}: its power mode was not told", self.name(key));
+                }
+                self.modes.answered(tick, key, mode);
+                if let Some(began) = began {
+                    self.calls.answered(tick, key, began, false);
+                }
+            }
             Answer::Commanded { key, began, result } => {
                 if let Err(error) = result {
                     self.complain_untold(tick, key, &error);
@@ -361,6 +408,7 @@ impl Keeper {
         match result {
             Ok(Drawn { watts, mode }) => {
                 self.failures.remove(&key);
+                let mode = mode.or_else(|| self.modes.of(key));
                 self.site.handle(now, Input::Sample(key, Sample { at, watts, mode }));
                 let is_moving = self.site.is_moving(key);
                 let is_awake = self.phases.get(key.group).copied().flatten() == Some(Phase::Mining);

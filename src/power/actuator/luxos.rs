@@ -1,0 +1,226 @@
+//! LuxOS: JSON over TCP, one request for each connection.
+//!
+//! | | request | answer |
+//! |---|---|---|
+//! | session | `{"command":"logon"}` | `SESSION[0].SessionID` |
+//! | sleep, wake | `{"command":"curtail","parameter":"<session>,sleep"}`, `,wakeup` | `STATUS[0]`: `S` and code 335 say that it was sent |
+//! | end of it | `{"command":"logoff","parameter":"<session>"}` | |
+//! | watts | `{"command":"power"}`, which needs no session | `POWER[0].Watts` |
+//!
+//! One session at a time on each machine. If somebody else holds it, it is asked for again every [`HELD_PAUSE`] while there is time, and
+//! never taken over: whoever has it is in the middle of something. A session ends a minute after its last command; ours is ended in any case, also
+//! after an order that failed. Only if the proxy dies in between does the next one wait that minute.
+//!
+//! "Miner is already in sleep mode" and "Miner is already active" are answered as errors, and are what was wanted.
+//! LuxOS keeps its profile by itself, so there is no mode to give back. Newer versions sleep on after a power cut, older ones wake, and which
+//! one has it is not written anywhere: the config says so, or nobody knows.
+//!
+//! As Luxor documents it (docs.luxor.tech, LuxOS API: `logon`, `curtail`, `power`), and asic-rs 0.8.6 speaks it
+//! (`asic-rs-firmwares-luxminer`, with its recordings of 2025.4.8). The words of an error to `logon` are not documented: any that speaks of a
+//! session is taken for one that is held.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::{
+    Actuator, Call, Drawn, DriverError,
+    trace::{Trace, masked},
+    web::{MAX_ANSWER, MAX_WORDS},
+};
+use crate::{
+    config::{Firmware, Make, Survives},
+    power::{Target, device::PowerMode, meter::amount},
+};
+
+/// Where its watts are.
+const WATTS: &str = "/POWER/0/Watts";
+
+/// Where a session's name is.
+const SESSION: &str = "/SESSION/0/SessionID";
+
+/// Until a session that somebody else holds is asked for again.
+const HELD_PAUSE: Duration = Duration::from_secs(3);
+
+/// For ending a session: an order is not kept waiting by it for long.
+const LOG_OFF: Duration = Duration::from_secs(3);
+
+/// Tells and asks LuxOS.
+pub struct Luxos {
+    port: u16,
+    within: Duration,
+    trace: Trace,
+}
+
+/// The two orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Sleep,
+    Wake,
+}
+
+/// What `STATUS[0]` of an answer says.
+struct Said {
+    is_error: bool,
+    words: String,
+    document: Value,
+}
+
+impl Luxos {
+    /// As the config says.
+    pub fn new(firmware: &Firmware, trace: Trace) -> Self {
+        Self { port: firmware.port, within: firmware.timeout, trace }
+    }
+
+    async fn tell(&self, device: &Target, order: Order) -> Result<(), DriverError> {
+        let end = Instant::now() + self.within;
+        let late = || DriverError::Timeout(self.within);
+        let session = timeout_at(end, self.log_on(device, end)).await.map_err(|_| late())??;
+        let parameter = format!("{session},{}", order.word());
+        let told = timeout_at(end, self.ask(device, "curtail", Some(&parameter), &session)).await;
+        // Whatever came of the order: a session left open locks everybody out for a minute. Its answer changes nothing.
+        let _ = timeout(LOG_OFF, self.ask(device, "logoff", Some(&session), &session)).await;
+        let said = told.map_err(|_| late())??;
+        match said.is_error && !order.is_done_already(&said.words) {
+            true => Err(DriverError::Refused(format!("LuxOS answers {said} to {}", order.word()))),
+            false => Ok(()),
+        }
+    }
+
+    async fn log_on(&self, device: &Target, end: Instant) -> Result<String, DriverError> {
+        loop {
+            let said = self.ask(device, "logon", None, "").await?;
+            if !said.is_error {
+                let session = said.document.pointer(SESSION).and_then(Value::as_str).filter(|id| !id.is_empty());
+                return session.map(str::to_owned).ok_or_else(|| {
+                    DriverError::Garbled(format!("LuxOS answers {said} to logon, and has no {SESSION}"))
+                });
+            }
+            if !said.words.to_ascii_lowercase().contains("session") {
+                return Err(DriverError::Refused(format!("LuxOS answers {said} to logon")));
+            }
+            if Instant::now() + HELD_PAUSE >= end {
+                let why = "somebody else holds its only session, which ends a minute after its last command";
+                return Err(DriverError::Refused(format!("{why}: LuxOS answers {said} to logon")));
+            }
+            sleep(HELD_PAUSE).await;
+        }
+    }
+
+    async fn watts(&self, device: &Target) -> Result<Drawn, DriverError> {
+        let said = self.ask(device, "power", None, "").await?;
+        if said.is_error {
+            return Err(DriverError::Refused(format!("LuxOS answers {said} to power")));
+        }
+        let watts = said.document.pointer(WATTS).and_then(Value::as_f64);
+        let watts =
+            watts.ok_or_else(|| DriverError::Garbled(format!("LuxOS answers {said}, and no number at {WATTS}")))?;
+        Ok(Drawn { watts: amount::plausible(watts)?, mode: None })
+    }
+
+    /// What kind of miner answers: `VERSION[0]`, as cgminer and its heirs have it.
+    pub async fn version(&self, device: &Target) -> Result<Value, DriverError> {
+        let said = self.ask(device, "version", None, "").await?;
+        Ok(said.document.pointer("/VERSION/0").cloned().unwrap_or_default())
+    }
+
+    /// One request. `session` is what nobody is shown of it; empty for none.
+    async fn ask(
+        &self,
+        device: &Target,
+        command: &str,
+        parameter: Option<&str>,
+        session: &str,
+    ) -> Result<Said, DriverError> {
+        let address = device.address.ok_or(DriverError::NoAddress)?;
+        let place = SocketAddr::new(address.to_canonical(), self.port);
+        let question = match parameter {
+            Some(parameter) => json!({ "command": command, "parameter": parameter }),
+            None => json!({ "command": command }),
+        };
+        self.trace.sent(&place, &question.to_string(), &[session]);
+        let broken = |error: std::io::Error| DriverError::Unreachable(format!("{place}: {command}: {error}"));
+        let mut stream = TcpStream::connect(place).await.map_err(broken)?;
+        stream.write_all(format!("{question}\n").as_bytes()).await.map_err(broken)?;
+        let mut answer = Vec::new();
+        // It ends the connection, or its answer with a NUL.
+        while answer.last() != Some(&0) && stream.read_buf(&mut answer).await.map_err(broken)? > 0 {
+            if answer.len() > MAX_ANSWER {
+                return Err(DriverError::Garbled(format!("{place}: {command}: more than {MAX_ANSWER} bytes")));
+            }
+        }
+        self.trace.answered(&"", &answer, &[session]);
+        if answer.is_empty() {
+            return Err(DriverError::Unreachable(format!("{place}: {command}: it hung up without a word")));
+        }
+        let document = serde_json::from_slice(answer.strip_suffix(b"\0").unwrap_or(&answer));
+        let document: Value = document.map_err(|_| {
+            let words = masked(&answer, &[session], MAX_WORDS);
+            DriverError::Garbled(format!("{place} answers what is no JSON to {command}: {words}"))
+        })?;
+        Ok(Said::read(document, session))
+    }
+}
+
+impl Order {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Wake => "wakeup",
+        }
+    }
+
+    /// Whether an error says that there was nothing to do.
+    fn is_done_already(self, words: &str) -> bool {
+        let words = words.to_ascii_lowercase();
+        let state = match self {
+            Self::Sleep => words.contains("sleep"),
+            Self::Wake => words.contains("active") || words.contains("awake"),
+        };
+        words.contains("already") && state
+    }
+}
+
+impl Said {
+    fn read(document: Value, session: &str) -> Self {
+        let status = |key: &str| document.pointer(&format!("/STATUS/0/{key}"));
+        let letter = status("STATUS").and_then(Value::as_str).unwrap_or("none");
+        let code = status("Code").and_then(Value::as_i64).map_or(String::new(), |code| format!(" {code}"));
+        let words = status("Msg").and_then(Value::as_str).unwrap_or_default();
+        let words = format!("{letter}{code} {}", masked(words.as_bytes(), &[session], MAX_WORDS));
+        // Success, information and warnings were heard; errors, fatal ones and what has no status were not.
+        Self { is_error: !matches!(letter, "S" | "I" | "W"), words, document }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.words)
+    }
+}
+
+impl Actuator for Luxos {
+    fn sleep<'a>(&'a self, device: &'a Target) -> Call<'a, ()> {
+        Box::pin(self.tell(device, Order::Sleep))
+    }
+
+    fn wake<'a>(&'a self, device: &'a Target, _: Option<&'a PowerMode>) -> Call<'a, ()> {
+        Box::pin(self.tell(device, Order::Wake))
+    }
+
+    fn read<'a>(&'a self, device: &'a Target) -> Option<Call<'a, Drawn>> {
+        let within = self.within;
+        Some(Box::pin(
+            async move { timeout(within, self.watts(device)).await.unwrap_or(Err(DriverError::Timeout(within))) },
+        ))
+    }
+
+    fn sleep_survives_power_cycle(&self) -> Survives {
+        Make::Luxos.survives()
+    }
+}
