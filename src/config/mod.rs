@@ -44,8 +44,9 @@ pub use self::{
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
     power::{
-        ActuatorKind, ComputeKind, DeviceEntry, HttpCall, HttpMethod, MAX_DEVICES, MAX_TEMPLATE_BYTES, Miners, Moves,
-        Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Survives, Template, TemplateError, WattsSource,
+        ActuatorKind, ComputeKind, DeviceEntry, HttpCall, HttpMethod, MAX_DEVICES, MAX_SLURM_NODES, MAX_TEMPLATE_BYTES,
+        Miners, Moves, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Slurm, SlurmNode, Survives,
+        Template, TemplateError, WattsSource,
     },
     profit::{
         AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,
