@@ -236,17 +236,23 @@ impl Env for Secrets {
 fn the_configs_that_we_show_are_valid() {
     let (_, warnings) = Config::load(&root().join("config.example.toml")).unwrap_or_else(|error| panic!("{error}"));
     assert!(warnings.is_empty(), "config.example.toml: {warnings:?}");
-    let readme = read("README.md").text;
-    let configs = blocks(&readme, "toml");
-    assert!(!configs.is_empty());
+    let mut texts = vec![read("README.md")];
+    let guides = std::fs::read_dir(root().join("docs")).expect("there are guides").flatten();
+    let guides = guides.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
+    texts.extend(guides.filter(|path| path.ends_with(".md")).map(|path| read(&path)));
+    assert!(texts.len() > 1);
     let parse = |text: &str| Config::parse(text, &Secrets);
     // A block that shows a part of a config is read behind what every config needs.
     const FRAME: &str = "[[listener]]\nname = \"frame\"\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"eu\"\nurl = \"sim://\"\nuser = \"u\"\n\
                          [[pool]]\nname = \"us\"\nurl = \"sim://\"\nuser = \"u\"\n";
-    for text in configs {
-        let whole = if text.contains("[[listener]]") { text.to_owned() } else { format!("{FRAME}{text}") };
-        if let Err(errors) = parse(&whole) {
-            panic!("README.md shows a config that is not valid:\n{text}\n{errors}");
+    for source in &texts {
+        let configs = blocks(&source.text, "toml");
+        assert!(!configs.is_empty() || source.path != "README.md");
+        for text in configs {
+            let whole = if text.contains("[[listener]]") { text.to_owned() } else { format!("{FRAME}{text}") };
+            if let Err(errors) = parse(&whole) {
+                panic!("{} shows a config that is not valid:\n{text}\n{errors}", source.path);
+            }
         }
     }
     assert!(parse("[[listener]]\nlisten = 3333\n").is_err());

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{ComputeKind, PowerBlock, actuator::custom, call, template::Place};
+use super::{ComputeKind, PowerBlock, actuator::custom, call, slurm, template::Place};
 use crate::{
     config::{
         Env, HttpUrl, Secret,
@@ -39,7 +39,7 @@ const BLOCK_KEYS: [&str; 11] = [
     "starts_within",
 ];
 
-const HELP: &str = "write kind = \"webhook\", \"exec\" or \"custom:NAME\"";
+const HELP: &str = "write kind = \"webhook\", \"exec\", \"slurm\" or \"custom:NAME\"";
 
 const TELL_HELP: &str =
     "write what is run for a message: tell = [\"/usr/local/bin/lease\", \"{type}\", \"{id}\", \"{watts}\"]";
@@ -69,7 +69,8 @@ pub(super) fn read(
     // What its notice allows, and a quarter of an hour for what is not quite on time.
     let returns_within = section.optional("returns_within", value::duration(PATIENCE));
     let is_there = section.has("control");
-    let told = section.optional_table("control").and_then(|mut table| control(&mut table, env));
+    let around = slurm::Around { power: beside.power, idle, sheds_within, currency };
+    let told = section.optional_table("control").and_then(|mut table| control(&mut table, &around, env));
     if !is_there {
         let keys = ["idle", "tolerance", "sheds_within", "starts_within", "returns_within"];
         if let Some(key) = keys.into_iter().find(|key| section.has(key)) {
@@ -101,23 +102,26 @@ pub(super) fn read(
 }
 
 /// Who is told, and how often it is asked. `None` only if a problem was reported.
-fn control(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<(ComputeKind, Duration)> {
+fn control(section: &mut Section<'_, '_>, around: &slurm::Around, env: &dyn Env) -> Option<(ComputeKind, Duration)> {
     enum Kind {
         Webhook,
         Exec,
+        Slurm,
         Custom(std::sync::Arc<str>),
     }
     let kind = |text: &str| {
         Ok(match text {
             "webhook" => Kind::Webhook,
             "exec" => Kind::Exec,
-            _ => return custom(text, &["webhook", "exec"], HELP).map(Kind::Custom),
+            "slurm" => Kind::Slurm,
+            _ => return custom(text, &["webhook", "exec", "slurm"], HELP).map(Kind::Custom),
         })
     };
     let kind = section.required("kind", HELP, value::parsed("\"webhook\"", kind))?;
     let found = match kind {
         Kind::Webhook => webhook(section, env),
         Kind::Exec => exec(section),
+        Kind::Slurm => slurm::read(section, around).map(ComputeKind::Slurm),
         Kind::Custom(name) => Some(ComputeKind::Custom(name)),
     };
     let poll = section.or("poll", secs(5), value::duration(secs(1)..=secs(600)));

@@ -9,8 +9,10 @@ mod compute;
 mod devices;
 mod firmware;
 mod group;
+mod hosts;
 pub(super) mod plan;
 mod read;
+mod slurm;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,9 @@ use crate::profit::{JoulesPerTerahash, Ratio, Watts};
 
 /// ASICs of one site: as many as the largest farm that one proxy serves.
 pub const MAX_DEVICES: usize = 100_000;
+
+/// Slurm nodes of one AI block: what Slurm says of them fits into what is read of a command.
+pub const MAX_SLURM_NODES: usize = 4_096;
 
 /// Everything about machines; a config whose groups have no `actuator` has none of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -303,6 +308,36 @@ pub enum ComputeKind {
         /// For one call.
         timeout: Duration,
     },
+    /// Slurm, whose nodes are drained and resumed.
+    Slurm(Slurm),
     /// One that the program which embeds the proxy brings along, by its name.
     Custom(Arc<str>),
+}
+
+/// A Slurm cluster, or what of one is the block's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slurm {
+    /// Those that come first get power first.
+    pub nodes: Vec<SlurmNode>,
+    /// Slurm's command, with what goes before it. No shell reads it.
+    pub scontrol: Vec<String>,
+    /// For all that one word to Slurm takes.
+    pub timeout: Duration,
+    /// Whether Slurm switches the machines themselves, by its `SuspendProgram` and `ResumeProgram`.
+    pub power_saving: bool,
+    /// How long after a revocation's deadline running jobs are ended; `None`: they finish, however long that takes.
+    pub force_after: Option<Duration>,
+}
+
+/// A node of Slurm's. Watts are of IT.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlurmNode {
+    /// In Slurm.
+    pub name: Arc<str>,
+    /// What it draws at work, at most.
+    pub power: Watts,
+    /// What it draws without work, at most.
+    pub idle: Watts,
+    /// What it counts while it is down and Slurm does not reach it: nobody knows what runs on it.
+    pub down: Watts,
 }

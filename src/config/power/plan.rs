@@ -3,7 +3,8 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    ActuatorKind, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Survives, WattsSource,
+    ActuatorKind, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm, SlurmNode,
+    Survives, WattsSource,
 };
 use crate::{
     config::{Profit, plan::line, units::time},
@@ -217,6 +218,7 @@ fn block(name: &str, block: &PowerBlock, power: &Power, f: &mut Formatter<'_>) -
             line(f, "are told by", format_args!("{}, killed after {}", command(tell), time(*timeout)))?;
             line(f, "its word", format_args!("from {}, every {}", command(status), time(block.poll)))?;
         }
+        ComputeKind::Slurm(it) => slurm(it, block, f)?,
         ComputeKind::Custom(name) => {
             line(f, "are told by", format_args!("the driver \"{name}\" of the program around this one"))?;
         }
@@ -243,5 +245,34 @@ fn block(name: &str, block: &PowerBlock, power: &Power, f: &mut Formatter<'_>) -
             time(block.starts_within),
             time(block.returns_within)
         ),
+    )
+}
+
+fn slurm(slurm: &Slurm, block: &PowerBlock, f: &mut Formatter<'_>) -> fmt::Result {
+    let sum = |watts: fn(&SlurmNode) -> Watts| slurm.nodes.iter().map(watts).sum::<Watts>().in_words();
+    let (first, last) = (slurm.nodes.first(), slurm.nodes.last());
+    let name = |node: Option<&SlurmNode>| node.map_or(String::new(), |node| node.name.to_string());
+    line(
+        f,
+        "resume",
+        format_args!(
+            "Slurm nodes as far as they carry them, of {} from {} to {}: {} at work, {} idle",
+            slurm.nodes.len(),
+            name(first),
+            name(last),
+            sum(|node| node.power),
+            sum(|node| node.idle)
+        ),
+    )?;
+    let machines = if slurm.power_saving { "; the machines themselves are switched" } else { "" };
+    line(f, "drain", format_args!("all others: running jobs finish, new ones wait{machines}"))?;
+    match slurm.force_after {
+        Some(after) => line(f, "ENDS JOBS", format_args!("that still run {} after a deadline", time(after)))?,
+        None => line(f, "end jobs", "never: one that runs on keeps its power")?,
+    }
+    line(
+        f,
+        "asked with",
+        format_args!("{} every {}, killed after {}", command(&slurm.scontrol), time(block.poll), time(slurm.timeout)),
     )
 }

@@ -491,6 +491,56 @@ fn ai_compute_may_be_told_by_commands_or_by_the_program_around() {
     assert_eq!(control("kind = \"custom:slurm\"\n"), ComputeKind::Custom("slurm".into()));
 }
 
+/// The site with Slurm as its AI side.
+fn slurm(keys: &str) -> Result<(crate::config::Slurm, Vec<String>), Vec<String>> {
+    let text = format!("{}[ai.control]\nkind = \"slurm\"\n{keys}", &SITE[..SITE.find("[ai.control]").unwrap()]);
+    parse(&text.replace("sheds_within = \"30s\"\n", "")).map(|(power, warnings)| {
+        let ComputeKind::Slurm(slurm) = power.blocks[0].as_ref().unwrap().control.clone() else { panic!("{power:?}") };
+        (slurm, warnings)
+    })
+}
+
+#[test]
+fn slurm_has_nodes_with_their_watts() {
+    let nodes = "nodes = [{ name = \"gpu[01-08]\", power = \"10.2 kW\", idle = \"1.2 kW\" }, \
+                 { name = \"big1\", power = \"20 kW\", idle = \"2 kW\", down = \"0 kW\" }]\n";
+    let (read, warnings) = slurm(nodes).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let told: Vec<_> = read.nodes.iter().map(|node| (&*node.name, node.power.get(), node.down.get())).collect();
+    assert_eq!((told.len(), told[0], told[7]), (9, ("gpu01", 10_200.0, 10_200.0), ("gpu08", 10_200.0, 10_200.0)));
+    assert_eq!(told[8], ("big1", 20_000.0, 0.0));
+    assert_eq!((read.scontrol, read.power_saving, read.force_after), (vec!["scontrol".to_owned()], false, None));
+    let more = "scontrol = [\"sudo\", \"-n\", \"scontrol\"]\npower_saving = true\nforce_after = \"2h\"\n";
+    let (read, _) = slurm(&format!("{nodes}{more}")).unwrap();
+    assert_eq!((read.scontrol.len(), read.power_saving, read.force_after), (3, true, Some(Duration::from_secs(7200))));
+
+    let node = |name: &str, power: &str, idle: &str| {
+        format!("{{ name = \"{name}\", power = \"{power}\", idle = \"{idle}\" }}")
+    };
+    for (list, why) in [
+        (String::new(), "is an empty list"),
+        (node("gpu[1-", "10 kW", "1 kW"), "a bracket without its other half"),
+        (node("gpu[1-9999]", "10 W", "1 W"), "more than 4096 hosts"),
+        (node("gpu1", "10 kW", "10 kW"), "is no less than its power"),
+        (
+            format!("{},{}", node("gpu[1-4]", "10 kW", "1 kW"), node("gpu3", "9 kW", "1 kW")),
+            "names \"gpu3\" a second time",
+        ),
+        (node("gpu[1-201]", "10 kW", "100 W"), "draw 2.010 MW at work"),
+        (node("gpu[1-101]", "10 kW", "1 kW"), "draw 101 kW without work"),
+        ("{ name = \"a\", watts = 5 }".to_owned(), "unknown key"),
+    ] {
+        let errors = slurm(&format!("nodes = [{list}]\n")).unwrap_err().join("\n");
+        assert!(errors.contains(why), "{list}: {errors}");
+    }
+    let errors = slurm("").unwrap_err().join("\n");
+    assert!(errors.contains("nodes: is missing; write which nodes are its own"), "{errors}");
+    assert!(slurm(&format!("{nodes}scontrol = \"\"\n")).unwrap_err().join("").contains("names no program"));
+    // What lets jobs finish sheds nothing in 30 s.
+    let text = format!("{}[ai.control]\nkind = \"slurm\"\n{nodes}", &SITE[..SITE.find("[ai.control]").unwrap()]);
+    assert!(parse(&text).unwrap().1.join("").contains("lets running jobs finish"));
+}
+
 #[test]
 fn machines_read_as_a_plan() {
     let (config, _) = Config::parse(&format!("{MINIMAL}{HEAD}{SITE}"), &World(LIST)).unwrap();

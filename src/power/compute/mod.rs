@@ -7,21 +7,23 @@
 //! |---|---|
 //! | `webhook.rs` | an HTTP service of the AI team's |
 //! | `exec.rs` | commands of the AI team's |
-//! | `message.rs` | the JSON that both speak, read strictly |
+//! | `slurm/` | Slurm, whose nodes are drained and resumed |
+//! | `message.rs` | the JSON that the first two speak, read strictly |
 //! | `signature.rs` | what a message over HTTP is signed with, and how a receiver checks it |
 //!
-//! Limits: each call has the time that its config gives, each answer [`message::MAX_ANSWER`] bytes.
+//! Limits: each call has the time that its config gives, each answer [`message::MAX_ANSWER`] bytes, Slurm's [`slurm::MAX_OUTPUT`].
 
 mod exec;
 pub mod message;
 pub mod signature;
+pub mod slurm;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
 use std::sync::Arc;
 
-pub use self::{exec::Commands, webhook::Webhook};
+pub use self::{exec::Commands, slurm::Slurm, webhook::Webhook};
 use super::{
     actuator::{Call, Drivers},
     ledger::BlockId,
@@ -60,6 +62,14 @@ pub enum BuildError {
         /// What is wrong with it.
         why: TemplateError,
     },
+    /// A command without a program.
+    #[error("ai {block}: {which} names no program")]
+    NoProgram {
+        /// The block.
+        block: BlockId,
+        /// The key.
+        which: &'static str,
+    },
     /// The program that embeds the proxy brought no such thing along.
     #[error("ai {block}: there is no driver \"custom:{name}\": {known}")]
     UnknownDriver {
@@ -89,6 +99,10 @@ pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Res
             let commands = Commands::new(tell, status, *timeout, ai.pue);
             Ok(Arc::new(commands.map_err(|why| BuildError::Command { block: id, why })?))
         }
+        ComputeKind::Slurm(slurm) if slurm.scontrol.first().is_none_or(String::is_empty) => {
+            Err(BuildError::NoProgram { block: id, which: "scontrol" })
+        }
+        ComputeKind::Slurm(slurm) => Ok(Arc::new(Slurm::new(slurm, ai.pue))),
         ComputeKind::Custom(name) => {
             let found = drivers.compute.iter().find(|(known, _)| known == name);
             found.map(|(_, driver)| driver.clone()).ok_or_else(|| {
