@@ -121,7 +121,14 @@ fn words(phase: Phase, counts: Counts, lent: Lent, (cost, earns, ai): (f64, f64,
     let pays = ai > cost;
     match (phase, lent) {
         (Phase::Mining, _) => format!("all mine: power {cost:.0} $/MWh, even \"old\" earns {earns:.0}"),
-        (_, Lent::AskedBack) => format!("AI gives back, then \"old\" wakes; {asleep} of {all} sleep"),
+        (Phase::WakePending | Phase::Waking, Lent::AskedBack) => {
+            format!("AI gives back, then \"old\" wakes; {asleep} of {all} sleep")
+        }
+        (_, Lent::AskedBack) => format!("AI gives power back; {asleep} of {all} of \"old\" sleep"),
+        // It would be told by now, if the site had not been over its cap a moment ago.
+        (Phase::DrainPending | Phase::Draining | Phase::Asleep, _) if earns > cost => {
+            "mining pays again; \"old\" wakes when the site is calm".to_owned()
+        }
         (Phase::DrainPending | Phase::Draining | Phase::Asleep, Lent::Power) => {
             format!("\"old\" sleeps ({earns:.0} < {cost:.0} $/MWh), AI has its power ({ai:.0})")
         }
@@ -130,9 +137,6 @@ fn words(phase: Phase, counts: Counts, lent: Lent, (cost, earns, ai): (f64, f64,
         }
         (Phase::Asleep, Lent::Nothing) if pays => {
             format!("\"old\" sleeps; AI pays {ai:.0} $/MWh, waits for proof")
-        }
-        (Phase::Asleep, Lent::Nothing) if earns > cost => {
-            "mining pays again; \"old\" wakes when the site is calm".to_owned()
         }
         (Phase::Asleep, Lent::Nothing) => format!("\"old\" sleeps: earns {earns:.0}, power {cost:.0} $/MWh"),
         (Phase::WakePending, _) => format!("\"old\" is to wake ({earns:.0} > {cost:.0} $/MWh), waits for room"),
