@@ -123,7 +123,7 @@ impl World {
         let gate = Gate::start(site.addr(), ai.addr()).await;
         let folder = tempfile::tempdir().expect("a folder");
         let (admin, listen) = (free_address(), free_address());
-        let answer = if seed % 2 == 0 { "pool" } else { "proxy" };
+        let answer = if seed.is_multiple_of(2) { "pool" } else { "proxy" };
         let text = tweak(config(folder.path(), &gate, admin, listen, pool.addr(), answer));
         fs::write(folder.path().join("hashgate.toml"), text).expect("it is written");
         let drawn = Arc::<Mutex<VecDeque<_>>>::default();
@@ -142,7 +142,7 @@ impl World {
             watch,
             strange,
             is_known: false,
-            answers_by_pool: seed % 2 == 0,
+            answers_by_pool: seed.is_multiple_of(2),
             wrapper: Vec::new(),
         };
         world.run().await;

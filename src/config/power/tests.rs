@@ -224,7 +224,7 @@ const MISTAKES: [(&str, &str); 67] = [
     // The actuator.
     ("kind = \"exec\"\n", ""),
     ("kind = \"exec\"\n", "kind = \"exce\"\n"),
-    ("kind = \"exec\"\n", "kind = \"antminer\"\n"),
+    ("kind = \"exec\"\n", "kind = \"whatsminer\"\n"),
     ("kind = \"exec\"\n", "kind = \"custom:\"\n"),
     ("kind = \"exec\"\n", "kind = \"simulated\"\n"),
     ("kind = \"exec\"\n", "kind = \"webhook\"\n"),
@@ -526,8 +526,8 @@ fn slurm_has_nodes_with_their_watts() {
             format!("{},{}", node("gpu[1-4]", "10 kW", "1 kW"), node("gpu3", "9 kW", "1 kW")),
             "names \"gpu3\" a second time",
         ),
-        (node("gpu[1-201]", "10 kW", "100 W"), "draw 2.010 MW at work"),
-        (node("gpu[1-101]", "10 kW", "1 kW"), "draw 101 kW without work"),
+        (node("gpu[1-201]", "10 kW", "100 W"), "draw 2.01 MW at work"),
+        (node("gpu[1-101]", "10 kW", "1 kW"), "draw 101.0 kW without work"),
         ("{ name = \"a\", watts = 5 }".to_owned(), "unknown key"),
     ] {
         let errors = slurm(&format!("nodes = [{list}]\n")).unwrap_err().join("\n");
@@ -559,7 +559,7 @@ fn the_example_shows_every_key_with_its_default() {
     let whole = |text: &str| {
         let signals = "[[signal]]\nname = \"mining-pays\"\nkind = \"push\"\nunit = \"verdict\"\n\
                        [[signal]]\nname = \"site-meter\"\nkind = \"push\"\nunit = \"kW\"\n\
-                       [[signal]]\nname = \"hall-d-meter\"\nkind = \"push\"\nunit = \"kW\"\n";
+                       [[signal]]\nname = \"hall-e-meter\"\nkind = \"push\"\nunit = \"kW\"\n";
         let all = format!("{MINIMAL}{HEAD}{signals}{text}");
         Config::parse(&all, &Everything).unwrap_or_else(|errors| panic!("{errors}\n{all}")).0.power
     };

@@ -137,9 +137,7 @@ impl Slurm {
         let is_old = message.epoch.0 < told.epoch;
         told.epoch = told.epoch.max(message.epoch.0);
         match message.what {
-            LeaseOrder::Grant { .. } if is_old || told.back.contains_key(&message.lease) => {
-                return Ok(LeaseAnswer::Refused);
-            }
+            LeaseOrder::Grant { .. } if is_old || told.back.contains_key(&message.lease) => Ok(LeaseAnswer::Refused),
             LeaseOrder::Grant { watts, expires } => {
                 if told.leases.len() >= MAX_LEASES && !told.leases.contains_key(&message.lease) {
                     return Ok(LeaseAnswer::Refused);

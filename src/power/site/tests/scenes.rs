@@ -190,7 +190,7 @@ fn a_lost_meter_stops_leases_and_wakes_and_lets_drains_go_on() {
     hall.passes(30);
     assert_eq!((hall.heard("writes lease"), hall.heard(" wake")), (leases, 0));
     let waits = hall.site.view(at(hall.second)).groups[0].as_ref().unwrap().waits_for.clone().unwrap();
-    assert!(waits.starts_with("the site's meter is lost"), "{waits}");
+    assert!(waits.starts_with("room: the site's meter is lost"), "{waits}");
     hall.has_meter = true;
     hall.until("the wake", 100, |hall| hall.phase(0) == Phase::Mining);
     assert_eq!(hall.heard("the site's meter is back"), 1);

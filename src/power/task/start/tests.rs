@@ -209,9 +209,11 @@ fn a_machine_that_the_config_forgot_is_known_again_once_it_is_back() {
 #[test]
 fn what_a_dry_run_held_is_not_held_once_the_config_says_another_mode() {
     let names: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
-    let mut book = Book::default();
-    book.records = ["a", "b"].map(|name| (name.to_owned(), of(Phase::ManualHold, &["m1"]))).into();
-    book.orders = [("b".to_owned(), Control::Hold { why: "a look".into() })].into();
+    let mut book = Book {
+        records: ["a", "b"].map(|name| (name.to_owned(), of(Phase::ManualHold, &["m1"]))).into(),
+        orders: [("b".to_owned(), Control::Hold { why: "a look".into() })].into(),
+        ..Book::default()
+    };
     let mut held = |then: Mode, by_hand: Option<Mode>, now| {
         book.settings = [(MODE_OF_CONFIG.to_owned(), then.label().to_owned())].into();
         book.settings.extend(by_hand.map(|mode| (MODE.to_owned(), mode.label().to_owned())));
