@@ -4,7 +4,7 @@
 //! thing every [`ASK_AGAIN`] at most, and with [`NAMED`] names.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
