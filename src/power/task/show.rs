@@ -4,7 +4,7 @@
 //! thing every [`ASK_AGAIN`] at most, and with [`NAMED`] names.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -59,7 +59,8 @@ pub(super) struct Manual {
     wanted: BTreeMap<DeviceKey, Command>,
     /// When the next question may go out; `None` if nothing is wanted that was not said.
     due: Option<Instant>,
-    said: Option<(Command, Instant)>,
+    /// What was asked last, of which machines, and when.
+    said: Option<(Goal, BTreeSet<DeviceKey>, Instant)>,
 }
 
 impl Shown {
@@ -214,16 +215,17 @@ impl Keeper {
 
 impl Manual {
     pub fn wants(&mut self, tick: Instant, key: DeviceKey, command: Command) {
-        let is_other = self.said.as_ref().is_none_or(|(said, _)| goal(said) != goal(&command));
+        let is_other = self.said.as_ref().is_none_or(|(said, ..)| *said != goal(&command));
         if is_other {
             self.wanted.retain(|_, wanted| goal(wanted) == goal(&command));
         }
         let is_new = self.wanted.insert(key, command).is_none();
         let soon = tick + GATHER;
-        // One more name of a question that was asked waits for its turn.
-        let again = self.said.as_ref().filter(|_| !is_other).map_or(soon, |(_, at)| soon.max(*at + ASK_AGAIN));
+        // Who was asked for already waits for the question's next turn; a wake comes in as many parts as the ledger has room for.
+        let was_asked = self.said.as_ref().filter(|(_, keys, _)| !is_other && keys.contains(&key));
+        let at = was_asked.map_or(soon, |(.., at)| soon.max(*at + ASK_AGAIN));
         if is_new || self.due.is_none() {
-            self.due = Some(self.due.map_or(again, |due| if is_other { due.min(again) } else { due }));
+            self.due = Some(self.due.map_or(at, |due| due.min(at)));
         }
     }
 
@@ -238,9 +240,14 @@ impl Manual {
         self.due = None;
         let wanted = std::mem::take(&mut self.wanted);
         let first = wanted.values().next()?.clone();
-        let of_it = wanted.iter().filter(|(_, command)| goal(command) == goal(&first)).map(|(key, _)| *key).collect();
-        self.said = Some((first.clone(), tick));
-        Some((goal(&first), of_it))
+        let goal_of_it = goal(&first);
+        let of_it = wanted.iter().filter(|(_, command)| goal(command) == goal_of_it).map(|(key, _)| *key);
+        let of_it: Vec<DeviceKey> = of_it.collect();
+        let mut keys =
+            self.said.take().filter(|(said, ..)| *said == goal_of_it).map_or_else(BTreeSet::new, |said| said.1);
+        keys.extend(&of_it);
+        self.said = Some((goal_of_it, keys, tick));
+        Some((goal_of_it, of_it))
     }
 }
 
