@@ -73,7 +73,7 @@ async fn luxos_waits_for_a_session_that_somebody_else_holds_and_never_takes_it()
 async fn a_late_answer_is_waited_for_while_there_is_time() {
     for make in Make::ALL {
         let late = Duration::from_millis(300);
-        let (_, driver, _) = start(FirmwareSettings { late, ..settings(make).with_fault(Fault::IsLate) }).await;
+        let (_sim, driver, _) = start(FirmwareSettings { late, ..settings(make).with_fault(Fault::IsLate) }).await;
         driver.sleep(&rig()).await.unwrap();
     }
 }
@@ -112,7 +112,7 @@ async fn braiins_is_woken_with_the_power_target_that_it_had() {
 #[tokio::test]
 async fn an_antminer_is_woken_in_the_mode_that_it_had_and_keeps_its_config() {
     for is_strict in [false, true] {
-        let machine = Machine { mode: 3, ..Machine::default() };
+        let machine = Machine::in_mode(3);
         let (sim, first, _) = start(FirmwareSettings { machine, is_strict, ..settings(Make::Antminer) }).await;
         let saved = first.mode(&rig()).unwrap().await.unwrap();
         assert_eq!(saved, Some(mode("low")));

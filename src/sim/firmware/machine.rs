@@ -46,6 +46,12 @@ impl Machine {
         Self { is_asleep: true, mode: 1, ..Self::default() }
     }
 
+    /// An Antminer that mines in this mode.
+    #[must_use]
+    pub fn in_mode(mode: u64) -> Self {
+        Self { mode, ..Self::default() }
+    }
+
     /// It is told something, and does it if `obeys`.
     pub(super) fn order(&mut self, name: &'static str, sleeps: bool, obeys: bool) {
         if self.orders.len() < MAX_ORDERS {
