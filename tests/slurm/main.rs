@@ -144,9 +144,9 @@ async fn machines_are_switched_off_and_stay_off_while_jobs_wait() {
         "and drained",
         async {
             let _ = driver.draws().await;
-            cluster.node("gpu01").contains(" State=IDLE+DRAIN+POWERED_DOWN ")
+            Some(cluster.node("gpu01").contains(" State=IDLE+DRAIN+POWERED_DOWN "))
         },
-        true
+        Some(true)
     );
     assert!(cluster.job("second").starts_with("PENDING"), "{}", cluster.job("second"));
 
@@ -154,8 +154,8 @@ async fn machines_are_switched_off_and_stay_off_while_jobs_wait() {
     until!(
         cluster,
         "the machine is on, and the second job runs",
-        async { cluster.job("second").starts_with("RUNNING") },
-        true
+        async { Some(cluster.job("second").starts_with("RUNNING")) },
+        Some(true)
     );
     assert_eq!(driver.draws().await, Ok(POWER));
     cluster.end_job("second");
