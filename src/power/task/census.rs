@@ -7,14 +7,17 @@
 //! measured last stays.
 //!
 //! Limits: connections are as many as the workers let in; one that is gone is kept for [`AFTER_GONE`] for what pools say later.
+//! [`MAX_RIVALS`] in the log.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
+    net::IpAddr,
     time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::devices::{Devices, Seen};
 use crate::{
@@ -34,6 +37,9 @@ pub(super) const WINDOW: Duration = Duration::from_secs(600);
 
 /// How long the pool's word on shares of a connection that is gone is waited for.
 const AFTER_GONE: Duration = Duration::from_secs(600);
+
+/// Devices of which it is told that others mine with their user name; a farm whose miners all have one name says it with these.
+const MAX_RIVALS: usize = 20;
 
 const TERA: f64 = 1e12;
 
@@ -86,6 +92,10 @@ pub(super) fn is_moving(view: &SiteView) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Miners {
     connections: HashMap<ConnectionId, Connection>,
+    /// Live connections of a device from an address.
+    live: HashMap<(DeviceKey, IpAddr), u32>,
+    /// Devices of which a rival was told.
+    rivals: HashSet<DeviceKey>,
     meters: HashMap<DeviceKey, Meter>,
 }
 
@@ -170,16 +180,28 @@ impl Miners {
         told: &mut Told,
         named: &mut HashSet<std::sync::Arc<str>>,
     ) -> Option<DeviceKey> {
-        let connection = self.connections.entry(report.connection).or_insert(Connection {
+        let Self { connections, live, rivals, .. } = self;
+        let connection = connections.entry(report.connection).or_insert(Connection {
             device: None,
             is_asleep: false,
             before: 0,
             gone_at: None,
         });
+        let peer = report.peer.to_canonical();
+        let was_live = connection.device.filter(|_| connection.gone_at.is_none());
         connection.gone_at = report.is_gone.then_some(now);
+        if let Some(key) = was_live.filter(|_| report.is_gone)
+            && let Entry::Occupied(mut count) = live.entry((key, peer))
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         if connection.device.is_none() && !report.is_gone {
-            match devices.see(report.peer, report.user.as_ref()) {
+            match devices.see(peer, report.user.as_ref(), |key, address| live.contains_key(&(key, address))) {
                 Seen::Nobody => {}
+                Seen::Rival(key) => tell_of_rival(devices, key, peer, rivals),
                 Seen::Known(key) => connection.device = Some(key),
                 Seen::Moved(key, found) => {
                     connection.device = Some(key);
@@ -188,6 +210,9 @@ impl Miners {
                 // Two connections of a new device are one device.
                 Seen::New(group, found) if named.insert(found.name.clone()) => told.found.push((group, found)),
                 Seen::New(..) => {}
+            }
+            if let Some(key) = connection.device {
+                *live.entry((key, peer)).or_default() += 1;
             }
         }
         connection.device
@@ -246,6 +271,21 @@ impl Meter {
         let efficiency = joules(watts, rate)?;
         self.last = Some((Watts::new(watts)?, rate));
         Some(efficiency)
+    }
+}
+
+/// Says it once for each device, of the first few.
+fn tell_of_rival(devices: &Devices, key: DeviceKey, peer: IpAddr, told: &mut HashSet<DeviceKey>) {
+    if told.len() < MAX_RIVALS
+        && told.insert(key)
+        && let Some(device) = devices.target(key)
+    {
+        let address = device.address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+        warn!(
+            "device {:?} is connected from {address}, and a miner with the same user name from {peer}: only the one at {address} is put to \
+             sleep and woken, the other counts as load; give each machine a user name of its own, or name the group's machines by subnets",
+            device.name
+        );
     }
 }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | user | a device has this worker |
 //! | address | a device of the config has this address, or one was found by it |
+//! | user of a device that is connected from another address | nobody's: it counts as load, and that is told |
 //! | user and address | they fit the `subnets` and `workers` of a group, the first in config order: a device is found |
 //!
 //! Limit: [`MAX_DEVICES`] on the site; what comes after that is no device, counts as load by the meter, and is told once.
@@ -57,6 +58,8 @@ pub(super) enum Seen {
     Known(DeviceKey),
     /// A device's whose address is another than before; to be kept.
     Moved(DeviceKey, Found),
+    /// Somebody else's who mines with the user name of this device, which is still connected from its own address: nobody's.
+    Rival(DeviceKey),
     /// A new device's, of this group; to be kept, and then to [`Devices::add`].
     New(usize, Found),
 }
@@ -138,12 +141,12 @@ impl Devices {
         }
     }
 
-    /// Whose a connection is.
-    pub fn see(&mut self, peer: IpAddr, user: Option<&Arc<str>>) -> Seen {
+    /// Whose a connection is. `is_live`: whether a device has another connection from an address.
+    pub fn see(&mut self, peer: IpAddr, user: Option<&Arc<str>>, is_live: impl Fn(DeviceKey, IpAddr) -> bool) -> Seen {
         let peer = peer.to_canonical();
         let by_worker = user.and_then(|user| self.by_worker.get(user));
         if let Some(key) = by_worker.or_else(|| self.by_address.get(&peer)).copied() {
-            return self.seen_at(key, peer);
+            return self.seen_at(key, peer, is_live);
         }
         // Before it has said who it is, it could be taken for a device of the wrong group.
         let Some(user) = user else { return Seen::Nobody };
@@ -188,11 +191,15 @@ impl Devices {
         is_as_found.then_some(group)
     }
 
-    fn seen_at(&mut self, key: DeviceKey, peer: IpAddr) -> Seen {
+    fn seen_at(&mut self, key: DeviceKey, peer: IpAddr, is_live: impl Fn(DeviceKey, IpAddr) -> bool) -> Seen {
         let group = &mut self.groups[key.group];
         let device = &mut group.devices[key.device];
         if device.is_fixed || device.target.address == Some(peer) {
             return Seen::Known(key);
+        }
+        // Who is told to sleep at one address must be woken there, and not where another of its name came from since.
+        if device.target.address.is_some_and(|address| is_live(key, address)) {
+            return Seen::Rival(key);
         }
         device.target.address = Some(peer);
         if !device.is_found {

@@ -123,3 +123,23 @@ fn miners_are_counted_as_soon_as_something_moves() {
     census.begins(at(2_000));
     assert_eq!(census.at, at(12_000));
 }
+
+#[test]
+fn a_machine_is_woken_where_it_was_put_to_sleep_whoever_else_mines_with_its_name() {
+    let (mut devices, mut miners) = (devices(), Miners::default());
+    let from =
+        |connection, peer: &str, is_gone| MinerReport { peer: peer.parse().unwrap(), is_gone, ..report(connection, 1) };
+    let census = |miners| Census { miners, settled: Vec::new() };
+    let told = miners.take(at(0), &census(vec![from(1, "10.0.0.1", false)]), &mut devices);
+    devices.add(0, &told.found[0].1);
+    let both = [from(1, "10.0.0.1", false), from(2, "10.0.0.2", false)];
+    let told = miners.take(at(1), &census(both.to_vec()), &mut devices);
+    assert_eq!((told.shares[&KEY].submitted, told.moved.len()), (1, 0), "the other's shares are not its");
+    assert_eq!(devices.target(KEY).unwrap().address, Some("10.0.0.1".parse().unwrap()));
+    assert_eq!(miners.rivals.len(), 1);
+    // Once it is gone, the name is the other's: a machine that was given another address.
+    miners.take(at(2), &census(vec![from(1, "10.0.0.1", true)]), &mut devices);
+    let told = miners.take(at(3), &census(vec![from(2, "10.0.0.2", false)]), &mut devices);
+    assert_eq!((told.shares[&KEY].submitted, told.moved.len()), (1, 1));
+    assert_eq!(devices.target(KEY).unwrap().address, Some("10.0.0.2".parse().unwrap()));
+}

@@ -25,7 +25,7 @@ fn at(address: &str) -> IpAddr {
 }
 
 fn see(devices: &mut Devices, address: &str, user: &str) -> Seen {
-    devices.see(at(address), Some(&user.into()))
+    devices.see(at(address), Some(&user.into()), |_, _| false)
 }
 
 fn key(group: usize, device: usize) -> DeviceKey {
@@ -48,7 +48,7 @@ fn a_connection_is_known_by_its_worker_then_by_its_address() {
 #[test]
 fn the_first_group_that_fits_finds_a_device_and_names_it_by_what_it_is_known_by() {
     let mut devices = devices();
-    assert_eq!(devices.see(at("10.0.0.9"), None), Seen::Nobody, "it has not said who it is");
+    assert_eq!(devices.see(at("10.0.0.9"), None, |_, _| false), Seen::Nobody, "it has not said who it is");
     let Seen::New(0, by_worker) = see(&mut devices, "10.0.0.9", "farm.9") else { panic!("it is a's") };
     assert_eq!((&*by_worker.name, &*by_worker.group, by_worker.worker.as_deref()), ("farm.9", "a", Some("farm.9")));
     let Seen::New(1, by_address) = see(&mut devices, "10.0.0.9", "them") else { panic!("it is b's") };
