@@ -224,7 +224,7 @@ const MISTAKES: [(&str, &str); 67] = [
     // The actuator.
     ("kind = \"exec\"\n", ""),
     ("kind = \"exec\"\n", "kind = \"exce\"\n"),
-    ("kind = \"exec\"\n", "kind = \"antminer\"\n"),
+    ("kind = \"exec\"\n", "kind = \"vnish\"\n"),
     ("kind = \"exec\"\n", "kind = \"custom:\"\n"),
     ("kind = \"exec\"\n", "kind = \"simulated\"\n"),
     ("kind = \"exec\"\n", "kind = \"webhook\"\n"),
