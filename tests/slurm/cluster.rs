@@ -154,12 +154,10 @@ impl Cluster {
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Submits a job that fills a node until it is told to end, or the test has long failed.
+    /// Submits a job that fills a node until it is told to end, or the cluster is gone.
     pub fn submit(&self, name: &str) {
-        let wait = format!(
-            "for i in $(seq 3000); do [ -e {} ] && exit 0; sleep 0.1; done",
-            self.path("jobs").join(name).display()
-        );
+        let (conf, end) = (self.path("slurm.conf"), self.path("jobs").join(name));
+        let wait = format!("while [ -e {} ] && [ ! -e {} ]; do sleep 0.1; done", conf.display(), end.display());
         let folder = self.folder.path().display().to_string();
         let words = ["--exclusive", "-N1", "--requeue", "-o", "/dev/null", "-D", &folder, "-J", name, "--wrap", &wait];
         assert!(self.run("sbatch", &words).0, "{name} is not taken");
@@ -240,9 +238,6 @@ impl Drop for Cluster {
             // Steps are processes of their own, which would outlive their node's daemon.
             self.run("scancel", &["--user", "root"]);
         }
-        for name in fs::read_dir(self.path("jobs")).map(|_| &self.names).into_iter().flatten() {
-            let _ = fs::write(self.path("jobs").join(name), "");
-        }
         let begin = Instant::now();
         while self.controller.is_some()
             && begin.elapsed() < Duration::from_secs(10)
@@ -302,7 +297,7 @@ fn conf(folder: &Path, names: &[String], more: &str) -> String {
          CommunicationParameters=NoCtldInAddrAny,NoInAddrAny\n\
          SchedulerParameters=batch_sched_delay=0,sched_min_interval=0\nSlurmdTimeout=5\nMessageTimeout=5\n\
          StateSaveLocation={at}/state\nSlurmdSpoolDir={at}/spool-%n\nSlurmctldPidFile={at}/slurmctld.pid\n\
-         SlurmdPidFile={at}/slurmd-%n.pid\nSuspendProgram={at}/suspend\nResumeProgram={at}/resume\nSuspendTime=-1\n{more}\n",
+         SlurmdPidFile={at}/slurmd-%n.pid\nSuspendProgram={at}/suspend\nResumeProgram={at}/resume\nSuspendTime=1000000\n{more}\n",
         ports.next().unwrap()
     );
     for (name, port) in names.iter().zip(ports) {

@@ -12,12 +12,12 @@ const NOW: SignedDuration = SignedDuration::ZERO;
 
 /// Waits for an answer or a draw of the driver; what is asked has to be asked again.
 macro_rules! until {
-    ($cluster:expr, $what:expr, $ask:expr, $wanted:pat) => {{
+    ($cluster:expr, $what:expr, $ask:expr, $wanted:pat $(if $guard:expr)?) => {{
         let begin = std::time::Instant::now();
         loop {
             $cluster.follow();
             let said = $ask.await;
-            if matches!(said, $wanted) {
+            if matches!(said, $wanted $(if $guard)?) {
                 $cluster.until($what, |_| true);
                 break;
             }
@@ -143,7 +143,7 @@ async fn machines_are_switched_off_and_stay_off_while_jobs_wait() {
         cluster,
         "and drained",
         async {
-            driver.draws().await;
+            let _ = driver.draws().await;
             cluster.node("gpu01").contains(" State=IDLE+DRAIN+POWERED_DOWN ")
         },
         true
