@@ -18,7 +18,7 @@
 //! | `report` | what it has to show |
 //! | `command` | `hashgate sim site` |
 //!
-//! Limits: [`MAX_ASICS`](settings::MAX_ASICS). A machine that is told something does so at the next step, a tenth of a second later at
+//! Limits: [`MAX_ASICS`]. A machine that is told something does so at the next step, a tenth of a second later at
 //! most; what the site draws between two steps is what the last one found.
 
 mod asic;
