@@ -8,11 +8,15 @@
 use std::{collections::HashMap, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hashgate::{
-    config::Survives,
+    app::Proxy,
+    config::{Config, ProcessEnv, Survives},
     power::{
         Target,
         actuator::{Actuator, Call, Drawn, DriverError, Drivers},
+        control::Control,
         device::PowerMode,
+        group::Phase,
+        site::GroupView,
     },
     profit::Watts,
 };
@@ -79,6 +83,33 @@ impl Actuator for Pdu {
     }
 }
 
+const CONFIG: &str = r#"
+[[listener]]
+listen = "127.0.0.1:0"
+[[pool]]
+url = "sim://"
+user = "nobody"
+[profit]
+mode = "advise"                 # what an operator orders is carried out
+[power]
+ledger = "LEDGER"
+poll_moving = "1s"
+[[signal]]
+name = "pays"
+kind = "push"
+unit = "verdict"
+[[group]]
+name = "rack1"
+signal = "pays"
+nameplate = "3400 W"
+quiet = "1s"
+[[group.device]]
+name = "rack1-07"
+worker = "farm.rack1-07"
+[group.actuator]
+kind = "custom:pdu"
+"#;
+
 /// A PDU with one outlet, `rack1-07`.
 async fn fake_pdu(socket: TcpListener) -> io::Result<()> {
     let mut outlets = HashMap::from([("rack1-07".to_owned(), true)]);
@@ -104,18 +135,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let pdu: Arc<dyn Actuator> = Arc::new(Pdu { address: socket.local_addr()? });
     tokio::spawn(fake_pdu(socket));
-    // What a proxy is started with.
-    let _drivers = Drivers::default().with_actuator("pdu", pdu.clone());
-
     let rig = Target { name: "rack1-07".into(), address: None, worker: None };
     let watts = async || pdu.read(&rig).ok_or(DriverError::Garbled("it reads".into()))?.await.map(|drawn| drawn.watts);
     println!("it draws {}", watts().await?);
-    pdu.sleep(&rig).await?;
-    println!("asleep, it draws {}", watts().await?);
-    assert_eq!(watts().await?, Watts::ZERO);
-    pdu.wake(&rig, None).await?;
-    println!("awake, it draws {}", watts().await?);
     let nobody = Target { name: "rack9".into(), ..rig.clone() };
     println!("rack9: {}", pdu.sleep(&nobody).await.expect_err("there is no such outlet"));
+
+    // A proxy that has it puts the machine to sleep, and believes its watts.
+    let folder = tempfile::tempdir()?;
+    let text = CONFIG.replace("LEDGER", folder.path().join("power.db").to_str().ok_or("a path that is no text")?);
+    let (config, _) = Config::parse(&text, &ProcessEnv { folder: ".".into() })?;
+    let proxy = Proxy::start_with(config, &Drivers::default().with_actuator("pdu", pdu.clone())).await?;
+    let power = proxy.power().ok_or("the config moves no machine")?;
+    power.control("rack1", Control::Drain { why: "the example says so".into(), until: None }, false).await?;
+    let is_asleep = |group: &GroupView| group.phase == Phase::Asleep;
+    let proven = power.wait_for(|seen| seen.site.groups[0].as_ref().is_some_and(is_asleep)).await;
+    println!(
+        "{:?} by watts, it draws {}",
+        proven.and_then(|seen| Some(seen.site.groups[0].as_ref()?.phase)),
+        watts().await?
+    );
+    assert_eq!(watts().await?, Watts::ZERO);
+    proxy.shut_down(Duration::ZERO).await;
     Ok(())
 }
