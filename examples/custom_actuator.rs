@@ -150,11 +150,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     power.control("rack1", Control::Drain { why: "the example says so".into(), until: None }, false).await?;
     let is_asleep = |group: &GroupView| group.phase == Phase::Asleep;
     let proven = power.wait_for(|seen| seen.site.groups[0].as_ref().is_some_and(is_asleep)).await;
-    println!(
-        "{:?} by watts, it draws {}",
-        proven.and_then(|seen| Some(seen.site.groups[0].as_ref()?.phase)),
-        watts().await?
-    );
+    proven.ok_or("the proxy has ended")?;
+    println!("proven asleep by its watts, it draws {}", watts().await?);
     assert_eq!(watts().await?, Watts::ZERO);
     proxy.shut_down(Duration::ZERO).await;
     Ok(())
