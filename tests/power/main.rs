@@ -6,7 +6,7 @@ mod terms;
 mod world;
 
 use hashgate::sim::plant::Misconduct;
-use terms::{BACK_UNDER, CAP};
+use terms::{BACK_UNDER, CAP, SHED};
 use world::{Outcome, World};
 
 /// Runs of 40 minutes of the plant each.
@@ -19,6 +19,7 @@ fn seeds(usual: u64) -> u64 {
 
 fn check(seed: u64, outcome: &Outcome) {
     assert_eq!(outcome.over, 0, "seed {seed}: over the cap of {CAP} W, {outcome:?}");
+    assert!(outcome.late <= SHED, "seed {seed}: late after a blip, {outcome:?}");
     assert!(outcome.slowest < BACK_UNDER, "seed {seed}: not back under the cap in {BACK_UNDER} s, {outcome:?}");
 }
 
@@ -33,6 +34,7 @@ fn sum(outcomes: &[Outcome]) -> Outcome {
         ai_energy: sum.ai_energy + run.ai_energy,
         peak: sum.peak.max(run.peak),
         over: sum.over + run.over,
+        late: sum.late.max(run.late),
         slowest: sum.slowest.max(run.slowest),
         steps: sum.steps + run.steps,
         longest_over: sum.longest_over.max(run.longest_over),

@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     network::Network,
-    terms::{self, AI_CAPACITY, AI_IDLE, ASICS, BACK_UNDER, BOOTS, CAP, GROUPS},
+    terms::{self, AI_CAPACITY, AI_IDLE, ASICS, BACK_UNDER, BOOTS, CAP, GROUPS, SHED},
 };
 
 #[derive(Clone, Debug)]
@@ -54,7 +54,9 @@ pub struct Outcome {
     pub over: u64,
     /// The longest of these in a row.
     pub longest_over: u64,
-    /// The longest that a blip had the site over its cap in one piece, in seconds of a running controller.
+    /// Seconds over the cap that the last machines of a blip brought about, as they had booted.
+    pub late: u64,
+    /// The longest that a blip had the site over its cap, in seconds of a running controller.
     pub slowest: u64,
     /// Writes and messages: the points where it may die.
     pub steps: u64,
@@ -156,10 +158,12 @@ impl World {
     fn judge(&mut self, since_blip: Option<u64>) {
         let is_over = self.plant.true_watts() > CAP;
         match since_blip {
-            Some(since) if since <= BOOTS + BACK_UNDER => {
-                self.over_in_a_row = if is_over { self.over_in_a_row + u64::from(self.site.is_some()) } else { 0 };
-                self.outcome.slowest = self.outcome.slowest.max(self.over_in_a_row);
+            Some(since) if since <= BACK_UNDER => {
+                if is_over {
+                    self.outcome.slowest = since;
+                }
             }
+            Some(since) if since <= BOOTS + SHED => self.outcome.late += u64::from(is_over),
             _ => {
                 self.outcome.peak = self.outcome.peak.max(self.plant.true_watts());
                 self.outcome.over += u64::from(is_over);
