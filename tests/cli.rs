@@ -192,9 +192,10 @@ fn the_example_runs_serves_metrics_and_ends_on_sigterm() {
     }
     assert!(http_get(metrics, "/else").starts_with("HTTP/1.1 404"));
 
+    let told = Instant::now();
     proxy.signal("TERM");
     assert_eq!(proxy.exit_code(), Some(0));
-    // Before its grace was over.
+    assert!(told.elapsed() < Duration::from_secs(8), "grace is 5 s, it took {:?}", told.elapsed());
     proxy.line_with("every share is settled");
     assert!(place.folder.path().join("hashgate-state.json").exists());
 }
