@@ -116,13 +116,15 @@ struct Slot {
     is_granted: bool,
     /// It is one of those that the present drain or wake moves.
     is_moving: bool,
+    /// It is one of those, and how it ends is not known: neither was it ever proven, nor given up, nor out of sight.
+    is_awaited: bool,
     /// Its entry in `Group::due`.
     due: Option<Timestamp>,
 }
 
 impl Slot {
     fn new(device: Device) -> Self {
-        Self { device, is_queued: false, is_granted: false, is_moving: false, due: None }
+        Self { device, is_queued: false, is_granted: false, is_moving: false, is_awaited: false, due: None }
     }
 
     /// Whether first measurements wait for it.
@@ -151,7 +153,9 @@ struct Sleeping {
     /// `None` when its receipt was given: only in a lockout.
     operation: Option<Operation>,
     canary: Canary,
-    /// Since when no device is under way.
+    /// Since when no device is awaited. Of thousands there is always one that drifts or comes back, and that is ASLEEP's to mend.
+    heard_at: Option<Timestamp>,
+    /// Since when no device is under way, or waited for any more.
     settled_at: Option<Timestamp>,
     /// When no share is under way, as far as is known; `None` when that is to be looked at again.
     quiet_at: Option<Timestamp>,
@@ -209,6 +213,8 @@ pub struct Group {
     counts: [[usize; StageKind::COUNT]; 2],
     /// Of these, woken by somebody else.
     foreign: usize,
+    /// Devices whose end in this drain or wake is not known.
+    awaited: usize,
     /// Devices that something can put to sleep and that are not seen.
     unseen: usize,
     /// What all devices draw, for the peak of a receipt.
@@ -291,6 +297,7 @@ impl Group {
             asks: 0,
             counts: Default::default(),
             foreign: 0,
+            awaited: 0,
             unseen: 0,
             drawn_w: 0.0,
             has_work: false,
@@ -412,7 +419,8 @@ impl Group {
             State::Mining { .. } | State::ManualHold => (None, None),
             State::DrainPending { not_before, .. } => (Some(*not_before), None),
             State::Draining(sleeping) | State::Lockout(sleeping) => {
-                let quiet = sleeping.quiet_at.filter(|_| sleeping.operation.is_some());
+                let heard = sleeping.heard_at.map(|heard| later(heard, self.terms.quiet_limit));
+                let quiet = sleeping.quiet_at.or(heard).filter(|_| sleeping.operation.is_some());
                 (quiet, ramp(&self.down, !self.queue.is_empty()))
             }
             State::Asleep { .. } => (None, ramp(&self.down, !self.queue.is_empty())),
@@ -583,7 +591,8 @@ impl Group {
                 operation.opens(&self.slots);
                 let is_at_once = is_lockout || self.order.urgent || self.terms.canary == 0;
                 let canary = if is_at_once { Canary::Passed } else { Canary::new() };
-                let sleeping = Sleeping { operation: Some(operation), canary, settled_at: None, quiet_at: None };
+                let sleeping =
+                    Sleeping { operation: Some(operation), canary, heard_at: None, settled_at: None, quiet_at: None };
                 if is_lockout { State::Lockout(sleeping) } else { State::Draining(sleeping) }
             }
             Phase::Asleep => {

@@ -38,6 +38,9 @@ impl Group {
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
         let has_ended = matches!(stage.kind(), StageKind::Confirmed | StageKind::Failed | StageKind::Unavailable);
         let (is_moving, drawn_w) = (slot.is_moving, self.drawn_w);
+        if has_ended && std::mem::take(&mut slot.is_awaited) {
+            self.awaited -= 1;
+        }
         if let Some(operation) = self.state.operation() {
             operation.draws(drawn_w);
             if is_moving && has_ended && stage.kind() != before.1.kind() {

@@ -28,8 +28,10 @@ pub(super) struct Ask {
 impl Group {
     /// Turns to mine whatever does not just mine, and says what that will take.
     pub(super) fn turn_to_mine(&mut self, now: Timestamp) {
+        self.awaited = 0;
         for index in 0..self.slots.len() {
             self.slots[index].is_moving = !self.slots[index].device.is_untouched();
+            self.slots[index].is_awaited = false;
             if self.slots[index].is_moving {
                 self.touch(now, index, |device, _| device.turn(now, Goal::Mine));
             }

@@ -81,6 +81,25 @@ fn firmware_that_never_obeys_stops_at_its_canaries_and_is_tried_again() {
 }
 
 #[test]
+fn a_hall_is_asleep_though_one_of_its_machines_always_wakes_by_itself() {
+    let mut rack = rack(40);
+    rack.says(order(Goal::Sleep, true));
+    let begun = rack.second;
+    let mut wakers = (0..40).cycle();
+    while rack.group.phase() != Phase::Asleep {
+        // No machine more than twice, so that none is given up.
+        let waited = rack.second - begun;
+        assert!(waited < 320, "all were heard of, and two quiet limits have passed:\n{}", rack.told.join("\n"));
+        rack.passes(8);
+        rack.miners[wakers.next().unwrap()].changes = Some((rack.second, false));
+    }
+    assert!(rack.receipts[0].devices.confirmed >= 38, "{:?}", rack.receipts[0]);
+    // They are put to sleep again, one by one.
+    rack.passes(60);
+    assert_eq!((rack.group.phase(), rack.asleep()), (Phase::Asleep, 40));
+}
+
+#[test]
 fn the_floor_goes_on_mining_and_what_cannot_be_managed_counts_to_it() {
     let mut specs = specs(6);
     specs[5].can_sleep = false;
