@@ -10,6 +10,8 @@
 //! | `GET /api/v1/receipts?limit=20` | what the last drains and wakes moved and cost, the newest first |
 //! | `POST /api/v1/groups/{name}/drain`, `wake`, `hold`, `lockout`, `release`, `unlock` with [`wire::OrderBody`] | the plan: what follows, in words and kW; with `dry_run` only that |
 //! | `PUT /api/v1/mode` with `{"mode": "active"}` | the mode, and the one before |
+//! | `GET /api/v1/reload` | the config's file, what came of its last reload, what waits for a restart ([`reload::ReloadPage`]) |
+//! | `POST /api/v1/reload`, if wanted with `{"dry_run": true}` | the config's file is read again: what changed ([`reload::ReloadDone`]) |
 //!
 //! | refused with | when | changed |
 //! |---|---|---|
@@ -18,9 +20,9 @@
 //! | 403 | a token that is for something else (`auth.rs`) | nothing |
 //! | 404 | no such path, signal or group; a signal that is not pushed; nothing that could be moved | nothing |
 //! | 405 | a method that is not for this path | nothing |
-//! | 409 | not newer than what was taken last: a replay; an order that the mode or the group does not allow | nothing |
+//! | 409 | not newer than what was taken last: a replay; an order that the mode or the group does not allow; a config that wants what can't be had | nothing |
 //! | 413 | more than [`MAX_BODY`] bytes | nothing |
-//! | 422 | a unit, value or time that can't be | nothing |
+//! | 422 | a unit, value or time that can't be; a config that is wrong | nothing |
 //! | 429 | too many wrong tokens | nothing |
 //! | 503 | an order that could not be written, a source that is gone | nothing |
 //! | 504 | the power side did not answer in time | perhaps |
@@ -34,6 +36,7 @@
 mod auth;
 mod door;
 mod power;
+pub mod reload;
 mod reply;
 mod signals;
 pub mod wire;
@@ -74,7 +77,7 @@ use self::{
     reply::refused,
     wire::Names,
 };
-use crate::{config::Admin, power::Power, profit::task::Signals};
+use crate::{config::Admin, power::Power, profit::task::Signals, reload::Reload};
 
 /// Connections at once: senders of signals, a dashboard, a scraper.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -93,7 +96,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Why requests were refused before they reached a signal or a group, in order of [`Api::refused`]; `crowded` is for a connection that gave
 /// way to another.
-const REFUSALS: [&str; 16] = [
+const REFUSALS: [&str; 19] = [
     "unauthorized",
     "forbidden",
     "too_many",
@@ -110,6 +113,9 @@ const REFUSALS: [&str; 16] = [
     "not_written",
     "ended",
     "no_answer",
+    "bad_config",
+    "not_had",
+    "no_file",
 ];
 
 /// The admin API of one proxy.
@@ -117,18 +123,24 @@ pub struct Api {
     tokens: TokenCheck,
     signals: Signals,
     power: Option<Power>,
+    reload: Reload,
     names: Names,
     counts: [AtomicU64; REFUSALS.len()],
 }
 
 impl Api {
     /// Opened by the tokens of `[admin]`. `power` is `None` where nothing can be moved.
-    pub fn new(admin: &Admin, signals: Signals, power: Option<Power>) -> Arc<Self> {
+    pub fn new(admin: &Admin, signals: Signals, power: Option<Power>, reload: Reload) -> Arc<Self> {
         let config = signals.config();
         // Where nobody says what is capped, the ledger's cap is one.
         let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
         let names = Names::new(config.profit.as_ref(), is_capped);
-        Arc::new(Self { tokens: TokenCheck::new(admin), names, signals, power, counts: Default::default() })
+        Arc::new(Self { tokens: TokenCheck::new(admin), names, signals, power, reload, counts: Default::default() })
+    }
+
+    /// Opened by these tokens, from the next request on.
+    pub fn set_tokens(&self, admin: &Admin) {
+        self.tokens.set(admin);
     }
 
     /// Requests refused before they reached a signal, or by the power side, by reason.
@@ -186,6 +198,7 @@ impl Api {
             .route("/api/v1/groups/{name}/{order}", post(power::order))
             .route("/api/v1/receipts", get(power::receipts))
             .route("/api/v1/mode", put(power::mode))
+            .route("/api/v1/reload", get(reload::show).post(reload::order))
             .fallback(not_found)
             .method_not_allowed_fallback(wrong_method)
             .layer(from_fn_with_state(self.clone(), admit))
@@ -298,7 +311,7 @@ async fn admit(
 }
 
 async fn not_found(State(api): State<Arc<Api>>) -> Response {
-    let why = "there is, under /api/v1: signals, signals/{name}, decision, power, groups/{name}/devices, groups/{name}/{order}, receipts, mode";
+    let why = "there is, under /api/v1: signals, signals/{name}, decision, power, groups/{name}/devices, groups/{name}/{order}, receipts, mode, reload";
     api.refuse(StatusCode::NOT_FOUND, "not_found", why)
 }
 

@@ -67,13 +67,27 @@ const HAND_OVER: Effect = Effect::Live(
     "another connection is opened, and its miners move there when that has work; the old one takes their late shares",
 );
 const CHOOSE: Effect = Effect::Live("pools are chosen anew, miners move on the connections they have");
-const MATCH: Effect = Effect::Live("each miner's route is looked up anew, who is on another one moves on the connection it has");
-const DOOR: Effect = Effect::Live("the new address is opened before the old one closes; miners that are connected stay");
+const MATCH: Effect =
+    Effect::Live("each miner's route is looked up anew, who is on another one moves on the connection it has");
+const DOOR: Effect =
+    Effect::Live("the new address is opened before the old one closes; miners that are connected stay");
 
 /// What changes from one config to another, in the order of the file.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     // Without `..`, as below. The first four are `process`, the last three `money`.
-    let Config { proxy: _, log: _, metrics: _, admin: _, limits, listeners: _, pools: _, routes: _, signals: _, profit: _, power: _ } = old;
+    let Config {
+        proxy: _,
+        log: _,
+        metrics: _,
+        admin: _,
+        limits,
+        listeners: _,
+        pools: _,
+        routes: _,
+        signals: _,
+        profit: _,
+        power: _,
+    } = old;
     let mut differ = Differ::default();
     differ.process(old, new);
     differ.limits(limits, &new.limits);
@@ -231,8 +245,13 @@ impl Differ {
             Answer::Pool { timeout } => format!("pool, for {}", units::time(*timeout)),
         };
         let tables = (&old.listeners[..], &new.listeners[..]);
-        self.tables("listener", tables, |one| &one.name, (OPENED, CLOSED), |differ, place, old, new| {
-            compare!(differ, place, old, new, Listener {
+        self.tables(
+            "listener",
+            tables,
+            |one| &one.name,
+            (OPENED, CLOSED),
+            |differ, place, old, new| {
+                compare!(differ, place, old, new, Listener {
                 listen: text => DOOR,
                 version_mask: mask => NEW_MINERS,
                 extranonce2_size: text => NEW_MINERS,
@@ -240,13 +259,14 @@ impl Differ {
                 answer: answer => AT_ONCE,
                 layout_wait: time => NEW_MINERS,
             } apart { name, vardiff });
-            compare!(differ, place, old.vardiff, new.vardiff, Vardiff {
+                compare!(differ, place, old.vardiff, new.vardiff, Vardiff {
                 start: text => NEW_MINERS,
                 min: text => RETARGET,
                 max: optional => RETARGET,
                 shares_per_minute: text => RETARGET,
             } apart {});
-        });
+            },
+        );
     }
 
     fn pools(&mut self, old: &Config, new: &Config) {
@@ -266,8 +286,13 @@ impl Differ {
             VersionDialect::Xor => "xor".to_owned(),
         };
         let tables = (&old.pools[..], &new.pools[..]);
-        self.tables("pool", tables, |one| &one.name, (ADDED, REMOVED), |differ, place, old, new| {
-            compare!(differ, place, old, new, Pool {
+        self.tables(
+            "pool",
+            tables,
+            |one| &one.name,
+            (ADDED, REMOVED),
+            |differ, place, old, new| {
+                compare!(differ, place, old, new, Pool {
                 url: url => HAND_OVER,
                 user: text => HAND_OVER,
                 password: text => HAND_OVER,
@@ -282,27 +307,34 @@ impl Differ {
                 extranonce2_size: optional => NEW_MINERS,
                 admit_shares_per_second: text => AT_ONCE,
             } apart { name });
-        });
+            },
+        );
     }
 
     fn routes(&mut self, old: &Config, new: &Config) {
         let user = |user: &Option<super::UserPattern>| user.as_ref().map_or("everyone".to_owned(), ToString::to_string);
         let tables = (&old.routes[..], &new.routes[..]);
-        self.tables("route", tables, |one| &one.name, (MATCH, MATCH), |differ, place, before, after| {
-            compare!(differ, place, before, after, Route {
+        self.tables(
+            "route",
+            tables,
+            |one| &one.name,
+            (MATCH, MATCH),
+            |differ, place, before, after| {
+                compare!(differ, place, before, after, Route {
                 subnets: list => MATCH,
                 user: user => MATCH,
                 fail_back_after: time => AT_ONCE,
             } apart { name, listeners, pools });
-            let (was, is) = (old.listener_names(before), new.listener_names(after));
-            if was != is {
-                differ.field(place, "listeners", all_or(&was), all_or(&is), MATCH);
-            }
-            let (was, is) = (old.pool_names(before), new.pool_names(after));
-            if was != is {
-                differ.field(place, "pools", list(&was), list(&is), CHOOSE);
-            }
-        });
+                let (was, is) = (old.listener_names(before), new.listener_names(after));
+                if was != is {
+                    differ.field(place, "listeners", all_or(&was), all_or(&is), MATCH);
+                }
+                let (was, is) = (old.pool_names(before), new.pool_names(after));
+                if was != is {
+                    differ.field(place, "pools", list(&was), list(&is), CHOOSE);
+                }
+            },
+        );
         let common = |of: &Config, other: &Config| -> Vec<Arc<str>> {
             let names = of.routes.iter().map(|route| route.name.clone());
             names.filter(|name| other.routes.iter().any(|route| route.name == *name)).collect()

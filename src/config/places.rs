@@ -30,7 +30,9 @@ pub struct Places {
 
 /// So many pools, routes or listeners have come and gone that there is no place for one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_PLACES} {kind}s by different names were there since the start: restart to begin anew, or use a name again")]
+#[error(
+    "{MAX_PLACES} {kind}s by different names were there since the start: restart to begin anew, or use a name again"
+)]
 pub struct NoPlace {
     kind: &'static str,
 }
@@ -118,7 +120,8 @@ mod tests {
     fn config(pools: &[&str], routes: &[&str]) -> Config {
         let mut text = "[[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\n".to_owned();
         for pool in pools {
-            text += &format!("[[pool]]\nname = \"{pool}\"\nurl = \"stratum+tcp://{pool}.example:3333\"\nuser = \"u\"\n");
+            text +=
+                &format!("[[pool]]\nname = \"{pool}\"\nurl = \"stratum+tcp://{pool}.example:3333\"\nuser = \"u\"\n");
         }
         for (at, route) in routes.iter().enumerate() {
             let user = if at + 1 < routes.len() { format!("user = \"{route}.*\"\n") } else { String::new() };

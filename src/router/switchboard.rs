@@ -192,7 +192,8 @@ impl Switchboard {
                 let current = &mut self.current[route][usize::from(rolls)];
                 let Some(choice) = choose(&order, *current, &self.healths, now, plan.fail_back_after) else { continue };
                 if *current != Some(choice.pool) {
-                    let was_removed = current.is_some_and(|old| self.healths[old].is_up() && !plan.pools.contains(&old));
+                    let was_removed =
+                        current.is_some_and(|old| self.healths[old].is_up() && !plan.pools.contains(&old));
                     let reason = if was_removed { Reason::Removed } else { choice.reason };
                     let switch = Switch { route, from: *current, to: choice.pool, reason };
                     *current = Some(choice.pool);

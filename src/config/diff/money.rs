@@ -59,8 +59,13 @@ fn time_or_none(value: &Option<std::time::Duration>) -> String {
 
 impl Differ {
     fn signals(&mut self, old: &[Signal], new: &[Signal]) {
-        self.tables("signal", (old, new), |one| &one.name, (Effect::Restart, Effect::Restart), |differ, place, old, new| {
-            compare!(differ, place, old, new, Signal {
+        self.tables(
+            "signal",
+            (old, new),
+            |one| &one.name,
+            (Effect::Restart, Effect::Restart),
+            |differ, place, old, new| {
+                compare!(differ, place, old, new, Signal {
                 quantity: unshown => Effect::Restart,
                 unit: unshown => Effect::Restart,
                 class: unshown => Effect::Restart,
@@ -69,7 +74,8 @@ impl Differ {
                 max_spread: unshown => Effect::Restart,
                 sources: unshown => Effect::Restart,
             } apart { name });
-        });
+            },
+        );
     }
 
     fn profit(&mut self, old: &Profit, new: &Profit) {
@@ -87,16 +93,27 @@ impl Differ {
         self.policy(&old.policy, &new.policy);
         self.site(&old.site, &new.site, new.currency);
         let both = (Effect::Restart, Effect::Restart);
-        self.tables("feeder", (&old.feeders, &new.feeders), |one| &one.name, both, |differ, place, old, new| {
-            compare!(differ, place, old, new, Feeder { cap: watts => Effect::Restart } apart { name });
-        });
+        self.tables(
+            "feeder",
+            (&old.feeders, &new.feeders),
+            |one| &one.name,
+            both,
+            |differ, place, old, new| {
+                compare!(differ, place, old, new, Feeder { cap: watts => Effect::Restart } apart { name });
+            },
+        );
         self.tables("group", (&old.groups, &new.groups), |one| &one.name, both, Self::group);
-        self.tables("ai", (&old.ai, &new.ai), |one| &one.name, both, |differ, place, old, new| {
-            let price = |price: &AiPrice| match price {
-                AiPrice::PerGpuHour { price: _, terms: _ } => "for each hour of a GPU".to_owned(),
-                AiPrice::PerMwh(_) => "for each MWh".to_owned(),
-            };
-            compare!(differ, place, old, new, Ai {
+        self.tables(
+            "ai",
+            (&old.ai, &new.ai),
+            |one| &one.name,
+            both,
+            |differ, place, old, new| {
+                let price = |price: &AiPrice| match price {
+                    AiPrice::PerGpuHour { price: _, terms: _ } => "for each hour of a GPU".to_owned(),
+                    AiPrice::PerMwh(_) => "for each MWh".to_owned(),
+                };
+                compare!(differ, place, old, new, Ai {
                 power: watts => Effect::Restart,
                 price: price => Effect::Restart,
                 demand: unshown => Effect::Restart,
@@ -109,7 +126,8 @@ impl Differ {
                 wear_per_mw: text => Effect::Restart,
                 feeder: optional => Effect::Restart,
             } apart { name });
-        });
+            },
+        );
         self.order("[[feeder]]", (&old.feeders, &new.feeders), |one| &one.name);
         self.order("[[group]]", (&old.groups, &new.groups), |one| &one.name);
         self.order("[[ai]]", (&old.ai, &new.ai), |one| &one.name);

@@ -47,7 +47,10 @@ fn lines(new: &Config) -> Vec<String> {
 #[test]
 fn each_change_is_told_with_what_becomes_of_it() {
     let new = with(&[
-        ("[admin]\ntoken = \"0123456789abcdef\"", "[proxy]\nworkers = 7\n[limits]\nline_bytes = 2000\n[admin]\ntoken = \"fedcba9876543210\""),
+        (
+            "[admin]\ntoken = \"0123456789abcdef\"",
+            "[proxy]\nworkers = 7\n[limits]\nline_bytes = 2000\n[admin]\ntoken = \"fedcba9876543210\"",
+        ),
         ("listen = \"127.0.0.1:3333\"", "listen = \"127.0.0.1:4444\"\nshares_per_minute = 12"),
         ("hunter2", "hunter3"),
         ("us.example:3333", "us.example:4444"),
@@ -77,7 +80,8 @@ fn no_secret_is_shown() {
 
 #[test]
 fn what_needs_a_restart_keeps_nothing_else_back() {
-    let (old, new) = (parse(BASE), with(&[("hunter2", "hunter3"), ("[admin]", "[metrics]\nlisten = \"127.0.0.1:1\"\n[admin]")]));
+    let (old, new) =
+        (parse(BASE), with(&[("hunter2", "hunter3"), ("[admin]", "[metrics]\nlisten = \"127.0.0.1:1\"\n[admin]")]));
     let followed = followed(&old, &new);
     assert_eq!(followed.pools, new.pools);
     assert_eq!(followed.metrics, None);
@@ -88,7 +92,9 @@ fn what_needs_a_restart_keeps_nothing_else_back() {
 #[test]
 fn money_is_followed_as_a_whole_or_not_at_all() {
     let text = |policy: &str| {
-        format!("{BASE}[profit]\nsignal = \"hashprice\"\ndrain_below = {policy}\nwake_above = 50\n[[group]]\n[[signal]]\nname = \"hashprice\"\nkind = \"push\"\nunit = \"USD/PH/day\"\n")
+        format!(
+            "{BASE}[profit]\nsignal = \"hashprice\"\ndrain_below = {policy}\nwake_above = 50\n[[group]]\n[[signal]]\nname = \"hashprice\"\nkind = \"push\"\nunit = \"USD/PH/day\"\n"
+        )
     };
     let (old, new) = (parse(&text("45")), parse(&format!("{}[[group]]\nname = \"more\"\n", text("40"))));
     let changes = diff(&old, &new);

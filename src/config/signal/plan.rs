@@ -13,11 +13,7 @@ use crate::{
 };
 
 /// One signal, some lines.
-pub(in crate::config) fn signal(
-    signal: &Signal,
-    currency: Currency,
-    f: &mut Formatter<'_>,
-) -> fmt::Result {
+pub(in crate::config) fn signal(signal: &Signal, currency: Currency, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "\nsignal \"{}\" in {}", signal.name, signal.quantity.unit(currency))?;
     for (index, source) in signal.sources.iter().enumerate() {
         line(f, if index == 0 { "comes from" } else { "and" }, kind(&source.kind))?;

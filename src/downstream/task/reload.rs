@@ -86,7 +86,8 @@ impl Hall {
             };
             for (index, key) in std::mem::take(&mut pending.waiting) {
                 let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.key == key) else { continue };
-                if slot.ends.is_some() || slot.berth != Some(pending.berth) || slot.session.upstream() != Some(closing) {
+                if slot.ends.is_some() || slot.berth != Some(pending.berth) || slot.session.upstream() != Some(closing)
+                {
                     pending.waiting.push_back((index, key));
                     continue;
                 }

@@ -13,7 +13,10 @@ impl Router {
         if self.connections.values().any(|connection| connection.serves(berth, pool)) {
             return;
         }
-        let spare = self.connections.iter().find(|(_, c)| c.pool == pool && c.lane.is_none() && c.retires.is_none() && c.is_present());
+        let spare = self
+            .connections
+            .iter()
+            .find(|(_, c)| c.pool == pool && c.lane.is_none() && c.retires.is_none() && c.is_present());
         match spare.map(|(key, _)| *key) {
             Some(key) => {
                 self.connections.get_mut(&key).expect("found above").lane = Some((berth.lane, layout));
@@ -24,8 +27,10 @@ impl Router {
     }
 
     fn relayout(&mut self, berth: Berth, pool: usize, layout: Layout) {
-        let listeners = (0..self.offers.len()).filter(|listener| self.places.config.routes[berth.route].serves(*listener));
-        let size = self.state.pools.get(&*self.places.config.pools[pool].name).map_or(0, |terms| terms.extranonce2_size);
+        let listeners =
+            (0..self.offers.len()).filter(|listener| self.places.config.routes[berth.route].serves(*listener));
+        let size =
+            self.state.pools.get(&*self.places.config.pools[pool].name).map_or(0, |terms| terms.extranonce2_size);
         let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout.fits(size));
         if let Some(Offer { layout: new, .. }) = offer
             && self.relaid.insert(berth)
@@ -65,7 +70,8 @@ impl Router {
     /// Opens one to every pool that some route leads to and that has none.
     pub(super) fn open_routed(&mut self) {
         for pool in 0..self.places.config.pools.len() {
-            let has_one = self.connections.values().any(|connection| connection.pool == pool && connection.is_present());
+            let has_one =
+                self.connections.values().any(|connection| connection.pool == pool && connection.is_present());
             if self.places.is_routed(pool) && !has_one {
                 self.open(pool, None);
             }

@@ -103,9 +103,8 @@ impl Router {
     /// Listeners that want to offer something else begin anew.
     fn renew_offers(&mut self, before: &[Listener]) {
         let config = self.places.config.clone();
-        let changed = |(place, (old, new)): (usize, (&Listener, &Listener))| {
-            (!is_offered_alike(old, new)).then_some(place)
-        };
+        let changed =
+            |(place, (old, new)): (usize, (&Listener, &Listener))| (!is_offered_alike(old, new)).then_some(place);
         let changed: Vec<usize> = before.iter().zip(&config.listeners).enumerate().filter_map(changed).collect();
         let old: Vec<Option<Offer>> = changed.iter().map(|listener| self.offers[*listener].take()).collect();
         self.settle_offers();
