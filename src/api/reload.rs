@@ -108,7 +108,11 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// `POST /api/v1/reload`.
-pub(super) async fn order(State(api): State<Arc<Api>>, Extension(visitor): Extension<Arc<Visitor>>, body: Body) -> Response {
+pub(super) async fn order(
+    State(api): State<Arc<Api>>,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    body: Body,
+) -> Response {
     let ReloadBody { dry_run } = match api.read_if_any(body).await {
         Ok(body) => body.unwrap_or_default(),
         Err(refusal) => return refusal,

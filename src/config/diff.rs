@@ -63,6 +63,7 @@ const AT_ONCE: Effect = Effect::Live("from now on");
 const NEW_MINERS: Effect = Effect::Live("for miners that come from now on");
 const NEW_REQUESTS: Effect = Effect::Live("the old one opens nothing any more");
 const RETARGET: Effect = Effect::Live("each miner is told with its next work");
+const JUDGED: Effect = Effect::Live("miners are brought to it as their shares come");
 const HAND_OVER: Effect = Effect::Live(
     "another connection is opened, and its miners move there when that has work; the old one takes their late shares",
 );
@@ -263,7 +264,7 @@ impl Differ {
                 start: text => NEW_MINERS,
                 min: text => RETARGET,
                 max: optional => RETARGET,
-                shares_per_minute: text => RETARGET,
+                shares_per_minute: text => JUDGED,
             } apart {});
             },
         );

@@ -113,6 +113,8 @@ impl<T> Kind<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::subsequence};
+
     use super::*;
     use crate::config::validate::tests::NoEnv;
 
@@ -146,6 +148,43 @@ mod tests {
         let back = next.next(&config(&["b"], &["x"])).unwrap();
         assert_eq!(names(&back), (vec!["a", "b", "c", "d"], vec!["x"]));
         assert_eq!((back.routes.clone(), back.config.routes[0].pools.clone()), (vec![0], vec![1]));
+    }
+
+    /// A config without places: everything by its name.
+    type ByName = Vec<(Arc<str>, Vec<Arc<str>>, Vec<Arc<str>>)>;
+
+    fn by_name<'c>(config: &Config, routes: impl Iterator<Item = &'c Route>) -> ByName {
+        let pools = |route: &Route| route.pools.iter().map(|pool| config.pools[*pool].name.clone()).collect();
+        let listeners = |route: &Route| route.listeners.iter().map(|at| config.listeners[*at].name.clone()).collect();
+        routes.map(|route| (route.name.clone(), listeners(route), pools(route))).collect()
+    }
+
+    proptest! {
+        /// Whatever came and went before: what is in force is what a fresh start would have, but for places.
+        #[test]
+        fn any_way_to_a_config_ends_like_a_start_with_it(
+            steps in proptest::collection::vec((subsequence(vec!["a", "b", "c", "d"], 1..=4), subsequence(vec!["x", "y", "z"], 1..=3)), 1..6),
+        ) {
+            let mut places: Option<Places> = None;
+            for (pools, routes) in steps {
+                let file = config(&pools, &routes);
+                let next = match &places {
+                    None => Places::first(Arc::new(file.clone())),
+                    Some(places) => places.next(&file).unwrap(),
+                };
+                let placed = by_name(&next.config, next.routes().map(|(_, route)| route));
+                prop_assert_eq!(placed, by_name(&file, file.routes.iter()));
+                for pool in &file.pools {
+                    prop_assert!(next.config.pools.contains(pool));
+                }
+                if let Some(before) = &places {
+                    for (place, pool) in before.config.pools.iter().enumerate() {
+                        prop_assert_eq!(&next.config.pools[place].name, &pool.name);
+                    }
+                }
+                places = Some(next);
+            }
+        }
     }
 
     #[test]

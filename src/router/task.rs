@@ -398,6 +398,10 @@ impl Router {
             self.count_connections(pool);
             self.board.pool_up(pool, now);
             self.serve(now);
+            let is_before = |other: &Connection| other.pool == pool && other.is_outdated;
+            if self.connections[&key].is_present() && self.connections.values().any(is_before) {
+                info!("pool {:?} is logged in to with its new settings: miners move there", self.pool_name(key));
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
     api::Api,
-    config::{Config, Env, Mode},
+    config::{Config, Env, Mode, Places},
     power::{
         ASK_QUEUE, Ask, Power,
         control::{Control, ControlError, OverCap, PastEvent, Plan, PowerSnapshot, PowerTotals},
@@ -91,10 +91,12 @@ impl Site {
         let (config, _) = Config::parse(&format!("{TABLES}{tokens}"), &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let admin = config.admin.clone().expect("it is there");
         let stop = CancellationToken::new();
-        let (signals, _) = task::start(Arc::new(config), None, stop.clone());
+        let config = Arc::new(config);
+        let (reload, _, _) = Reload::new(Status::at_start(Places::first(config.clone()), Vec::new()));
+        let (signals, _) = task::start(config, None, stop.clone());
         let asked = Asked::default();
         let power = has_power.then(|| power(asked.clone()));
-        let api = Api::new(&admin, signals, power);
+        let api = Api::new(&admin, signals, power, reload);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));

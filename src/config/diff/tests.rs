@@ -59,15 +59,30 @@ fn each_change_is_told_with_what_becomes_of_it() {
     let mut old = parse(BASE);
     old.proxy.workers = std::num::NonZeroUsize::new(2).unwrap();
     let lines: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    [proxy] workers: 2 → 7; needs a restart
+    [admin] token: another one; the old one opens nothing any more
+    [limits] line_bytes: 16384 → 2000; from now on
+    listener "farm" listen: 127.0.0.1:3333 → 127.0.0.1:4444; the new address is opened before the old one closes; miners that are connected stay
+    listener "farm" shares_per_minute: 18 → 12; miners are brought to it as their shares come
+    pool "eu" password: another one; another connection is opened, and its miners move there when that has work; the old one takes their late shares
+    pool "us" url: stratum+tcp://us.example:3333 → stratum+tcp://us.example:4444; another connection is opened, and its miners move there when that has work; the old one takes their late shares
+    route "rest" fail_back_after: 2m → 5s; from now on
+    route "rest" pools: eu, us → us, eu; pools are chosen anew, miners move on the connections they have
+    "#);
 }
 
 #[test]
 fn what_comes_and_goes_is_told_by_its_name() {
     let new = with(&[("name = \"us\"", "name = \"asia\""), ("[\"us\"]", "[\"asia\"]"), ("\"eu\", \"us\"", "\"eu\"")]);
-    insta::assert_snapshot!(lines(&new).join("\n"), @"");
+    insta::assert_snapshot!(lines(&new).join("\n"), @r#"
+    pool "asia" added; a connection is opened where a route names it
+    pool "us" removed; its miners move to another pool of their route as soon as that has work, and mine on for it until then
+    route "hall" pools: us → asia; pools are chosen anew, miners move on the connections they have
+    route "rest" pools: eu, us → eu; pools are chosen anew, miners move on the connections they have
+    "#);
     let one_route = with(&[("[[route]]\nname = \"hall\"\nuser = \"hall.*\"\npools = [\"us\"]\n", "")]);
-    insta::assert_snapshot!(lines(&one_route).join("\n"), @"");
+    insta::assert_snapshot!(lines(&one_route).join("\n"), @r#"route "hall" removed; each miner's route is looked up anew, who is on another one moves on the connection it has"#);
 }
 
 #[test]
