@@ -23,6 +23,7 @@ use hashgate::{
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView},
     },
     profit::{Watts, task},
+    reload::{Reload, Status},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
