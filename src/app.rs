@@ -236,8 +236,18 @@ impl Proxy {
         tokio::spawn(router.run(inbox));
         let log = Arc::new(OnceLock::new());
         let (addresses_now, log_now) = (addresses.clone(), log.clone());
-        let reloader =
-            Reloader { file, places, addresses: addresses_now, to_router, gate, api, simulated, log: log_now, publish };
+        let reloader = Reloader {
+            file,
+            places,
+            addresses: addresses_now,
+            to_router,
+            gate,
+            signals: signals.clone(),
+            api,
+            simulated,
+            log: log_now,
+            publish,
+        };
         let reloading = tokio::spawn(reloader.run(asks, stop.clone()));
         guard.disarm();
         for (listener, address) in config.listeners.iter().zip(&addresses) {

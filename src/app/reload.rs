@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file ─► Config ─► diff ─► prepare: places, sockets, simulated pools ──── fails: all of it is dropped, the old config stays
-//!                                    └─► commit: router ─► workers · gate · tokens · log       (nothing here can fail)
+//!                                    └─► commit: router ─► workers · gate · decisions · tokens · log       (nothing here can fail)
 //! ```
 //! What needs a restart is left as it was, told, and told again with every reload until it is restarted or taken back.
 
@@ -31,6 +31,7 @@ use crate::{
     config::{Change, Config, Effect, LoadError, Places, Warning, diff, followed},
     downstream::{Gate, ListenerChange, ListenerSettings},
     limits,
+    profit::task::Signals,
     reload::{
         Ask, Attempt, Outcome, Refused, Status, Why,
         watch::{LOOK_EVERY, Watch},
@@ -49,6 +50,7 @@ pub(super) struct Reloader {
     pub addresses: Vec<SocketAddr>,
     pub to_router: mpsc::Sender<Reconfigure>,
     pub gate: Arc<Gate>,
+    pub signals: Option<Signals>,
     pub api: Option<Arc<Api>>,
     pub simulated: Simulated,
     pub log: Arc<OnceLock<FollowLog>>,
@@ -198,6 +200,9 @@ impl Reloader {
             && let Some(warning) = limits::open_files_warning(limits::raise_open_files(), limits.connections)
         {
             warn!("{warning}");
+        }
+        if let Some(signals) = self.signals.as_ref().filter(|_| self.file.profit != followed.profit) {
+            signals.follow(places.config.clone()).await;
         }
         if let (Some(api), Some(admin)) = (&self.api, &followed.admin) {
             api.set_tokens(admin);

@@ -8,7 +8,7 @@
 //! | `[log]` | `filter` | `format` |
 //! | `[metrics]`, `[admin]` | the tokens | addresses, and whether there are any |
 //! | `[limits]`, `[[listener]]`, `[[pool]]`, `[[route]]` | all of it | |
-//! | `[[signal]]`, `[profit]`, `[site]`, `[[group]]`, `[[ai]]`, `[power]` | `diff/money.rs` has the table: all of it at once, or nothing | |
+//! | `[[signal]]`, `[profit]`, `[site]`, `[[group]]`, `[[ai]]`, `[power]` | `diff/money.rs` has the table: all that changed, or nothing of it | |
 //!
 //! Every field of every part is named here: the tables below take a struct apart without `..`, so that one which is added does not
 //! compile before somebody has said what its change means. Secrets are compared and never shown.

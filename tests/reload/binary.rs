@@ -20,6 +20,8 @@ struct Running {
     folder: tempfile::TempDir,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// Since the config was written last.
+    said: Vec<String>,
     miners: SocketAddr,
     api: SocketAddr,
     metrics: SocketAddr,
@@ -46,24 +48,23 @@ impl Running {
         let mut child = command.spawn().expect("it starts");
         let log = BufReader::new(child.stderr.take().expect("piped")).lines();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Self { folder, child, log, miners: nowhere, api: nowhere, metrics: nowhere };
+        let mut running =
+            Self { folder, child, log, said: Vec::new(), miners: nowhere, api: nowhere, metrics: nowhere };
         running.api = running.address("admin API on http://").await;
         running.metrics = running.address("metrics on http://").await;
         running.miners = running.address("miners connect to stratum+tcp://").await;
         running
     }
 
-    /// Reads the log up to a line that has this text.
+    /// A line of the log that has this text, among those since the config was written last.
     async fn says(&mut self, wanted: &str) -> String {
-        let mut said = Vec::new();
         loop {
-            let line = timeout(LIMIT, self.log.next_line()).await;
-            let line = line.unwrap_or_else(|_| panic!("{wanted:?} is not said: {said:?}")).expect("text");
-            let line = line.unwrap_or_else(|| panic!("it ended without {wanted:?}: {said:?}"));
-            if line.contains(wanted) {
-                return line;
+            if let Some(line) = self.said.iter().find(|line| line.contains(wanted)) {
+                return line.clone();
             }
-            said.push(line);
+            let line = timeout(LIMIT, self.log.next_line()).await;
+            let line = line.unwrap_or_else(|_| panic!("{wanted:?} is not said: {:?}", self.said)).expect("text");
+            self.said.push(line.unwrap_or_else(|| panic!("it ended without {wanted:?}: {:?}", self.said)));
         }
     }
 
@@ -78,7 +79,8 @@ impl Running {
         self.folder.path().join("hashgate.toml")
     }
 
-    fn write(&self, text: &str) {
+    fn write(&mut self, text: &str) {
+        self.said.clear();
         // As editors do it.
         fs::write(self.folder.path().join("new"), text).expect("writes");
         fs::rename(self.folder.path().join("new"), self.config()).expect("renames");
@@ -169,7 +171,7 @@ async fn a_file_that_changes_is_followed_and_so_is_a_secret_that_it_names() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_sees_what_would_change_then_changes_it() {
-    let proxy = Running::start("watch = false").await;
+    let mut proxy = Running::start("watch = false").await;
     let mut miner = Client::mining(proxy.miners).await;
     let second = format!("[[pool]]\nname = \"second\"\nurl = \"sim://?difficulty={EASY}\"\nuser = \"u\"");
     proxy.write(&text("watch = false", &second));

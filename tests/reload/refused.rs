@@ -3,7 +3,6 @@
 use hashgate::reload::Refused;
 
 use crate::site::{Site, words};
-use crate::world::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_is_taken_refuses_all_that_came_with_it() {

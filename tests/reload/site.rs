@@ -104,7 +104,13 @@ impl Site {
     }
 
     pub async fn with(edit: impl FnOnce(File) -> File) -> Self {
-        let (a, b) = (start(easy()).await, start(PoolSettings { seed: 2, ..easy() }).await);
+        Self::of(EASY, edit).await
+    }
+
+    /// Pools of another difficulty, which not every share meets.
+    pub async fn of(difficulty: f64, edit: impl FnOnce(File) -> File) -> Self {
+        let settings = |seed| PoolSettings { seed, difficulty, ..easy() };
+        let (a, b) = (start(settings(1)).await, start(settings(2)).await);
         let file = edit(File::default().pool("a", a.addr(), "").route("all", "", &["a"]));
         let proxy = Proxy::start(file.config()).await.expect("the proxy starts");
         let farm = swarm(&proxy, MINERS, 1.0);
@@ -149,9 +155,18 @@ impl Site {
     pub async fn ends_well_but_for(self, others: u64) {
         mining(&self.proxy, &self.farm).await;
         let missing = settle(&self.proxy, &self.farm, &[&self.a, &self.b]).await;
+        assert_eq!(missing, 0);
+        self.lost_nothing(others).await;
+    }
+
+    /// What holds although pools see only some of the shares.
+    pub async fn lost_nothing(self, others: u64) {
+        self.farm.settle(LIMIT).await;
+        eventually("every share is settled", || self.proxy.totals().unsettled() == 0).await;
         content(&self.farm);
         let (stats, totals) = (self.farm.totals(), self.proxy.totals());
-        assert_eq!((missing, lost(&totals), stats.lost, stats.unanswered()), (0, 0, 0, 0));
+        assert_eq!((lost(&totals), totals.unforwarded, stats.lost, stats.unanswered()), (0, 0, 0, 0));
+        assert_eq!(self.a.stats().rejected_total() + self.b.stats().rejected_total(), 0);
         assert_eq!(stats.rejected_total(), 0, "{:?}", stats.rejected);
         assert_eq!((totals.connections, totals.accepted), (MINERS as u64, stats.accepted + others));
         assert_eq!(self.proxy.shut_down(LIMIT).await, 0);

@@ -1,5 +1,12 @@
 //! What a new config changes in signals, money and machines.
 //!
+//! | part | followed live | needs a restart |
+//! |---|---|---|
+//! | `[profit]`: policy and market; prices, cap, grid and schedule of `[site]`; caps of feeders | all of it | `mode`, where machines are moved |
+//! | `[[group]]` | what it is judged by, what a switch costs, its feeder | another group; of those whose machines are moved: power, floor, efficiency |
+//! | `[[ai]]` | its price, demand, terms | another block; of those that are told of leases: power, PUE, steps, notice |
+//! | `[[signal]]`, `[power]`, currency | | all of it |
+//!
 //! These parts name each other (a policy names signals, machines stand in groups), so the running proxy follows all of their changes or
 //! none: the table says which of them it can follow, and one that it can't keeps the others back.
 
@@ -11,6 +18,8 @@ use crate::{
     },
     profit::{Currency, SwitchTerms, Watts},
 };
+
+const DECIDED: Effect = Effect::Live("from the next decision on");
 
 /// The changes, with what becomes of them.
 pub(super) fn diff(old: &Config, new: &Config) -> Vec<Change> {
@@ -30,7 +39,11 @@ fn compared(old: &Config, new: &Config) -> Differ {
     let mut differ = Differ::default();
     differ.signals(&old.signals, &new.signals);
     match (&old.profit, &new.profit) {
-        (Some(old), Some(new)) => differ.profit(old, new),
+        (Some(before), Some(after)) => {
+            // The power side has taken these for its own at the start.
+            let is_managed = old.power.is_some() || new.power.is_some();
+            differ.profit(before, after, if is_managed { Effect::Restart } else { DECIDED });
+        }
         (old, new) => differ.section("[[group]]", old.is_some(), new.is_some()),
     }
     match (&old.power, &new.power) {
@@ -38,6 +51,14 @@ fn compared(old: &Config, new: &Config) -> Differ {
         (old, new) => differ.section("[power]", old.is_some(), new.is_some()),
     }
     differ
+}
+
+/// What the power side knows of how a group is judged: which of its machines are the worst.
+fn seen_by_machines(rule: &Rule) -> Option<Efficiency> {
+    match rule {
+        Rule::Economics { efficiency, .. } => Some(*efficiency),
+        Rule::Threshold { .. } | Rule::Verdict { .. } => None,
+    }
 }
 
 /// What can't be shown, because it is long, or because there may be a secret in it.
@@ -78,7 +99,7 @@ impl Differ {
         );
     }
 
-    fn profit(&mut self, old: &Profit, new: &Profit) {
+    fn profit(&mut self, old: &Profit, new: &Profit, machines: Effect) {
         let mode = |mode: &Mode| mode.label().to_owned();
         let market = |market: &Option<Market>| match market {
             None => "none".to_owned(),
@@ -86,12 +107,12 @@ impl Differ {
             Some(Market::Parts { btc: _, difficulty: _, reward: _ }) => "its parts".to_owned(),
         };
         compare!(self, "[profit]", old, new, Profit {
-            mode: mode => Effect::Restart,
+            mode: mode => machines,
             currency: text => Effect::Restart,
-            market: market => Effect::Restart,
+            market: market => DECIDED,
         } apart { policy, site, feeders, groups, ai });
         self.policy(&old.policy, &new.policy);
-        self.site(&old.site, &new.site, new.currency);
+        self.site(&old.site, &new.site, new.currency, machines);
         let both = (Effect::Restart, Effect::Restart);
         self.tables(
             "feeder",
@@ -99,10 +120,18 @@ impl Differ {
             |one| &one.name,
             both,
             |differ, place, old, new| {
-                compare!(differ, place, old, new, Feeder { cap: watts => Effect::Restart } apart { name });
+                compare!(differ, place, old, new, Feeder { cap: watts => DECIDED } apart { name });
             },
         );
-        self.tables("group", (&old.groups, &new.groups), |one| &one.name, both, Self::group);
+        self.tables(
+            "group",
+            (&old.groups, &new.groups),
+            |one| &one.name,
+            both,
+            |differ, place, old, new| {
+                differ.group(place, old, new, machines);
+            },
+        );
         self.tables(
             "ai",
             (&old.ai, &new.ai),
@@ -114,17 +143,17 @@ impl Differ {
                     AiPrice::PerMwh(_) => "for each MWh".to_owned(),
                 };
                 compare!(differ, place, old, new, Ai {
-                power: watts => Effect::Restart,
-                price: price => Effect::Restart,
-                demand: unshown => Effect::Restart,
-                pue: text => Effect::Restart,
-                block: watts => Effect::Restart,
-                notice: time => Effect::Restart,
-                min_term: time => Effect::Restart,
-                interruptible: text => Effect::Restart,
-                warm_up: time => Effect::Restart,
-                wear_per_mw: text => Effect::Restart,
-                feeder: optional => Effect::Restart,
+                power: watts => machines,
+                price: price => DECIDED,
+                demand: unshown => DECIDED,
+                pue: text => machines,
+                block: watts => machines,
+                notice: time => machines,
+                min_term: time => DECIDED,
+                interruptible: text => DECIDED,
+                warm_up: time => DECIDED,
+                wear_per_mw: text => DECIDED,
+                feeder: optional => DECIDED,
             } apart { name });
             },
         );
@@ -135,35 +164,36 @@ impl Differ {
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
         compare!(self, "[profit]", old, new, Policy {
-            drain_at: text => Effect::Restart,
-            wake_at: text => Effect::Restart,
-            wake_after: text => Effect::Restart,
-            min_asleep: time => Effect::Restart,
-            min_mining: time => Effect::Restart,
-            drains_per_day: text => Effect::Restart,
-            price_interval: time => Effect::Restart,
-            expected_dwell: time => Effect::Restart,
-            max_hold: time => Effect::Restart,
-            after_hold: unshown => Effect::Restart,
-            stale_grid: unshown => Effect::Restart,
+            drain_at: text => DECIDED,
+            wake_at: text => DECIDED,
+            wake_after: text => DECIDED,
+            min_asleep: time => DECIDED,
+            min_mining: time => DECIDED,
+            drains_per_day: text => DECIDED,
+            price_interval: time => DECIDED,
+            expected_dwell: time => DECIDED,
+            max_hold: time => DECIDED,
+            after_hold: unshown => DECIDED,
+            stale_grid: unshown => DECIDED,
         } apart {});
     }
 
-    fn site(&mut self, old: &Site, new: &Site, currency: Currency) {
+    fn site(&mut self, old: &Site, new: &Site, currency: Currency, machines: Effect) {
         let money = |money: &crate::profit::MoneyPerMwh| money.in_currency(currency).to_string();
         compare!(self, "[site]", old, new, Site {
-            power_price: unshown => Effect::Restart,
-            delivery: money => Effect::Restart,
-            overhead: text => Effect::Restart,
-            cap: watts_or_none => Effect::Restart,
-            base_load: watts => Effect::Restart,
-            curtail_pays: unshown => Effect::Restart,
-            grid: optional => Effect::Restart,
-            schedule: optional => Effect::Restart,
+            power_price: unshown => DECIDED,
+            delivery: money => DECIDED,
+            overhead: text => machines,
+            cap: watts_or_none => DECIDED,
+            base_load: watts => machines,
+            curtail_pays: unshown => DECIDED,
+            grid: optional => DECIDED,
+            schedule: optional => DECIDED,
         } apart {});
     }
 
-    fn group(&mut self, place: &str, old: &Group, new: &Group) {
+    fn group(&mut self, place: &str, old: &Group, new: &Group, machines: Effect) {
+        let judged = if seen_by_machines(&old.rule) == seen_by_machines(&new.rule) { DECIDED } else { machines };
         let rule = |rule: &Rule| match rule {
             Rule::Economics { efficiency: Efficiency::Fixed(efficiency), pool_fee } => {
                 format!("{efficiency}, pool fee {pool_fee}")
@@ -175,16 +205,16 @@ impl Differ {
             Rule::Verdict { signal } => format!("as {signal:?} says"),
         };
         compare!(self, place, old, new, Group {
-            rule: rule => Effect::Restart,
-            power: watts_or_none => Effect::Restart,
-            floor: watts => Effect::Restart,
-            feeder: optional => Effect::Restart,
-            sleep_draw: text => Effect::Restart,
+            rule: rule => judged,
+            power: watts_or_none => machines,
+            floor: watts => machines,
+            feeder: optional => DECIDED,
+            sleep_draw: text => DECIDED,
         } apart { name, switch });
         compare!(self, place, old.switch, new.switch, SwitchTerms {
-            sleep_s: text => Effect::Restart,
-            wake_s: text => Effect::Restart,
-            wear_per_mw: text => Effect::Restart,
+            sleep_s: text => DECIDED,
+            wake_s: text => DECIDED,
+            wear_per_mw: text => DECIDED,
         } apart {});
     }
 

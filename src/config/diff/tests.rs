@@ -115,6 +115,14 @@ fn money_is_followed_as_a_whole_or_not_at_all() {
     let changes = diff(&old, &new);
     assert!(changes.len() >= 2 && changes.iter().all(|change| change.effect == Effect::Restart), "{changes:?}");
     assert_eq!(followed(&old, &new).profit, old.profit);
+    let new = parse(&text("40"));
+    assert_eq!(
+        diff(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "group \"group-1\" rule: drains when \"hashprice\" is under 45, wakes when it is over 50 → drains when \"hashprice\" is under 40, wakes when it is over 50; from the next decision on"
+        ]
+    );
+    assert_eq!(followed(&old, &new).profit, new.profit);
 }
 
 /// A part of a config, in one of several forms.
