@@ -6,6 +6,7 @@
 //! | `pools.rs` | pools come, go and change under full load; a slip of the pen costs nothing |
 //! | `routes.rs` | miners go where the new routes lead, on the connections they have |
 //! | `listeners.rs` | addresses, difficulty and limits change for who is there and who comes |
+//! | `money.rs` | thresholds and policy are those of the next decision; machines wait for a restart |
 //! | `refused.rs` | a config that can't be had is refused whole, what needs a restart waits for one |
 //! | `binary.rs` | SIGHUP, the file's change and an operator's order do all that in the real binary; tokens change |
 
@@ -14,6 +15,7 @@ mod binary;
 #[path = "../sim_pool/client.rs"]
 mod client;
 mod listeners;
+mod money;
 mod pools;
 mod refused;
 mod routes;

@@ -28,6 +28,19 @@ async fn another_password_is_used_by_another_connection_and_the_miners_follow() 
     site.ends_well().await;
 }
 
+/// A minute for late shares, and a second for the pool's last answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_connection_that_was_left_closes_and_takes_no_share_with_it() {
+    let quick = "reply_timeout = \"1s\"";
+    let mut site = Site::new().await;
+    let address = site.a.addr();
+    site.reload(|file| file.pool("a", address, quick)).await;
+    site.mines_for(&site.a).await;
+    within(LIMIT * 5, "only the new one is left", || site.a.stats().connections.len() == 1).await;
+    assert_eq!(site.a.stats().connections_ever, 2);
+    site.ends_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_that_is_put_in_front_takes_the_miners_and_gives_them_back() {
     let mut site = Site::new().await;
