@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     api::Api,
-    config::{Change, Config, Effect, LoadError, Places, Warning, diff, followed},
+    config::{Change, Config, Effect, Loaded, Places, diff, followed},
     downstream::{Gate, ListenerChange, ListenerSettings},
     limits,
     profit::task::Signals,
@@ -120,12 +120,12 @@ impl Reloader {
     /// Reads the file, and takes it.
     async fn read(
         &mut self,
-        path: &PathBuf,
+        path: &Path,
         watch: &mut Option<Watch>,
         why: Why,
         dry_run: bool,
     ) -> Result<Outcome, Refused> {
-        let (from, known) = (path.clone(), watch.as_ref().map_or(Vec::new(), |watch| watch.files().to_vec()));
+        let (from, known) = (path.to_owned(), watch.as_ref().map_or(Vec::new(), |watch| watch.files().to_vec()));
         let Some((loaded, files)) = look(move || load(&from, known)).await else { return Err(Refused::Ended) };
         let result = match loaded {
             Err(error) => Err(Refused::Invalid(error.to_string())),
@@ -259,7 +259,7 @@ impl Reloader {
 
 /// A config from its file, and how the files were that it rests on. Those that are `known` are looked at before they are read, so that what
 /// is written meanwhile is seen the next time.
-fn load(path: &Path, known: Vec<PathBuf>) -> (Result<(Config, Vec<Warning>), LoadError>, Watch) {
+fn load(path: &Path, known: Vec<PathBuf>) -> (Loaded, Watch) {
     let before = Watch::new(known);
     let (loaded, files) = Config::load_noting(path);
     let watch = if before.files() == files { before } else { Watch::new(files) };

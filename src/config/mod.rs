@@ -70,6 +70,9 @@ use crate::work::Difficulty;
 /// Bytes of a config file: a thousand pools would fit; more is not a config.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
+/// A config from its file, with what it works in spite of; or every problem.
+pub type Loaded = Result<(Config, Vec<Warning>), LoadError>;
+
 /// Everything an operator decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -267,12 +270,12 @@ impl Config {
     ///
     /// # Errors
     /// [`LoadError`] when the file cannot be read, or with everything that is wrong with it.
-    pub fn load(path: &Path) -> Result<(Config, Vec<Warning>), LoadError> {
+    pub fn load(path: &Path) -> Loaded {
         Config::load_noting(path).0
     }
 
     /// As [`Config::load`], with the files that it rests on: itself, secrets, lists; those that can't be read as well.
-    pub fn load_noting(path: &Path) -> (Result<(Config, Vec<Warning>), LoadError>, Vec<PathBuf>) {
+    pub fn load_noting(path: &Path) -> (Loaded, Vec<PathBuf>) {
         let text = match secret::read_bounded(path, MAX_CONFIG_BYTES) {
             Ok(text) => text,
             Err(source) => return (Err(LoadError::Read { path: path.to_owned(), source }), vec![path.to_owned()]),

@@ -60,9 +60,13 @@ fn is_offered_alike(old: &Listener, new: &Listener) -> bool {
     (old.extranonce2_size, old.version_mask) == (new.extranonce2_size, new.version_mask)
 }
 
-/// Which route takes whom.
-fn matching(places: &Places) -> Vec<(usize, &[usize], &[ipnet::IpNet], Option<&crate::config::UserPattern>)> {
-    places.routes().map(|(place, route)| (place, &*route.listeners, &*route.subnets, route.user.as_ref())).collect()
+/// Whether each miner is on the route that it would be given anew.
+fn takes_alike(before: &Places, after: &Places) -> bool {
+    let alike = |(old, before): (usize, &Route), (new, after): (usize, &Route)| {
+        let is_same_user = before.user == after.user;
+        old == new && is_same_user && before.listeners == after.listeners && before.subnets == after.subnets
+    };
+    before.routes.len() == after.routes.len() && before.routes().zip(after.routes()).all(|(old, new)| alike(old, new))
 }
 
 impl Router {
@@ -92,7 +96,7 @@ impl Router {
         }
         self.open_routed();
         self.renew_offers(&old.listeners);
-        if matching(&before) != matching(&self.places) {
+        if !takes_alike(&before, &self.places) {
             self.broadcast(|| ToWorker::Reroute);
         }
         self.serve(now);
