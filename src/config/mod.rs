@@ -90,6 +90,8 @@ pub struct Config {
     pub profit: Option<Profit>,
     /// What moves the groups' machines and tells AI compute; `None` where nothing does.
     pub power: Option<Power>,
+    /// Where the power ledger is, or would be: where nothing is moved any more, it may know what was.
+    pub ledger: PathBuf,
 }
 
 /// `[proxy]`: the process itself.

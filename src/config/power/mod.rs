@@ -4,6 +4,7 @@
 //! The money side of the same tables is `config/profit.rs`; groups and blocks have the same indexes in both.
 
 mod actuator;
+mod apart;
 mod call;
 mod compute;
 mod devices;
@@ -68,6 +69,8 @@ pub struct Power {
     pub meter: Option<SiteMeter>,
     /// The term of a lease; it is renewed at half of it.
     pub lease_term: Duration,
+    /// How long a machine that was found by its connection is remembered after it was seen last; `None`: for ever.
+    pub forget_after: Option<Duration>,
     /// By the index of [`Profit::groups`](super::Profit::groups); `None` for a group that nothing can move: it counts as load.
     pub groups: Vec<Option<PowerGroup>>,
     /// By the index of [`Profit::ai`](super::Profit::ai); `None` for a block that nobody tells: it gets nothing.

@@ -71,7 +71,22 @@ fn site(power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
             time(power.max_age)
         ),
     )?;
-    line(f, "a command", format_args!("may take effect for {} after it was sent", time(power.command_lifetime)))
+    line(f, "a command", format_args!("may take effect for {} after it was sent", time(power.command_lifetime)))?;
+    let finds = |group: &PowerGroup| group.miners != Miners::default();
+    if !power.groups.iter().flatten().any(finds) {
+        return Ok(());
+    }
+    match power.forget_after {
+        Some(after) => line(
+            f,
+            "forgotten",
+            format_args!(
+                "{} after it was seen last is a machine that was found by its connection and does not sleep by our order",
+                time(after)
+            ),
+        ),
+        None => line(f, "forgotten", "nobody is: `hashgate forget` does it by hand"),
+    }
 }
 
 fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, error, info, warn};
 
-use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, orders::Orders};
+use super::{Keeper, MAX_PAST_EVENTS, Orphans, SHOWN_RECEIPTS, orders::Orders};
 use crate::{
     power::{
         control::{OverCap, PastEvent, PowerSnapshot, PowerTotals},
@@ -48,6 +48,7 @@ pub(super) struct Shown {
     receipts: VecDeque<Receipt>,
     events: VecDeque<PastEvent>,
     totals: PowerTotals,
+    orphans: Orphans,
     over_cap: OverCap,
     published: Instant,
     has_news: bool,
@@ -68,6 +69,7 @@ impl Shown {
         site: &Site,
         orders: &Orders,
         receipts: Vec<Receipt>,
+        orphans: Orphans,
         now: Timestamp,
     ) -> (Self, watch::Receiver<Arc<PowerSnapshot>>) {
         let snapshot = PowerSnapshot {
@@ -78,6 +80,7 @@ impl Shown {
             events: Vec::new(),
             over_cap: OverCap::default(),
             totals: PowerTotals::default(),
+            orphans: orphans.clone(),
         };
         let (snapshot, receiver) = watch::channel(Arc::new(snapshot));
         let shown = Self {
@@ -86,6 +89,7 @@ impl Shown {
             receipts: receipts.into(),
             events: VecDeque::new(),
             totals: PowerTotals::default(),
+            orphans,
             over_cap: OverCap::default(),
             published: Instant::now(),
             has_news: true,
@@ -122,6 +126,7 @@ impl Shown {
             events: self.events.iter().cloned().collect(),
             over_cap: self.over_cap,
             totals: self.totals,
+            orphans: self.orphans.clone(),
         }));
     }
 
@@ -226,6 +231,14 @@ impl Manual {
         let at = was_asked.map_or(soon, |(.., at)| soon.max(*at + ASK_AGAIN));
         if is_new || self.due.is_none() {
             self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// A device is gone for good.
+    pub fn leaves(&mut self, key: DeviceKey) {
+        self.wanted.remove(&key);
+        if let Some((_, said, _)) = &mut self.said {
+            said.remove(&key);
         }
     }
 
