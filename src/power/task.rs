@@ -507,6 +507,7 @@ impl Keeper {
         if self.shown.is_due(tick) {
             let view = self.site.view(now);
             self.phases = self.shown.phases(&view);
+            self.ask_for_unmeasured(tick, &view);
             self.census.looks(tick, is_moving(&view));
             self.shown.publish(tick, view, &self.orders);
         }

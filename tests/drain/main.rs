@@ -18,7 +18,7 @@ use hashgate::{
     },
 };
 
-use self::world::{ASLEEP_W, AWAKE_W, BY_HAND, LIMIT, MACHINES, World, drivers, eventually, of_group};
+use self::world::{ASLEEP_W, AWAKE_W, BY_HAND, LIMIT, MACHINES, UNMEASURED, World, drivers, eventually, of_group};
 
 /// Everything that was found good was settled as accepted.
 fn is_whole(bill: &hashgate::power::receipt::ShareBill) -> bool {
@@ -169,6 +169,28 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     assert_eq!(world.firmware.sleeping(), 0);
     let receipt = world.receipt().await;
     assert_eq!((receipt.kind, receipt.devices.confirmed), (Move::Wake, MACHINES as u64), "{receipt:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_asked_for_machines_that_nothing_measures_and_their_power_is_never_free() {
+    let world = World::start_with("advise", UNMEASURED).await;
+    let count = |snapshot: &PowerSnapshot| snapshot.site.groups[0].as_ref().expect("it is there").devices;
+    world.shows("the devices are found", |snapshot| count(snapshot) == MACHINES).await;
+    let is_asked = |words: &'static str| {
+        move |snapshot: &PowerSnapshot| {
+            let mut words_of = snapshot.events.iter().map(|past| &*past.event.words);
+            words_of.any(|said| said.contains(words) && said.contains("their power never counts as free"))
+        }
+    };
+    assert!(!is_asked("please")(&world.power().snapshot()), "nothing was ordered");
+    let drain = Control::Drain { why: "a fan is loud".into(), until: None };
+    world.power().control("hall-a", drain, false).await.unwrap();
+    let snapshot = world.shows("a person is asked", is_asked("please put to sleep 8 devices by hand")).await;
+    assert!(snapshot.site.balance.asic.get() >= 3_850.0 * MACHINES as f64 - 1e-6, "{}", snapshot.site.balance);
+    let wake = Control::Wake { why: "it is mended".into(), until: None };
+    world.power().control("hall-a", wake, false).await.unwrap();
+    world.shows("a person is asked", is_asked("please wake 8 devices by hand")).await;
+    assert_eq!(world.firmware.commands(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

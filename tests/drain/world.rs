@@ -53,6 +53,10 @@ pub const FIRMWARE: &str = "sleep_time = \"5s\"\nwake_time = \"20s\"\n[group.act
 pub const BY_HAND: &str = "sleep_time = \"10m\"\nwake_time = \"10m\"\n[group.actuator]\nkind = \"manual\"\n\
                            [group.watts]\nkind = \"group\"\nsignal = \"hall-a-meter\"\n";
 
+/// Machines that a person switches, and that nothing measures.
+pub const UNMEASURED: &str =
+    "sleep_time = \"10m\"\nwake_time = \"10m\"\nfault_retry = \"10s\"\n[group.actuator]\nkind = \"manual\"\n";
+
 /// What the AI block draws without a lease.
 pub const IDLE_W: f64 = 1_000.0;
 

@@ -81,11 +81,11 @@ fn site(power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
             f,
             "forgotten",
             format_args!(
-                "{} after it was seen last is a machine that was found by its connection and does not sleep by our order",
+                "are those found by their connections, {} after they were seen last, but for who was put to sleep",
                 time(after)
             ),
         ),
-        None => line(f, "forgotten", "nobody is: `hashgate forget` does it by hand"),
+        None => line(f, "forgotten", "are none by themselves, and by hand with `hashgate forget`"),
     }
 }
 
