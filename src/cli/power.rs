@@ -133,7 +133,7 @@ pub struct ForgetArgs {
     /// The group, by its name in the config
     group: String,
     /// The machine, by its name in `hashgate devices`
-    #[arg(required_unless_present = "older_than", conflicts_with = "older_than")]
+    #[arg(conflicts_with = "older_than")]
     device: Option<String>,
     /// All machines of the group that are gone and were not seen for so long, as in 7d
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -216,6 +216,10 @@ async fn order(word: &str, order: Order, why: Option<String>, lasts: Option<Stri
 }
 
 async fn forget(args: ForgetArgs) -> Result<(), Failure> {
+    if args.device.is_none() && args.older_than.is_none() {
+        let help = "name a machine of the group, or write --older-than 7d for all that are gone for so long";
+        return Err(Failure::Misused(help.to_owned()));
+    }
     let body = ForgetBody { older_than: args.older_than, dry_run: args.dry_run };
     let caller = args.reach.caller()?;
     let answer = match &args.device {

@@ -23,6 +23,7 @@ mod raw;
 mod routes;
 mod secret;
 mod signal;
+mod trust;
 mod units;
 mod user;
 mod validate;
@@ -57,6 +58,7 @@ pub use self::{
         Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
         SignalSource, SourceKind, Spread, Window, Windows,
     },
+    trust::ServerTrust,
     user::{MAX_USER_BYTES, UserTemplate},
 };
 pub use crate::stratum::VersionDialect;

@@ -33,7 +33,7 @@ pub(super) use self::{
     group::Beside as BesideGroup,
     read::{Machines, Tables, open},
 };
-use super::{Broker, HttpUrl, Secret, UserPattern};
+use super::{Broker, HttpUrl, Secret, ServerTrust, UserPattern};
 use crate::profit::{JoulesPerTerahash, Ratio, Watts};
 
 /// ASICs of one site: as many as the largest farm that one proxy serves.
@@ -207,6 +207,8 @@ pub enum WattsSource {
         unit: PowerUnit,
         /// Who logs in at the brokers.
         login: Option<(Arc<str>, Secret)>,
+        /// Whom to trust in TLS.
+        trust: ServerTrust,
     },
     /// One meter for all machines of the group, as a hall, a PDU or a feeder has: each of `n` machines counts as drawing an `n`th of it. As
     /// these shares add up to what was measured, all sleep or none does. Where losses lie between them and the meter, they are counted
@@ -298,6 +300,8 @@ pub enum ComputeKind {
         status: HttpUrl,
         /// What messages are signed with.
         secret: Secret,
+        /// Whom to trust in TLS.
+        trust: ServerTrust,
         /// For one call.
         timeout: Duration,
     },
