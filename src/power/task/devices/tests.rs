@@ -170,7 +170,7 @@ fn what_is_known_of_users_and_sightings_outlives_a_restart() {
     let moved = see(&mut before, "10.0.0.9", "rig5");
     let Seen::Moved(_, found) = moved else { panic!("{moved:?}") };
     let mut after = devices();
-    after.restore(&[found.clone()], &before.sightings(), then(9));
+    after.restore(std::slice::from_ref(&found), &before.sightings(), then(9));
     let key = after.find("10.0.0.5").unwrap();
     assert_eq!((after.seen(key), after.is_found(key)), (Some(then(3)), true));
     assert_eq!(see(&mut after, "10.0.0.9", "rig5"), Seen::Known(key));
