@@ -35,7 +35,7 @@ use crate::{
     power::{
         Power,
         actuator::Drivers,
-        task::{self as power_task, PowerError, Surroundings},
+        task::{self as power_task, Orphans, PowerError, Surroundings},
     },
     profit::{
         source,
@@ -137,6 +137,7 @@ impl Proxy {
         }
         // Whether there is a ledger is known before anything runs that would have to be ended.
         let prepared = power_task::prepare(&config, drivers)?;
+        let orphans = if prepared.is_none() { orphans(&config) } else { Orphans::default() };
         let simulated = start_simulated(&mut config).await.map_err(system("a simulated pool"))?;
         let workers = config.proxy.workers.get();
         let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));
@@ -195,7 +196,7 @@ impl Proxy {
         let mut api = None;
         if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
             info!("admin API on http://{address}/api/v1");
-            let serving = api.insert(Api::new(admin, signals.clone(), power.clone())).clone();
+            let serving = api.insert(Api::new(admin, signals.clone(), power.clone(), orphans.words())).clone();
             let stop = stop.clone();
             beside.push(tokio::spawn(async move { serving.serve(socket, stop).await }));
         }
@@ -204,6 +205,7 @@ impl Proxy {
             let profit = ProfitMetrics { signals: signals.clone(), api };
             let power = power.clone().map(|power| PowerMetrics::new(power, &config));
             let exporter = Exporter::new(books.clone(), &config, profit, power).map_err(system("metrics"))?;
+            let exporter = exporter.with_orphans(orphans.clone());
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
             beside.push(tokio::spawn(async move {
@@ -324,6 +326,18 @@ impl Proxy {
         }
         unsettled
     }
+}
+
+/// What a ledger knows that nothing can move any more. Shares go on without it.
+fn orphans(config: &Config) -> Orphans {
+    let orphans = power_task::orphans(config).unwrap_or_else(|error| {
+        error!("{error}: whether machines sleep that nothing can wake any more is not known");
+        Orphans::default()
+    });
+    for words in orphans.words() {
+        error!("{words}");
+    }
+    orphans
 }
 
 fn settings(index: usize, listener: &Listener, config: &Config) -> Arc<ListenerSettings> {

@@ -41,6 +41,7 @@ use crate::{
     config::{self, Config, LoadError, LogFormat},
     demo::{self, DemoArgs},
     limits,
+    power::task::orphans,
     sim::{
         load::{self, LoadArgs, LoadSettings},
         pool::{Fault, PoolSettings, SimPool, VersionDialect},
@@ -275,6 +276,12 @@ fn check(args: &ConfigArgs) -> ExitCode {
     say(&config::describe(&config).to_string());
     for warning in &warnings {
         say(&format!("warning: {warning}\n"));
+    }
+    match orphans(&config) {
+        Ok(orphans) => orphans.words().iter().for_each(|words| say(&format!("warning: {}\n", admin::printable(words)))),
+        Err(error) => {
+            say(&format!("warning: {error}: whether machines sleep that this config can't wake is not known\n"))
+        }
     }
     ExitCode::SUCCESS
 }

@@ -9,6 +9,7 @@
 //! | `GET /api/v1/groups/{name}/devices?offset=0&limit=100` | the machines of a group ([`wire::DevicePage`]) |
 //! | `GET /api/v1/receipts?limit=20` | what the last drains and wakes moved and cost, the newest first |
 //! | `POST /api/v1/groups/{name}/drain`, `wake`, `hold`, `lockout`, `release`, `unlock` with [`wire::OrderBody`] | the plan: what follows, in words and kW; with `dry_run` only that |
+//! | `POST /api/v1/groups/{name}/devices/{device}/forget`, `POST /api/v1/groups/{name}/devices/forget` with [`wire::ForgetBody`] | machines that are gone count no more: which, and what that frees |
 //! | `PUT /api/v1/mode` with `{"mode": "active"}` | the mode, and the one before |
 //!
 //! | refused with | when | changed |
@@ -33,6 +34,7 @@
 
 mod auth;
 mod door;
+mod forget;
 mod power;
 mod reply;
 mod signals;
@@ -93,7 +95,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Why requests were refused before they reached a signal or a group, in order of [`Api::refused`]; `crowded` is for a connection that gave
 /// way to another.
-const REFUSALS: [&str; 16] = [
+const REFUSALS: [&str; 18] = [
     "unauthorized",
     "forbidden",
     "too_many",
@@ -101,12 +103,14 @@ const REFUSALS: [&str; 16] = [
     "not_found",
     "unknown_signal",
     "unknown_group",
+    "unknown_device",
     "bad_request",
     "too_large",
     "no_power",
     "not_managed",
     "dry_run",
     "nothing_to_end",
+    "not_forgotten",
     "not_written",
     "ended",
     "no_answer",
@@ -117,18 +121,20 @@ pub struct Api {
     tokens: TokenCheck,
     signals: Signals,
     power: Option<Power>,
+    /// What is said where nothing can be moved.
+    orphans: Vec<String>,
     names: Names,
     counts: [AtomicU64; REFUSALS.len()],
 }
 
 impl Api {
-    /// Opened by the tokens of `[admin]`. `power` is `None` where nothing can be moved.
-    pub fn new(admin: &Admin, signals: Signals, power: Option<Power>) -> Arc<Self> {
+    /// Opened by the tokens of `[admin]`. `power` is `None` where nothing can be moved; then `orphans` says what was, and sleeps on.
+    pub fn new(admin: &Admin, signals: Signals, power: Option<Power>, orphans: Vec<String>) -> Arc<Self> {
         let config = signals.config();
         // Where nobody says what is capped, the ledger's cap is one.
         let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
         let names = Names::new(config.profit.as_ref(), is_capped);
-        Arc::new(Self { tokens: TokenCheck::new(admin), names, signals, power, counts: Default::default() })
+        Arc::new(Self { tokens: TokenCheck::new(admin), names, signals, power, orphans, counts: Default::default() })
     }
 
     /// Requests refused before they reached a signal, or by the power side, by reason.
@@ -183,6 +189,8 @@ impl Api {
             .route("/api/v1/decision", get(signals::decision))
             .route("/api/v1/power", get(power::show))
             .route("/api/v1/groups/{name}/devices", get(power::devices))
+            .route("/api/v1/groups/{name}/devices/forget", post(forget::older))
+            .route("/api/v1/groups/{name}/devices/{device}/forget", post(forget::one))
             .route("/api/v1/groups/{name}/{order}", post(power::order))
             .route("/api/v1/receipts", get(power::receipts))
             .route("/api/v1/mode", put(power::mode))
@@ -298,7 +306,7 @@ async fn admit(
 }
 
 async fn not_found(State(api): State<Arc<Api>>) -> Response {
-    let why = "there is, under /api/v1: signals, signals/{name}, decision, power, groups/{name}/devices, groups/{name}/{order}, receipts, mode";
+    let why = "there is, under /api/v1: signals, signals/{name}, decision, power, groups/{name}/devices, groups/{name}/devices/forget, groups/{name}/devices/{device}/forget, groups/{name}/{order}, receipts, mode";
     api.refuse(StatusCode::NOT_FOUND, "not_found", why)
 }
 

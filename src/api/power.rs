@@ -243,11 +243,12 @@ impl Api {
     /// The answer that there is no power side.
     fn no_power(&self) -> Response {
         let why = "nothing can be moved: no [[group]] of the config has an actuator";
-        self.refuse(StatusCode::NOT_FOUND, "no_power", why)
+        let why: Vec<&str> = [why].into_iter().chain(self.orphans.iter().map(String::as_str)).collect();
+        self.refuse(StatusCode::NOT_FOUND, "no_power", &why.join("; "))
     }
 
     /// Asks the power side; a refusal of its own is an answer already.
-    async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
+    pub(super) async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
         let Some(power) = &self.power else { return Err(self.no_power()) };
         match timeout(PATIENCE, ask(power)).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -265,6 +266,8 @@ impl Api {
     fn not_done(&self, error: &ControlError) -> Response {
         let (status, reason) = match error {
             ControlError::UnknownGroup { .. } => (StatusCode::NOT_FOUND, "unknown_group"),
+            ControlError::UnknownDevice { .. } => (StatusCode::NOT_FOUND, "unknown_device"),
+            ControlError::NotForgotten(_) => (StatusCode::CONFLICT, "not_forgotten"),
             ControlError::NotManaged(_) => (StatusCode::CONFLICT, "not_managed"),
             ControlError::DryRun => (StatusCode::CONFLICT, "dry_run"),
             ControlError::NothingToEnd(_) => (StatusCode::CONFLICT, "nothing_to_end"),

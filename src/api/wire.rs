@@ -6,6 +6,8 @@
 //!
 //! Limits: [`MAX_EVENTS`] events and [`MAX_WHY`] bytes of a reason.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +104,18 @@ pub struct OrderBody {
     pub dry_run: bool,
 }
 
+/// The body of `POST /api/v1/groups/{name}/devices/{device}/forget`, and of `POST /api/v1/groups/{name}/devices/forget`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetBody {
+    /// All machines of the group that were not seen for so long: `7d`. Of all, and of one alone not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// `GET /api/v1/power`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PowerPage {
@@ -121,6 +135,9 @@ pub struct PowerPage {
     pub blocks: Vec<BlockRow>,
     /// AI blocks that nobody tells: they get nothing.
     pub unmanaged_blocks: Vec<String>,
+    /// Machines that sleep and power that is lent which the config can't move any more, in sentences. Not from older proxies.
+    #[serde(default)]
+    pub orphans: Vec<String>,
     /// What was logged last, the newest first.
     pub events: Vec<EventRow>,
 }
@@ -180,6 +197,9 @@ pub struct GroupRow {
     pub devices: usize,
     /// Those with a fresh measurement.
     pub measured: usize,
+    /// Those that sleep although nobody here put them to sleep: an order to wake wakes them. Not from older proxies.
+    #[serde(default)]
+    pub idle: usize,
     /// Of those that are to sleep.
     pub sleeping: Stages,
     /// Of those that were woken and do not mine yet.
@@ -287,6 +307,18 @@ pub struct DeviceRow {
     pub counts_watts: f64,
     /// The mode it will be woken in.
     pub mode: Option<String>,
+    /// Where it was seen last, or where the config says that it is. This and what follows are not from older proxies.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// It has a connection.
+    #[serde(default)]
+    pub connected: bool,
+    /// It was found by its connection, and the config does not name it: it may be forgotten.
+    #[serde(default)]
+    pub found: bool,
+    /// When it was connected or measured last.
+    #[serde(default)]
+    pub seen: Option<Timestamp>,
 }
 
 /// The names that an index in a snapshot stands for, and whether the site has a cap.
@@ -363,6 +395,7 @@ impl PowerPage {
             unmanaged_groups,
             blocks,
             unmanaged_blocks,
+            orphans: snapshot.orphans.words(),
             events: events.collect(),
         }
     }
@@ -382,6 +415,7 @@ impl GroupRow {
             waits_for: view.waits_for.as_deref().map(str::to_owned),
             devices: view.devices,
             measured: view.measured,
+            idle: view.idle,
             sleeping: Stages::new(view.sleeping),
             waking: Stages::new(view.waking),
             draws_kw: view.drawn.kilowatts(),
@@ -429,6 +463,10 @@ impl From<&DeviceView> for DeviceRow {
             measured_at: view.measured_at,
             counts_watts: to_milliwatts(view.counts),
             mode: view.mode.as_ref().map(|mode| mode.0.to_string()),
+            address: view.whereabouts.address,
+            connected: view.whereabouts.is_connected,
+            found: view.whereabouts.is_found,
+            seen: view.whereabouts.seen,
         }
     }
 }

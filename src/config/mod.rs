@@ -23,6 +23,7 @@ mod raw;
 mod routes;
 mod secret;
 mod signal;
+mod trust;
 mod units;
 mod user;
 mod validate;
@@ -57,6 +58,7 @@ pub use self::{
         Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
         SignalSource, SourceKind, Spread, Window, Windows,
     },
+    trust::ServerTrust,
     user::{MAX_USER_BYTES, UserTemplate},
 };
 pub use crate::stratum::VersionDialect;
@@ -90,6 +92,8 @@ pub struct Config {
     pub profit: Option<Profit>,
     /// What moves the groups' machines and tells AI compute; `None` where nothing does.
     pub power: Option<Power>,
+    /// Where the power ledger is, or would be: where nothing is moved any more, it may know what was.
+    pub ledger: PathBuf,
 }
 
 /// `[proxy]`: the process itself.

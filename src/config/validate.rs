@@ -80,6 +80,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
     let known = profit::Signals { currency: opened.currency, names: &signal_names, units: &units, read: &signals };
     let mut machines = power::open(root, opened.currency, env);
     let profit = profit::read(root, opened, &known, &mut machines);
+    let ledger = machines.ledger().to_owned();
     let power = machines.finish(profit.as_ref());
     warn_of_no_operator(root, profit.as_ref(), power.as_ref());
     root.refuse_unknown_keys();
@@ -98,6 +99,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         signals: signals.into_iter().collect::<Option<Vec<_>>>()?,
         profit,
         power,
+        ledger,
     })
 }
 

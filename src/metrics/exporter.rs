@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
 use super::{Books, LATENCY_BOUNDS_US, LatencySum, PowerMetrics, ProfitMetrics, Totals};
-use crate::{config::Config, hash::Kernel};
+use crate::{config::Config, hash::Kernel, power::task::Orphans};
 
 /// Renders the books of one proxy.
 pub struct Exporter {
@@ -25,6 +25,8 @@ pub struct Exporter {
     recorder: PrometheusRecorder,
     profit: ProfitMetrics,
     power: Option<PowerMetrics>,
+    /// Where nothing can be moved: what was.
+    orphans: Orphans,
     /// What histograms were given already.
     last: Mutex<Recorded>,
 }
@@ -61,8 +63,15 @@ impl Exporter {
             recorder,
             profit,
             power,
+            orphans: Orphans::default(),
             last: Mutex::default(),
         })
+    }
+
+    /// What a ledger knows to sleep or to be lent, where nothing can be moved.
+    pub fn with_orphans(mut self, orphans: Orphans) -> Self {
+        self.orphans = orphans;
+        self
     }
 
     /// The text that Prometheus reads.
@@ -71,8 +80,9 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             self.record(&totals);
             self.profit.record(jiff::Timestamp::now());
-            if let Some(power) = &self.power {
-                power.record();
+            match &self.power {
+                Some(power) => power.record(),
+                None => super::power::record_orphans(&self.orphans),
             }
         });
         self.recorder.handle().render()

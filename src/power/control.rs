@@ -2,10 +2,12 @@
 //!
 //! Values; the site's machine plans (`site.rs`), the task carries out (`task.rs`), API and command line show.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{group::Phase, receipt::Receipt, site::SiteView};
+use super::{group::Phase, receipt::Receipt, site::SiteView, task::Orphans};
 use crate::{config::Mode, profit::Watts};
 
 /// An operator's word on a group. It outlives the process.
@@ -42,6 +44,50 @@ pub enum Control {
     Unlock,
 }
 
+/// Machines that are to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forget {
+    /// One, by its name.
+    Device(String),
+    /// All of the group that were found by their connections, are gone, and were not seen for so long.
+    OlderThan(Duration),
+}
+
+/// What an order to forget does, or would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The group.
+    pub group: Box<str>,
+    /// Who is forgotten.
+    pub devices: Vec<ForgottenDevice>,
+    /// Who was not seen for so long and is kept all the same.
+    pub kept: Vec<KeptDevice>,
+    /// What counts no more, at the site meter, in kW.
+    pub frees_kw: f64,
+    /// What follows, in sentences.
+    pub words: Vec<String>,
+}
+
+/// A machine that is forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForgottenDevice {
+    /// Its name.
+    pub name: Box<str>,
+    /// When it was there last.
+    pub seen: Option<Timestamp>,
+    /// What the ledger counted for it, in watts at the site meter.
+    pub counts_watts: f64,
+}
+
+/// A machine that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDevice {
+    /// Its name.
+    pub name: Box<str>,
+    /// Why.
+    pub why: Box<str>,
+}
+
 /// Why an operator's word was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -53,6 +99,17 @@ pub enum ControlError {
         /// What there is.
         known: String,
     },
+    /// No such machine.
+    #[error("group {group:?} has no machine {name:?}: `hashgate devices {group}` lists them")]
+    UnknownDevice {
+        /// The group.
+        group: String,
+        /// What was asked for.
+        name: String,
+    },
+    /// A machine that must not be forgotten.
+    #[error("{0}")]
+    NotForgotten(String),
     /// A group without an actuator.
     #[error("group {0:?} has no actuator: nothing can put it to sleep or wake it")]
     NotManaged(String),
@@ -114,6 +171,8 @@ pub struct PowerSnapshot {
     pub over_cap: OverCap,
     /// Counted since the start.
     pub totals: PowerTotals,
+    /// What the ledger knew at the start and the config can't move.
+    pub orphans: Orphans,
 }
 
 /// What is counted since the start.

@@ -320,6 +320,22 @@ impl Device {
         self.spec.can_sleep && self.is_untouched() && matches!(self.stage, Stage::Confirmed { .. }) && self.is_drawing()
     }
 
+    /// Whether it sleeps, by a measurement, although nobody here put it to sleep.
+    pub fn is_idle(&self) -> bool {
+        self.spec.can_sleep
+            && self.is_untouched()
+            && matches!(self.stage, Stage::Confirmed { .. })
+            && !self.is_drawing()
+    }
+
+    /// Somebody wants it awake: it is to be told to wake like one that was put to sleep here. Only one that is idle.
+    pub fn rouse(&mut self, now: Timestamp) {
+        if self.is_idle() {
+            self.proven = None;
+            self.stage = Stage::Pending { tries: 0, after: now };
+        }
+    }
+
     /// Whether it wants its command now.
     pub fn wants_command(&self, now: Timestamp) -> bool {
         match self.stage {

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! MINING        ── sleep | emergency ────────────────────────► DRAIN_PENDING
+//! MINING        ── resume, to mine ──────────────────────────► WAKE_PENDING
 //! DRAIN_PENDING ── mine ─────────────────────────────────────► MINING
 //! DRAIN_PENDING ── ready ────────────────────────────────────► DRAINING
 //! DRAIN_PENDING ── resume, to mine ──────────────────────────► WAKE_PENDING
@@ -38,11 +39,13 @@
 //!   Devices that are given up count at their bound; the rest is free.
 //! * In LOCKOUT devices are put to sleep and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
 //!   person's hold or lockout lasts.
+//! * What sleeps although nobody here put it to sleep (the ledger that knew of it is lost) is left as it is until a person wants it awake.
 //! * After a restart devices are probed before anything is decided ([`Group::rebuild`]). A device that may have been told to wake is told to
 //!   sleep again before its watts prove anything.
 //!
 //! Limits: work grows with devices per phase, and with the logarithm of their number per input. Outputs wait until they are polled.
 
+mod forget;
 mod operation;
 mod queue;
 mod ramp;
@@ -352,6 +355,7 @@ impl Group {
             Input::Lock(why) => {
                 self.cause(now, Cause::Lock, why);
             }
+            Input::Rouse(why) => self.rouse(now, why),
             Input::Release if matches!(self.state, State::ManualHold | State::Fault { .. }) => {
                 self.resume(now, "released by a person");
             }
@@ -360,6 +364,7 @@ impl Group {
             Input::Persisted(number) => self.saved = self.saved.max(number.min(self.record)),
             Input::Permission(ask, allowed) => self.handle_permission(now, ask, allowed),
             Input::Joined(spec) => self.join(spec),
+            Input::Left(index) => self.forget(now, index),
             Input::WorkReady => self.has_work = true,
             Input::Sample(index, sample) => {
                 self.touch(now, index, |device, patience| device.handle_sample(now, sample, patience));

@@ -30,6 +30,7 @@
 mod block;
 mod device;
 mod entry;
+mod forget;
 mod meter;
 mod reading;
 mod reason;

@@ -24,6 +24,7 @@
 //! or a block, all devices are summed up. Outputs wait until they are polled. Sentences about single devices are limited per group.
 
 mod book;
+mod forget;
 mod groups;
 mod keeper;
 mod leases;
@@ -50,7 +51,7 @@ use super::{
 };
 use crate::profit::{MoneyPerMwh, Watts};
 
-pub use self::words::*;
+pub use self::{forget::Kept, words::*};
 
 /// How often all is looked over.
 const LOOK: Duration = Duration::from_secs(1);

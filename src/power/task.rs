@@ -11,8 +11,11 @@
 //! |---|---|
 //! | `terms.rs` | what the site is made of, from the config |
 //! | `start.rs` | what a start finds in the journal |
+//! | `orphans.rs` | what a ledger knows and the config can't move any more |
 //! | `clock.rs` | the site's time, where the clock is set back |
 //! | `devices.rs` | which machines there are, and which connections are theirs |
+//! | `forget.rs` | machines that are gone for good |
+//! | `idle.rs` | machines that sleep and that nobody here put to sleep |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
 //! | `modes.rs` | power modes that no reading tells |
@@ -43,15 +46,20 @@ mod census;
 mod clock;
 mod complaints;
 mod devices;
+mod forget;
+mod idle;
 mod modes;
 mod orders;
+mod orphans;
 mod show;
 mod start;
 mod terms;
 pub mod wake_all;
 
+pub use self::orphans::{Orphans, orphans};
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::PathBuf,
     sync::Arc,
@@ -76,6 +84,8 @@ use self::{
     clock::Clock,
     complaints::Complaints,
     devices::Devices,
+    forget::Seen,
+    idle::Idle,
     modes::Modes,
     orders::Orders,
     show::{Manual, Shown},
@@ -89,7 +99,7 @@ use super::{
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
-    site::{DeviceKey, Input, Joining, Output, Person, Site, Write},
+    site::{DeviceKey, EventKind, Input, Joining, Level, Output, Person, Site, SiteEvent, Write},
 };
 use crate::{
     config::{Config, Mode},
@@ -260,6 +270,8 @@ struct Keeper {
     /// Calls to a device that failed in a row.
     failures: HashMap<DeviceKey, u32>,
     complaints: Complaints,
+    seen: Seen,
+    idle: Idle,
     /// A write that failed.
     unwritten: Option<(u64, Vec<Write>, Instant)>,
     /// By the index of the group: it sleeps, and its connections are to be let sleep.
@@ -296,8 +308,8 @@ impl Keeper {
         let names: Vec<Arc<str>> = profit.groups.iter().map(|group| group.name.clone()).collect();
         let groups: Vec<_> = names.iter().cloned().zip(power.groups.iter().map(Option::as_ref)).collect();
         let mut devices = Devices::new(&groups);
-        devices.restore(&book.devices);
         clock::forget_the_future(now, &mut book);
+        devices.restore(&book.devices, &book.sightings, now);
         adopt(&mut journal, &mut book, &names, &devices)?;
         let held = held_by_a_dry_run(profit.mode, purpose, &book, &names);
         let mut calls = Calls::new(tick, names.len(), power.calls, power.poll, power.poll_moving);
@@ -319,6 +331,7 @@ impl Keeper {
         let persons = purpose.overrule(&mut controls, &records);
         let orders = Orders::new(mode, controls, profit.ai.len());
         let facts = facts_of_start(&records, &book.entries, &terms, &orders);
+        let orphans = Orphans::of(&book, Some(&devices), &orphans::blocks(config));
         let found = devices.len();
         let (epoch, entries) = (journal.epoch(), book.entries.len());
         info!(
@@ -329,7 +342,7 @@ impl Keeper {
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
         let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
         let receipts = journal.receipts(SHOWN_RECEIPTS)?;
-        let (shown, snapshot) = Shown::new(&site, &orders, receipts, now);
+        let (shown, snapshot) = Shown::new(&site, &orders, receipts, orphans.clone(), now);
         let (answer, answers) = mpsc::channel(answers::queue(power));
         let (facts, to_engine) = watch::channel(Some(facts));
         let groups = names.len();
@@ -352,6 +365,8 @@ impl Keeper {
             facts,
             failures: HashMap::new(),
             complaints: Complaints::default(),
+            seen: Seen::new(tick),
+            idle: Idle::new(tick),
             unwritten: None,
             dormant: records.iter().map(|record| record.as_ref().is_some_and(slept)).collect(),
             rousing: vec![false; groups],
@@ -366,6 +381,11 @@ impl Keeper {
             names,
             proves_by_watts: matches!(purpose, Purpose::Wake(_)),
         };
+        // What is lent to nobody's block is the site's to tell.
+        for words in (Orphans { leases: BTreeMap::new(), ..orphans }).words() {
+            let event = SiteEvent { level: Level::Error, kind: EventKind::Device, group: None, words: words.into() };
+            keeper.shown.tell(now, event);
+        }
         // Before anything else is heard.
         for input in keeper.orders.persons().into_iter().chain(persons).chain(held) {
             keeper.site.handle(now, input);
@@ -478,6 +498,8 @@ impl Keeper {
         self.ask_compute(tick);
         self.count_miners(tick);
         self.ask_people(tick);
+        self.keep_sightings(now, tick);
+        self.look_for_idle(now, tick);
         if tick >= self.tell_efficiency {
             self.tell_efficiency = tick + TELL_EFFICIENCY;
             self.tell_engine();
@@ -485,6 +507,7 @@ impl Keeper {
         if self.shown.is_due(tick) {
             let view = self.site.view(now);
             self.phases = self.shown.phases(&view);
+            self.ask_for_unmeasured(tick, &view);
             self.census.looks(tick, is_moving(&view));
             self.shown.publish(tick, view, &self.orders);
         }
@@ -629,6 +652,7 @@ impl Keeper {
     }
 
     fn say_goodbye(&mut self) {
+        self.write_sightings(self.clock.of(Timestamp::now()));
         let view = self.site.view(self.clock.of(Timestamp::now()));
         let lent: Watts = view.blocks.iter().flatten().map(|block| block.granted).sum();
         let asleep: usize = view.groups.iter().flatten().map(|group| group.sleeping.iter().sum::<usize>()).sum();

@@ -36,7 +36,7 @@ use super::{
     source::{self, FEED_QUEUE, Feed, FromSource},
 };
 use crate::{
-    config::{Class, Config, Mode, SourceKind},
+    config::{Class, Config, Mode, PowerGroup, Signal, SourceKind, WattsSource},
     router::TappedJob,
 };
 
@@ -335,10 +335,7 @@ impl Keeper {
                 continue;
             }
             let name = &signal.name;
-            let then = match signal.class {
-                Class::Economic | Class::Verdict => "what rests on it stays as it is for max_hold",
-                Class::Grid => "stale_grid says what that means",
-            };
+            let then = without(&self.config, signal);
             match reading {
                 Reading::Stale { observed_at, .. } => {
                     told.push(Told::Complains(format!(
@@ -427,6 +424,24 @@ pub fn action_label(action: Action) -> &'static str {
     }
 }
 
+/// What follows while a signal says nothing. A meter decides nothing, so nothing is held for it.
+fn without(config: &Config, signal: &Signal) -> &'static str {
+    let power = config.power.as_ref();
+    let is_sites = power.and_then(|power| power.meter.as_ref()).is_some_and(|meter| meter.signal == signal.name);
+    let is_of =
+        |group: &PowerGroup| matches!(&group.watts, WattsSource::Group { signal: meter } if *meter == signal.name);
+    if is_sites {
+        return "it is the site's meter: nobody is given more power and nothing is woken until it is back; drains go on";
+    }
+    if power.is_some_and(|power| power.groups.iter().flatten().any(is_of)) {
+        return "it is a group's meter: its machines count at all they may draw until it is back";
+    }
+    match signal.class {
+        Class::Economic | Class::Verdict => "what rests on it stays as it is for max_hold",
+        Class::Grid => "stale_grid says what that means",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,6 +479,37 @@ mod tests {
         let again = Observation { value: 60.0, when: When::Now };
         keeper.book.observe(later(20), SourceId { signal: 0, source: 0 }, &[again]).unwrap();
         assert_eq!(keeper.noticed(later(20)), [Told::HeardAgain("signal \"hashprice\" is fresh again".to_owned())]);
+    }
+
+    #[test]
+    fn a_meter_that_goes_is_told_by_what_it_is_for() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let signal = |name, unit| {
+            format!("[[signal]]\nname = \"{name}\"\nkind = \"push\"\nunit = \"{unit}\"\nmax_age = \"30s\"\n")
+        };
+        let text = "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nurl = \"sim://\"\nuser = \"u\"\n[profit]\nsignal = \"pays\"\n\
+                    [site]\ncap = \"1 MW\"\nmeter = \"site\"\n\
+                    [[group]]\nname = \"a\"\npower = \"1 MW\"\nnameplate = \"3500 W\"\nsubnets = [\"10.0.0.0/8\"]\n\
+                    [group.actuator]\nkind = \"manual\"\n[group.watts]\nkind = \"group\"\nsignal = \"hall\"\n"
+            .to_owned();
+        let text = text + &signal("pays", "verdict") + &signal("site", "kW") + &signal("hall", "kW");
+        let (config, _) = Config::parse(&text, &ProcessEnv { folder: ".".into() }).unwrap_or_else(|e| panic!("{e}"));
+        let mut keeper = Keeper::new(Arc::new(config), start);
+        for signal in 0..3 {
+            let observed = vec![Observation { value: if signal == 0 { 1.0 } else { 100.0 }, when: When::Now }];
+            keeper.take(start, SourceId { signal, source: 0 }, Ok(observed)).0.unwrap();
+        }
+        assert_eq!(keeper.noticed(start), []);
+        let told = keeper.noticed(start + SignedDuration::from_mins(1));
+        let words: Vec<String> = told.iter().map(|told| format!("{told:?}")).collect();
+        assert_eq!(words.len(), 3, "{words:?}");
+        for (words, says) in words.iter().zip([
+            "what rests on it stays as it is for max_hold",
+            "it is the site's meter: nobody is given more power and nothing is woken until it is back; drains go on",
+            "it is a group's meter: its machines count at all they may draw until it is back",
+        ]) {
+            assert!(words.contains(says), "{says:?}: {words}");
+        }
     }
 
     #[test]

@@ -14,13 +14,17 @@ use hashgate::{
     config::{Config, Env, Mode},
     power::{
         ASK_QUEUE, Ask, Power,
-        control::{Control, ControlError, OverCap, PastEvent, Plan, PowerSnapshot, PowerTotals},
+        control::{
+            Control, ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice, OverCap, PastEvent, Plan,
+            PowerSnapshot, PowerTotals,
+        },
         device::Goal,
         device::StageKind,
         group::{Order, Phase},
         ledger::{Balance, Epoch, LeaseId},
         receipt::{Cost, DeviceBill, Move, Outcome, RECEIPT_VERSION, Receipt, SecondBill, ShareBill, WattBill},
-        site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView},
+        site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView, Whereabouts},
+        task::Orphans,
     },
     profit::{Watts, task},
 };
@@ -94,7 +98,7 @@ impl Site {
         let (signals, _) = task::start(Arc::new(config), None, stop.clone());
         let asked = Asked::default();
         let power = has_power.then(|| power(asked.clone()));
-        let api = Api::new(&admin, signals, power);
+        let api = Api::new(&admin, signals, power, Vec::new());
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));
@@ -134,6 +138,10 @@ fn power(asked: Asked) -> Power {
                     said(format!("{group}: {control:?}, dry_run {dry_run}"));
                     let _ = answer.send(control_of(&group, &control));
                 }
+                Ask::Forget { group, what, dry_run, answer } => {
+                    said(format!("{group}: forget {what:?}, dry_run {dry_run}"));
+                    let _ = answer.send(forgotten(&group, &what));
+                }
                 Ask::Mode { mode, answer } => {
                     said(format!("mode {mode:?}"));
                     let before = snapshots.borrow().mode;
@@ -155,6 +163,32 @@ fn power(asked: Asked) -> Power {
 
 fn unknown(group: &str) -> ControlError {
     ControlError::UnknownGroup { name: group.to_owned(), known: "\"hall-a\", \"shed\"".to_owned() }
+}
+
+/// One machine is gone; the first is there, and no other is known.
+fn forgotten(group: &str, what: &Forget) -> Result<Forgotten, ControlError> {
+    if group != "hall-a" {
+        return Err(unknown(group));
+    }
+    let kept = match what {
+        Forget::Device(name) if name == "rig-0" => {
+            return Err(ControlError::NotForgotten(
+                "machine \"rig-0\" is kept: it is connected: it is there".to_owned(),
+            ));
+        }
+        Forget::Device(name) if name != "rig-2" => {
+            return Err(ControlError::UnknownDevice { group: group.to_owned(), name: name.clone() });
+        }
+        Forget::Device(_) => Vec::new(),
+        Forget::OlderThan(_) => vec![KeptDevice { name: "rig-1".into(), why: "it was put to sleep".into() }],
+    };
+    Ok(Forgotten {
+        group: group.into(),
+        devices: vec![ForgottenDevice { name: "rig-2".into(), seen: None, counts_watts: 3850.0 }],
+        kept,
+        frees_kw: 3.85,
+        words: vec!["3.9 kW at the site's meter count no more".to_owned()],
+    })
 }
 
 /// What would follow, and each refusal by the name of a group.
@@ -202,6 +236,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         waking: [0; StageKind::COUNT],
         drawn: watts(7000.0),
         measured: 2,
+        idle: 1,
         waits_for: Some("the ledger".into()),
     };
     let lease = LeaseView { lease: LeaseId((7 << 32) | 1), watts: watts(40_000.0), expires: at(), revoked: Some(at()) };
@@ -243,6 +278,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         events: vec![PastEvent { at: at(), event }; 80],
         over_cap: OverCap { readings: 2, most: Some(watts(1_500.0)) },
         totals: PowerTotals::default(),
+        orphans: Orphans::default(),
     }
 }
 
@@ -255,6 +291,12 @@ fn devices() -> Vec<DeviceView> {
         measured_at: (number != 1).then(at),
         counts: watts(3850.0),
         mode: None,
+        whereabouts: Whereabouts {
+            address: Some([10, 0, 0, number as u8].into()),
+            is_connected: number == 0,
+            is_found: true,
+            seen: (number != 2).then(at),
+        },
     };
     (0..3).map(device).collect()
 }

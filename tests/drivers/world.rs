@@ -3,7 +3,9 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use hashgate::{
-    config::{ActuatorKind, HttpCall, HttpMethod, Miners, Moves, PowerGroup, PowerUnit, Survives, WattsSource},
+    config::{
+        ActuatorKind, HttpCall, HttpMethod, Miners, Moves, PowerGroup, PowerUnit, ServerTrust, Survives, WattsSource,
+    },
     power::{
         Target,
         actuator::{self, Actuator, DriverError, Drivers},
@@ -75,7 +77,7 @@ pub fn meter_of(kind: ActuatorKind, watts: WattsSource) -> Meter {
 }
 
 pub fn call(method: HttpMethod, url: &str) -> HttpCall {
-    HttpCall { method, url: url.into(), headers: Vec::new(), body: None }
+    HttpCall { method, url: url.into(), headers: Vec::new(), body: None, trust: ServerTrust::System }
 }
 
 pub fn with_secret(call: HttpCall) -> HttpCall {

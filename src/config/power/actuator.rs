@@ -13,6 +13,7 @@ use crate::config::{
     Env, HttpUrl,
     error::{Wrong, shown},
     raw::{Section, nearest},
+    trust,
     validate::{self, TIMEOUT, secs},
     value,
 };
@@ -143,7 +144,10 @@ fn webhook(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<ActuatorKind>
     let wake = call::call(section, "wake", help, &Place::WAKE, env);
     let timeout = section.or("timeout", secs(30), value::duration(TIMEOUT));
     refuse_same(section, sleep.is_some() && sleep == wake);
-    Some(ActuatorKind::Webhook { sleep: sleep?, wake: wake?, timeout })
+    let has_tls = [&sleep, &wake].into_iter().flatten().any(HttpCall::has_tls);
+    let trust = trust::read(section, env, has_tls);
+    let trusting = |call: HttpCall| HttpCall { trust: trust.clone(), ..call };
+    Some(ActuatorKind::Webhook { sleep: trusting(sleep?), wake: trusting(wake?), timeout })
 }
 
 fn refuse_same(section: &Section<'_, '_>, is_same: bool) {

@@ -4,6 +4,7 @@
 //! The money side of the same tables is `config/profit.rs`; groups and blocks have the same indexes in both.
 
 mod actuator;
+mod apart;
 mod call;
 mod compute;
 mod devices;
@@ -32,7 +33,7 @@ pub(super) use self::{
     group::Beside as BesideGroup,
     read::{Machines, Tables, open},
 };
-use super::{Broker, HttpUrl, Secret, UserPattern};
+use super::{Broker, HttpUrl, Secret, ServerTrust, UserPattern};
 use crate::profit::{JoulesPerTerahash, Ratio, Watts};
 
 /// ASICs of one site: as many as the largest farm that one proxy serves.
@@ -68,6 +69,8 @@ pub struct Power {
     pub meter: Option<SiteMeter>,
     /// The term of a lease; it is renewed at half of it.
     pub lease_term: Duration,
+    /// How long a machine that was found by its connection is remembered after it was seen last; `None`: for ever.
+    pub forget_after: Option<Duration>,
     /// By the index of [`Profit::groups`](super::Profit::groups); `None` for a group that nothing can move: it counts as load.
     pub groups: Vec<Option<PowerGroup>>,
     /// By the index of [`Profit::ai`](super::Profit::ai); `None` for a block that nobody tells: it gets nothing.
@@ -204,6 +207,8 @@ pub enum WattsSource {
         unit: PowerUnit,
         /// Who logs in at the brokers.
         login: Option<(Arc<str>, Secret)>,
+        /// Whom to trust in TLS.
+        trust: ServerTrust,
     },
     /// One meter for all machines of the group, as a hall, a PDU or a feeder has: each of `n` machines counts as drawing an `n`th of it. As
     /// these shares add up to what was measured, all sleep or none does. Where losses lie between them and the meter, they are counted
@@ -295,6 +300,8 @@ pub enum ComputeKind {
         status: HttpUrl,
         /// What messages are signed with.
         secret: Secret,
+        /// Whom to trust in TLS.
+        trust: ServerTrust,
         /// For one call.
         timeout: Duration,
     },

@@ -71,7 +71,22 @@ fn site(power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
             time(power.max_age)
         ),
     )?;
-    line(f, "a command", format_args!("may take effect for {} after it was sent", time(power.command_lifetime)))
+    line(f, "a command", format_args!("may take effect for {} after it was sent", time(power.command_lifetime)))?;
+    let finds = |group: &PowerGroup| group.miners != Miners::default();
+    if !power.groups.iter().flatten().any(finds) {
+        return Ok(());
+    }
+    match power.forget_after {
+        Some(after) => line(
+            f,
+            "forgotten",
+            format_args!(
+                "are those found by their connections, {} after they were seen last, but for who was put to sleep",
+                time(after)
+            ),
+        ),
+        None => line(f, "forgotten", "are none by themselves, and by hand with `hashgate forget`"),
+    }
 }
 
 fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
@@ -93,7 +108,7 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
             line(f, "wake by", command(wake))?;
         }
         ActuatorKind::Webhook { sleep, wake, timeout } => {
-            line(f, "sleep by", format_args!("{sleep}, within {}", time(*timeout)))?;
+            line(f, "sleep by", format_args!("{sleep}, within {}{}", time(*timeout), sleep.trust.in_words()))?;
             line(f, "wake by", wake)?;
         }
         ActuatorKind::Manual => line(f, "sleep by", "a person, who is asked; their watts are waited for")?,
@@ -166,15 +181,16 @@ fn proof(watts: &WattsSource) -> String {
             format!("{}, in {}, killed after {}", command(words), unit(in_unit), time(*timeout))
         }
         WattsSource::HttpJson { call, pointer, unit: in_unit, timeout } => {
-            format!("{call}, {} at {pointer}, within {}", unit(in_unit), time(*timeout))
+            format!("{call}, {} at {pointer}, within {}{}", unit(in_unit), time(*timeout), call.trust.in_words())
         }
-        WattsSource::Mqtt { brokers, topic, pointer, unit: in_unit, login } => {
+        WattsSource::Mqtt { brokers, topic, pointer, unit: in_unit, login, trust } => {
             let brokers: Vec<String> = brokers.iter().map(ToString::to_string).collect();
             let at = pointer.as_ref().map_or(String::new(), |pointer| format!(" at {pointer}"));
             let login = login
                 .as_ref()
                 .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
-            format!("topic \"{topic}\" at {}{login}, {}{at}", brokers.join(" and "), unit(in_unit))
+            let trust = trust.in_words();
+            format!("topic \"{topic}\" at {}{login}, {}{at}{trust}", brokers.join(" and "), unit(in_unit))
         }
         WattsSource::Group { signal } => {
             format!(
@@ -210,8 +226,9 @@ fn moves(moves: &Moves, is_one: bool, f: &mut Formatter<'_>) -> fmt::Result {
 fn block(name: &str, block: &PowerBlock, power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "\nleases of AI compute \"{name}\"")?;
     match &block.control {
-        ComputeKind::Webhook { url, status, secret, timeout } => {
-            line(f, "are told to", format_args!("{url}, signed with {secret}, within {}", time(*timeout)))?;
+        ComputeKind::Webhook { url, status, secret, trust, timeout } => {
+            let trust = trust.in_words();
+            line(f, "are told to", format_args!("{url}, signed with {secret}, within {}{trust}", time(*timeout)))?;
             line(f, "its word", format_args!("from {status}, every {}", time(block.poll)))?;
         }
         ComputeKind::Exec { tell, status, timeout } => {

@@ -3,7 +3,11 @@
 //! Both read their keys of one [`Section`] before unknown ones are refused: the money side opens and closes the tables of site, groups and AI
 //! blocks, and hands each to [`Machines`] in between.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     ActuatorKind, Power, PowerBlock, PowerGroup, SiteMeter, Survives, WattsSource, compute, devices::Taken, group,
@@ -24,6 +28,9 @@ use crate::{
 /// The term of a lease: shorter ones would lapse while a message is repeated, longer ones are what AI compute grows on after we are
 /// gone (`power/ledger/rules.rs` has the same).
 const LEASE_TERM: std::ops::RangeInclusive<Duration> = secs(60)..=secs(300);
+
+/// After which a machine is forgotten: a repair may take weeks, and who means longer than years means never.
+const FORGET_AFTER: std::ops::RangeInclusive<Duration> = secs(86_400)..=secs(3650 * 86_400);
 
 /// Machines, as they are read table by table.
 pub(in crate::config) struct Machines<'r, 't, 'e> {
@@ -49,6 +56,7 @@ struct Own {
     calls: usize,
     command_lifetime: Duration,
     lease_term: Duration,
+    forget_after: Option<Duration>,
 }
 
 /// What stays free under the cap.
@@ -98,6 +106,7 @@ fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
         calls: section.or("calls", 64, value::integer(1..=4096)),
         command_lifetime: section.or("command_lifetime", secs(60), value::duration(secs(1)..=secs(900))),
         lease_term: section.or("lease_term", secs(120), value::duration(LEASE_TERM)),
+        forget_after: section.or("forget_after", Some(secs(30 * 86_400)), forget_after),
     };
     if own.poll_moving > own.poll {
         let what = format!("is longer than poll, {}", time(own.poll));
@@ -109,6 +118,15 @@ fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
         section.error("max_age", Wrong::new(what, format!("write \"{}\" or more", time(own.poll.saturating_mul(2)))));
     }
     own
+}
+
+/// A duration, or `"never"`.
+fn forget_after(value: &toml::de::DeValue<'_>) -> Result<Option<Duration>, Wrong> {
+    if value.as_str() == Some("never") {
+        return Ok(None);
+    }
+    let help = "write \"30d\", or \"never\"";
+    value::duration(FORGET_AFTER)(value).map(Some).map_err(|wrong| Wrong::new(wrong.what, help))
 }
 
 /// `"2 %"` of the cap, or watts.
@@ -347,6 +365,11 @@ impl Machines<'_, '_, '_> {
         }
     }
 
+    /// Where the ledger is, or would be.
+    pub(in crate::config) fn ledger(&self) -> &Path {
+        &self.own.ledger
+    }
+
     /// All of it. `None` where nothing is moved and nobody told, or if a problem was reported.
     pub(in crate::config) fn finish(self, profit: Option<&Profit>) -> Option<Power> {
         let is_there = self.groups.iter().any(Option::is_some) || self.blocks.iter().any(Option::is_some);
@@ -365,6 +388,7 @@ impl Machines<'_, '_, '_> {
             command_lifetime: own.command_lifetime,
             meter: self.meter,
             lease_term: own.lease_term,
+            forget_after: own.forget_after,
             groups: self.groups,
             blocks: self.blocks,
         })

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     config::{
-        Broker, Env,
+        Broker, Env, ServerTrust,
         error::Wrong,
         profit::{Signals, quote},
         raw::Section,
         signal::{kinds, picker},
+        trust,
         validate::{TIMEOUT, secs},
         value,
     },
@@ -126,7 +127,8 @@ fn http_json(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource
     let timeout = section.or("timeout", secs(10), value::duration(TIMEOUT));
     let url = url?;
     call::warn_if_plain(section, "url", &url, &Place::MACHINE);
-    let call = HttpCall { method: HttpMethod::Get, url, headers, body: None };
+    let call = HttpCall { method: HttpMethod::Get, url, headers, body: None, trust: ServerTrust::System };
+    let call = HttpCall { trust: trust::read(section, env, call.has_tls()), ..call };
     Some(WattsSource::HttpJson { call, pointer: pointer?, unit: unit?, timeout })
 }
 
@@ -148,7 +150,8 @@ fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
     let brokers = brokers?;
     let plain = brokers.iter().find(|broker| !broker.is_protected()).map(ToString::to_string);
     kinds::warn_of_plain(section, "broker", plain);
-    Some(WattsSource::Mqtt { brokers, topic: topic?, pointer, unit: unit?, login })
+    let trust = trust::read(section, env, brokers.iter().any(|broker| broker.tls));
+    Some(WattsSource::Mqtt { brokers, topic: topic?, pointer, unit: unit?, login, trust })
 }
 
 fn group(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<WattsSource> {

@@ -89,8 +89,8 @@ pub enum BuildError {
 pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Result<Arc<dyn Compute>, BuildError> {
     match &block.control {
         ComputeKind::Webhook { secret, .. } if secret.expose().is_empty() => Err(BuildError::NoSecret(id)),
-        ComputeKind::Webhook { url, status, secret, timeout } => {
-            match Webhook::new(url.clone(), status.clone(), secret.clone(), *timeout, ai.pue) {
+        ComputeKind::Webhook { url, status, secret, trust, timeout } => {
+            match Webhook::new(url.clone(), status.clone(), secret.clone(), trust, *timeout, ai.pue) {
                 Ok(webhook) => Ok(Arc::new(webhook)),
                 Err(error) => Err(BuildError::Client { block: id, why: error.to_string() }),
             }

@@ -55,7 +55,7 @@ pub enum Cause {
     Lock,
     /// Its order is to sleep, and some of it may sleep already: a hold or a lockout ended, a fault has waited, or it was half asleep.
     ResumeSleep,
-    /// The same, and its order is to mine.
+    /// The same, and its order is to mine; or it mines, and some of it sleeps that nobody here put to sleep.
     ResumeMine,
 }
 
@@ -94,6 +94,7 @@ impl Phase {
         use Phase as P;
         Some(match (self, cause) {
             (P::Mining, C::Sleep | C::Emergency) => P::DrainPending,
+            (P::Mining, C::ResumeMine) => P::WakePending,
             (P::DrainPending, C::Mine) => P::Mining,
             (P::DrainPending, C::ResumeMine) => P::WakePending,
             (P::DrainPending, C::Ready) => P::Draining,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     Group, State,
     table::{Cause, Phase},
-    words::{Command, Event, Output, Request},
+    words::{Command, Event, Order, Output, Request},
 };
 use crate::{
     power::device::{Goal, StageKind, later},
@@ -42,6 +42,21 @@ impl Group {
         self.has_work = false;
         self.out.push_back(Output::Ledger(Request::WantBack(wanted)));
         self.out.push_back(Output::Rouse);
+    }
+
+    /// Wakes what sleeps although nobody here put it to sleep; with the next wake, where the group does not mine.
+    pub(super) fn rouse(&mut self, now: Timestamp, why: Box<str>) {
+        if matches!(self.phase(), Phase::ManualHold | Phase::Lockout) {
+            return;
+        }
+        let idle: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].device.is_idle()).collect();
+        for index in &idle {
+            self.touch(now, *index, |device, _| device.rouse(now));
+        }
+        if !idle.is_empty() && self.phase() == Phase::Mining {
+            self.order = Order { goal: Goal::Mine, urgent: false, why: why.clone() };
+            self.cause(now, Cause::ResumeMine, why);
+        }
     }
 
     /// Asks for the next batch, if it is time for one.

@@ -43,6 +43,8 @@ pub enum Input {
     Release,
     /// A person ends a lockout.
     Unlock,
+    /// A person wants awake whatever sleeps, also what nobody here put to sleep; and why.
+    Rouse(Box<str>),
     /// The record with this number is on disk.
     Persisted(u64),
     /// A device was measured.
@@ -59,6 +61,8 @@ pub enum Input {
     Permission(u64, usize),
     /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
     Joined(Spec),
+    /// A device is gone for good: it takes part in nothing any more, and its index stays its own.
+    Left(usize),
     /// The pools of its miners are connected and have work.
     WorkReady,
 }

@@ -123,9 +123,9 @@ pub fn build(group: &PowerGroup, actuator: Arc<dyn Actuator>) -> Result<Meter, B
         WattsSource::HttpJson { call, pointer, unit, timeout } => {
             Meter::Asked(Arc::new(http_json::HttpJson::new(call, pointer, *unit, *timeout)?))
         }
-        WattsSource::Mqtt { brokers, topic, pointer, unit, login } => {
+        WattsSource::Mqtt { brokers, topic, pointer, unit, login, trust } => {
             let amount = amount::Amount::at(pointer.as_deref(), *unit);
-            Meter::Pushed(Pushed::listen(brokers, topic, amount, login.as_ref())?)
+            Meter::Pushed(Pushed::listen(brokers, topic, amount, login.as_ref(), trust)?)
         }
         WattsSource::Group { signal } => Meter::Group(signal.clone()),
         WattsSource::None => Meter::None,

@@ -44,6 +44,7 @@ impl Site {
         let input = match person {
             Person::Hold(why) => GroupInput::Hold(why),
             Person::Lock(why) => GroupInput::Lock(why),
+            Person::Rouse(why) => GroupInput::Rouse(why),
             Person::Release => GroupInput::Release,
             Person::Unlock => GroupInput::Unlock,
         };

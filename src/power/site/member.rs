@@ -28,6 +28,14 @@ pub(super) struct Known {
     pub id: DeviceId,
     /// Watts at the site meter for each of its own.
     pub overhead: Ratio,
+    /// It was forgotten; its place stays empty, so that the others keep theirs.
+    pub is_gone: bool,
+}
+
+impl Known {
+    fn new(joining: &Joining) -> Self {
+        Self { id: (&*joining.spec.name).into(), overhead: joining.rules.overhead, is_gone: false }
+    }
 }
 
 /// A question that waits for its answer.
@@ -68,8 +76,7 @@ struct News {
 
 impl Member {
     pub fn new(terms: Option<&GroupTerms>, devices: Vec<Joining>, record: Option<&Record>, now: Timestamp) -> Self {
-        let known = |joining: &Joining| Known { id: (&*joining.spec.name).into(), overhead: joining.rules.overhead };
-        let known: Vec<Known> = devices.iter().map(known).collect();
+        let known: Vec<Known> = devices.iter().map(Known::new).collect();
         let keys = known.iter().enumerate().map(|(index, known)| (known.id.clone(), index)).collect();
         let specs = devices.into_iter().map(|joining| joining.spec).collect();
         let group = terms.map(|terms| match record {
@@ -97,8 +104,21 @@ impl Member {
             return false;
         }
         self.keys.insert(id.clone(), self.devices.len());
-        self.devices.push(Known { id, overhead: joining.rules.overhead });
+        self.devices.push(Known::new(joining));
         true
+    }
+
+    /// A device is gone for good.
+    pub fn leave(&mut self, index: usize) {
+        let Some(known) = self.devices.get_mut(index) else { return };
+        known.is_gone = true;
+        self.keys.remove(&known.id);
+        self.freeing.remove(&index);
+    }
+
+    /// How many devices there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
     }
 
     pub fn index(&self, name: &str) -> Option<usize> {
@@ -106,7 +126,7 @@ impl Member {
     }
 
     pub fn id(&self, index: usize) -> Option<&DeviceId> {
-        self.devices.get(index).map(|known| &known.id)
+        self.devices.get(index).filter(|known| !known.is_gone).map(|known| &known.id)
     }
 
     pub fn device(&self, index: usize) -> Option<&Device> {
@@ -126,7 +146,8 @@ impl Member {
 
     /// Devices and their machines, in pairs.
     pub fn pairs(&self) -> impl Iterator<Item = (&Known, &Device)> {
-        self.devices.iter().zip(self.group.iter().flat_map(Group::devices))
+        let pairs = self.devices.iter().zip(self.group.iter().flat_map(Group::devices));
+        pairs.filter(|(known, _)| !known.is_gone)
     }
 
     /// What its devices draw more than they would asleep, at the site meter: of those that were told and not yet told again, and of those

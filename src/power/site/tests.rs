@@ -1,6 +1,7 @@
 //! The machine against a small site that knows its own truth, in virtual time: two groups, a block or two, a meter, a disk.
 
 mod crashes;
+mod forget;
 mod large;
 mod scenes;
 
@@ -129,6 +130,10 @@ struct Miner {
     sleeps: bool,
     /// Says OK and stays awake.
     disobeys: bool,
+    /// Nobody reads it any more, and nobody is heard by it.
+    is_silent: bool,
+    /// It is not there.
+    is_gone: bool,
 }
 
 /// What AI compute really does.
@@ -227,7 +232,8 @@ impl Hall {
     }
 
     fn draws(&self) -> f64 {
-        let asics = self.miners.iter().flatten().map(|miner| if miner.sleeps { SLEEPING } else { MINING });
+        let there = self.miners.iter().flatten().filter(|miner| !miner.is_gone);
+        let asics = there.map(|miner| if miner.sleeps { SLEEPING } else { MINING });
         let ai: f64 = (0..self.compute.len()).map(|block| self.block_draws(block)).sum();
         BASE + asics.sum::<f64>() + ai
     }
@@ -254,6 +260,9 @@ impl Hall {
         for group in 0..self.miners.len() {
             for device in 0..self.miners[group].len() {
                 let key = DeviceKey { group, device };
+                if self.miners[group][device].is_silent {
+                    continue;
+                }
                 let sleeps = self.miners[group][device].sleeps;
                 let drawn = watts(if sleeps { SLEEPING } else { MINING });
                 self.hears(Input::Sample(key, Sample { at: now, watts: drawn, mode: None }));
@@ -327,7 +336,7 @@ impl Hall {
         let sleeps = *command == Command::Sleep;
         self.tells(format!("commands g{}-{} {}", key.group, key.device, if sleeps { "sleep" } else { "wake" }));
         let miner = &mut self.miners[key.group][key.device];
-        if !(sleeps && miner.disobeys) {
+        if !(sleeps && miner.disobeys || miner.is_silent) {
             miner.sleeps = sleeps;
         }
     }

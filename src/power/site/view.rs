@@ -8,7 +8,7 @@ use super::{
     Site,
     leases::{granted, live},
     member::Member,
-    words::{BlockView, DeviceView, GroupView, LeaseView, SiteView},
+    words::{BlockView, DeviceKey, DeviceView, GroupView, LeaseView, SiteView, Whereabouts},
 };
 use crate::{
     power::{
@@ -46,8 +46,17 @@ impl Site {
                 measured_at: device.measured_at(),
                 counts: self.ledger.counts(now, &known.id),
                 mode: device.mode().cloned(),
+                whereabouts: Whereabouts::default(),
             })
             .collect()
+    }
+
+    /// Devices of a group that sleep, by a fresh measurement, although nobody here put them to sleep.
+    pub fn idle(&self, group: usize) -> Vec<DeviceKey> {
+        let machine = self.members.get(group).and_then(|member| member.group.as_ref());
+        let devices = machine.into_iter().flat_map(Group::devices).enumerate();
+        let idle = devices.filter(|(_, device)| device.is_idle());
+        idle.map(|(device, _)| DeviceKey { group, device }).collect()
     }
 
     fn group_view(&self, now: Timestamp, group: usize) -> Option<GroupView> {
@@ -59,11 +68,12 @@ impl Site {
             phase: machine.phase(),
             since: machine.since(),
             order: machine.order().clone(),
-            devices: member.devices.len(),
+            devices: member.count(),
             sleeping: machine.stages(Goal::Sleep),
             waking: machine.stages(Goal::Mine),
             drawn: machine.draws(),
             measured: machine.devices().filter(|device| device.measured_at().is_some_and(is_fresh)).count(),
+            idle: machine.devices().filter(|device| device.is_idle()).count(),
             waits_for: self.waits_for(member, machine).map(Into::into),
         })
     }

@@ -121,6 +121,8 @@ pub enum Person {
     Hold(Box<str>),
     /// Somebody works on it: it sleeps, and nothing wakes it.
     Lock(Box<str>),
+    /// Wake whatever sleeps, also what nobody here put to sleep.
+    Rouse(Box<str>),
     /// Ends a hold, or what a fault waits for.
     Release,
     /// Ends a lockout.
@@ -310,6 +312,8 @@ pub struct GroupView {
     pub drawn: Watts,
     /// How many of them have a fresh measurement.
     pub measured: usize,
+    /// How many of them sleep, by a fresh measurement, although nobody here put them to sleep.
+    pub idle: usize,
     /// What it waits for, in words.
     pub waits_for: Option<Box<str>>,
 }
@@ -331,6 +335,21 @@ pub struct DeviceView {
     pub counts: Watts,
     /// The mode it will be woken in.
     pub mode: Option<PowerMode>,
+    /// Where it is; the site does not know (`task/forget.rs` does).
+    pub whereabouts: Whereabouts,
+}
+
+/// Where a device is, and whether it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Whereabouts {
+    /// Where it was seen last, or where the config says that it is.
+    pub address: Option<IpAddr>,
+    /// It has a connection.
+    pub is_connected: bool,
+    /// It was found by its connection, and the config does not name it.
+    pub is_found: bool,
+    /// When it was connected or measured last; `None` if never, as far as is known.
+    pub seen: Option<Timestamp>,
 }
 
 /// A block at one moment.

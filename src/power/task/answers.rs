@@ -21,7 +21,7 @@ use super::{
     terms,
 };
 use crate::{
-    config::{Power, Profit},
+    config::{Power, PowerGroup, Profit},
     power::{
         actuator::{self, Actuator, Drawn, DriverError, Drivers},
         compute,
@@ -190,8 +190,7 @@ impl Machines {
     /// Tells meters that speak by themselves who is who now.
     pub fn call_roll(&self, devices: &Devices, group: usize) {
         if let Some(Some(roll)) = self.rolls.get(group) {
-            let keys = (0..).map(|device| DeviceKey { group, device });
-            roll.send_replace(Arc::new(Roll::of(devices.of(group).zip(keys))));
+            roll.send_replace(Arc::new(Roll::of(devices.of(group))));
         }
     }
 }
@@ -389,11 +388,11 @@ impl Keeper {
 
     /// The meter of a whole group was read: each of its machines draws an equal share, so that the shares add up to it.
     pub(super) fn share_out(&mut self, now: Timestamp, group: usize, at: Timestamp, watts: f64) {
-        let devices = self.devices.of(group).count();
-        let share = meter::amount::plausible(watts / devices.max(1) as f64);
-        for device in 0..devices {
+        let devices: Vec<DeviceKey> = self.devices.of(group).map(|(_, key)| key).collect();
+        let share = meter::amount::plausible(watts / devices.len().max(1) as f64);
+        for key in devices {
             let result = share.clone().map(|watts| Drawn { watts, mode: None });
-            self.take_reading(now, DeviceKey { group, device }, at, result);
+            self.take_reading(now, key, at, result);
         }
     }
 
@@ -408,6 +407,10 @@ impl Keeper {
         match result {
             Ok(Drawn { watts, mode }) => {
                 self.failures.remove(&key);
+                let moved = self.config.power.as_ref().and_then(|power| power.groups.get(key.group)?.as_ref());
+                if moved.is_some_and(PowerGroup::is_measured_alone) {
+                    self.devices.note(key, at);
+                }
                 let mode = mode.or_else(|| self.modes.of(key));
                 self.site.handle(now, Input::Sample(key, Sample { at, watts, mode }));
                 let is_moving = self.site.is_moving(key);
@@ -462,7 +465,13 @@ impl Keeper {
     }
 
     fn take_census(&mut self, now: Timestamp, tick: Instant, census: &Census) {
-        let Counted { shares, found, moved } = self.miners.take(now, census, &mut self.devices);
+        let groups = self.config.power.as_ref().map_or(&[][..], |power| &power.groups);
+        let is_asked = |key: DeviceKey| {
+            groups.get(key.group).is_some_and(|group| group.as_ref().is_some_and(PowerGroup::is_measured_at_address))
+        };
+        // Until it was missed, it is there.
+        let answers = |key| is_asked(key) && self.failures.get(&key).is_none_or(|failures| *failures < MISSES);
+        let Counted { shares, found, moved } = self.miners.take(now, census, &mut self.devices, answers);
         for (key, shares) in shares {
             self.site.handle(now, Input::Shares(key, shares));
         }

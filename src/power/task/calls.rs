@@ -123,6 +123,18 @@ impl Calls {
         self.lines.get_mut(group).into_iter().flatten().for_each(|line| line.command = None);
     }
 
+    /// A device is gone for good: it is called no more.
+    pub fn forget(&mut self, key: DeviceKey) {
+        let due = self.line(key).and_then(|line| {
+            (line.is_read, line.command) = (false, None);
+            line.due.take()
+        });
+        if let Some(due) = due {
+            self.due.remove(&(due, key));
+        }
+        self.commands.retain(|other| *other != key);
+    }
+
     /// What is to be called now; it is under way until [`Calls::answered`].
     pub fn next(&mut self, now: Instant) -> Option<Call> {
         if self.under_way >= self.most {

@@ -106,6 +106,9 @@ impl Orders {
                 if matches!(before, Some(Control::Hold { .. })) {
                     inputs.push(Input::Person(group, Person::Release));
                 }
+                if let Control::Wake { why, .. } = &control {
+                    inputs.push(Input::Person(group, Person::Rouse(why.clone())));
+                }
             }
         }
         *slot = (!matches!(control, Control::Release | Control::Unlock)).then_some(control);

@@ -87,7 +87,7 @@ pub(super) fn site(
 
 /// What groups are to begin with where the ledger is lost: any of their machines may sleep by an order that nobody remembers. Each that the
 /// config names is told to wake, in no mode of its own, as that is lost as well; one that mines takes no harm from it. What is found by its
-/// connection alone is not known yet, and not woken.
+/// connection alone is not known yet, and not woken: once it is found asleep, it is offered to the operator (`idle.rs`).
 pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
     let why = "the ledger was lost: whatever was asleep is to mine until something else is decided";
     let record = |moved: &PowerGroup| Record {

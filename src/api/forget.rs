@@ -1,0 +1,71 @@
+//! The requests that forget machines which are gone. Which may be forgotten is the power side's word.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+    response::Response,
+};
+use tracing::info;
+
+use super::{Api, door::Visitor, reply, wire::ForgetBody};
+use crate::power::{Power, control::Forget};
+
+/// `POST /api/v1/groups/{name}/devices/{device}/forget`.
+pub async fn one(
+    State(api): State<Arc<Api>>,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: Body,
+) -> Response {
+    let Ok(Path((group, device))) = path else {
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
+    };
+    let body: ForgetBody = match api.read_if_any(body).await {
+        Ok(body) => body.unwrap_or_default(),
+        Err(refusal) => return refusal,
+    };
+    if body.older_than.is_some() {
+        let why = "older_than is for all machines of a group: POST it to /api/v1/groups/{name}/devices/forget";
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
+    }
+    forget(&api, &visitor, &group, Forget::Device(device), body.dry_run).await
+}
+
+/// `POST /api/v1/groups/{name}/devices/forget`.
+pub async fn older(
+    State(api): State<Arc<Api>>,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    path: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Response {
+    let Ok(Path(group)) = path else {
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
+    };
+    let body: ForgetBody = match api.read(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let age = body.older_than.as_deref().map(humantime::parse_duration);
+    let Some(Ok(age)) = age.filter(|age| age.as_ref().is_ok_and(|age| !age.is_zero())) else {
+        let why = "older_than is missing or no duration: write \"7d\"";
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
+    };
+    forget(&api, &visitor, &group, Forget::OlderThan(age), body.dry_run).await
+}
+
+async fn forget(api: &Api, visitor: &Visitor, group: &str, what: Forget, dry_run: bool) -> Response {
+    match api.ask(async |power: &Power| power.forget(group, what.clone(), dry_run).await).await {
+        Ok(forgotten) => {
+            if !dry_run {
+                let (address, count) = (visitor.address(), forgotten.devices.len());
+                info!("admin API: an operator at {address} had {count} machines of group {group:?} forgotten");
+            }
+            reply::json(&forgotten)
+        }
+        Err(refusal) => refusal,
+    }
+}
