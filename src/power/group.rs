@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! MINING        ── sleep | emergency ────────────────────────► DRAIN_PENDING
-//! DRAIN_PENDING ── mine ─────────────────────────────────────► MINING
+//! DRAIN_PENDING ── mine | nobody ────────────────────────────► MINING
 //! DRAIN_PENDING ── ready ────────────────────────────────────► DRAINING
 //! DRAIN_PENDING ── resume, to mine ──────────────────────────► WAKE_PENDING
 //! DRAINING      ── settled ──────────────────────────────────► ASLEEP
@@ -36,6 +36,8 @@
 //! * A device that nothing can put to sleep, or that is not seen when the drain begins, is left as it is and counts as load.
 //! * ASLEEP is reached when every device is proven or given up, and no share was submitted for a while and none is without an answer.
 //!   Devices that are given up count at their bound; the rest is free.
+//! * MINING is reached when every device draws and has found a share, or is given up; FAULT instead if more than a few are ([`Terms::may_fail`]).
+//!   Those that it mines without count at their bound and are told again, each time later (`strays.rs`).
 //! * In LOCKOUT devices are put to sleep and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
 //!   person's hold or lockout lasts.
 //! * After a restart devices are probed before anything is decided ([`Group::rebuild`]). A device that may have been told to wake is told to
@@ -47,6 +49,7 @@ mod operation;
 mod queue;
 mod ramp;
 mod sleep;
+mod strays;
 mod table;
 mod view;
 mod wake;
@@ -64,13 +67,14 @@ use self::{
     queue::class,
     ramp::Ramp,
     sleep::Canary,
+    strays::Strays,
     wake::Ask,
 };
 use super::{
     device::{Device, Goal, Patience, Spec, Stage, StageKind, later},
     receipt::{Move, Outcome},
 };
-use crate::profit::{MoneyPerMwh, Watts};
+use crate::profit::{MoneyPerMwh, Ratio, Watts};
 
 pub use self::{
     table::{Cause, Phase},
@@ -102,7 +106,9 @@ pub struct Terms {
     pub ask_again: Duration,
     /// How long waking miners wait for a pool's work; after that they wake all the same.
     pub work_wait: Duration,
-    /// After which a fault's order is tried again.
+    /// The share of its devices without which a group mines after a wake: so many, or one. More, or all, are a fault.
+    pub may_fail: Ratio,
+    /// After which a fault's order is tried again, and those that a group mines without are told again.
     pub fault_retry: Duration,
 }
 
@@ -134,7 +140,7 @@ impl Slot {
 /// Where the group is, with what that takes.
 #[derive(Debug)]
 enum State {
-    Mining { since: Timestamp },
+    Mining { since: Timestamp, strays: Strays },
     DrainPending { operation: Operation, not_before: Timestamp },
     Draining(Sleeping),
     Asleep { since: Timestamp },
@@ -213,6 +219,12 @@ pub struct Group {
     unseen: usize,
     /// What all devices draw, for the peak of a receipt.
     drawn_w: f64,
+    /// All shares that were found before that were told.
+    counted: Option<Timestamp>,
+    /// It was told to do what it does, in this life of the process.
+    is_ordered: bool,
+    /// While it mines: another device does not than the record says.
+    is_unrecorded: bool,
     has_work: bool,
     down: Ramp,
     up: Ramp,
@@ -239,10 +251,16 @@ impl Group {
                 // No wake was sent later than now, whatever the clock said then.
                 let at_most = later(now, spec.wake_time);
                 let rouses_until = match record.phase {
-                    Phase::Waking => Some(at_most),
+                    Phase::Waking | Phase::Mining => Some(at_most),
                     _ => device.rouses_until.map(|until| until.min(at_most)),
                 };
-                Device::rebuilt(spec, device.goal, is_proven, rouses_until, device.mode.clone())
+                // One that sleeps by proof dozes no more.
+                let asleep_at_most = later(rouses_until.unwrap_or(now), spec.sleep_time);
+                let dozes_until = match record.phase {
+                    Phase::Draining | Phase::Asleep | Phase::Lockout if !is_proven => Some(asleep_at_most),
+                    _ => device.dozes_until.map(|until| until.min(asleep_at_most)),
+                };
+                Device::rebuilt(spec, device.goal, is_proven, rouses_until, dozes_until, device.mode.clone())
             }
             None => Device::new(spec),
         });
@@ -257,7 +275,7 @@ impl Group {
             Phase::Waking => Phase::WakePending,
             phase => phase,
         };
-        group.state = State::Mining { since: record.since };
+        group.state = State::Mining { since: record.since, strays: Strays::default() };
         if phase != Phase::Mining {
             group.enter(now, phase, phase, None);
             group.persist();
@@ -275,7 +293,7 @@ impl Group {
         let mut group = Self {
             name,
             slots: slots.collect(),
-            state: State::Mining { since: Timestamp::MIN },
+            state: State::Mining { since: Timestamp::MIN, strays: Strays::default() },
             order,
             value: None,
             now,
@@ -293,6 +311,9 @@ impl Group {
             foreign: 0,
             unseen: 0,
             drawn_w: 0.0,
+            counted: None,
+            is_ordered: false,
+            is_unrecorded: false,
             has_work: false,
             down,
             up,
@@ -361,11 +382,22 @@ impl Group {
                 self.touch(now, index, |device, _| device.handle_efficiency(efficiency));
             }
             Input::Unreachable(index) => self.touch(now, index, |device, _| device.handle_unreachable()),
+            Input::Sent(index) => {
+                self.touch(now, index, |device, _| device.send(now));
+                if let Some(operation) = self.state.operation() {
+                    operation.commands(now);
+                }
+            }
             Input::Refused(index) => {
                 self.touch(now, index, |device, patience| device.handle_refusal(now, patience));
             }
+            Input::Counted(at) => {
+                self.counted = self.counted.max(Some(at));
+                self.looks_again();
+            }
             Input::Shares(index, shares) => {
-                self.touch(now, index, |device, patience| device.handle_shares(now, &shares, patience));
+                let since = self.counted;
+                self.touch(now, index, |device, patience| device.handle_shares(now, since, &shares, patience));
                 let Some(slot) = self.slots.get(index) else { return };
                 let (is_moving, stage) = (slot.is_moving, slot.device.stage());
                 if is_moving {
@@ -409,7 +441,13 @@ impl Group {
         let ramp = |ramp: &Ramp, waits: bool| ramp.frees_at().filter(|_| waits);
         let ask = self.asked.as_ref().map(|ask| ask.again);
         let (own, ramp) = match &self.state {
-            State::Mining { .. } | State::ManualHold => (None, None),
+            State::Mining { strays, .. } => {
+                let waits = !self.queue.is_empty() || !self.granted.is_empty();
+                let asks = self.asks_at().filter(|_| !self.queue.is_empty());
+                let own = ask.or(asks).into_iter().chain(strays.due());
+                (own.min_by_key(|at| (*at <= self.now, *at)), ramp(&self.up, waits))
+            }
+            State::ManualHold => (None, None),
             State::DrainPending { not_before, .. } => (Some(*not_before), None),
             State::Draining(sleeping) | State::Lockout(sleeping) => {
                 let quiet = sleeping.quiet_at.filter(|_| sleeping.operation.is_some());
@@ -441,6 +479,10 @@ impl Group {
         self.down.fits(biggest);
         self.up.fits(biggest);
         self.out.push_back(Output::Probe(index));
+        let until = later(self.now, self.terms.probe);
+        if let State::Mining { strays, .. } = &mut self.state {
+            strays.waits_for_more(until);
+        }
     }
 
     fn handle_order(&mut self, now: Timestamp, order: Order, value: Option<MoneyPerMwh>) {
@@ -451,6 +493,7 @@ impl Group {
         let urgent = is_urgent || (is_same && self.order.urgent);
         self.order = Order { urgent, ..order };
         self.value = value;
+        self.is_ordered = true;
         // What a fault waits for is time, not to be told again.
         if !is_new && self.phase() == Phase::Fault {
             return;
@@ -460,6 +503,10 @@ impl Group {
             (Goal::Mine, _) if self.phase() == Phase::DrainPending && self.has_touched() => Cause::ResumeMine,
             (Goal::Sleep, _) if matches!(self.state, State::WakePending { was_asleep: false, .. }) => {
                 Cause::ResumeSleep
+            }
+            (Goal::Sleep, _) if matches!(self.state, State::Mining { .. }) && !self.has_anybody() => {
+                self.tell(Event::Nobody { group: self.name.clone() });
+                Cause::Nobody
             }
             (Goal::Sleep, false) => Cause::Sleep,
             (Goal::Sleep, true) => Cause::Emergency,
@@ -484,7 +531,11 @@ impl Group {
         // Each turn moves on by a phase or a canary; a circle without an input or time in it would be a fault of the table.
         for _ in 0..Phase::ALL.len() {
             let has_moved = match &self.state {
-                State::Mining { .. } | State::ManualHold => false,
+                State::Mining { .. } => self.mind_strays(now),
+                State::ManualHold => false,
+                State::DrainPending { .. } if !self.has_anybody() && !self.has_touched() => {
+                    self.cause(now, Cause::Nobody, "no device is known that could be put to sleep".into())
+                }
                 State::DrainPending { not_before, .. } => {
                     let is_time = self.order.urgent || *not_before <= now;
                     self.may_command() && is_time && self.cause(now, Cause::Ready, self.order.why.clone())
@@ -526,7 +577,8 @@ impl Group {
             self.persist();
         }
         // They came in some order.
-        let goal = if matches!(self.state, State::WakePending { .. }) { Goal::Mine } else { Goal::Sleep };
+        let wakes = matches!(self.state, State::WakePending { .. } | State::Mining { .. });
+        let goal = if wakes { Goal::Mine } else { Goal::Sleep };
         self.requeue(now, goal);
         true
     }
@@ -538,7 +590,7 @@ impl Group {
         self.tell(Event::Moved { group: self.name.clone(), from, to, why });
         let before = std::mem::replace(&mut self.state, State::ManualHold);
         let since = match &before {
-            State::Mining { since } => later(*since, self.terms.min_mining),
+            State::Mining { since, .. } => later(*since, self.terms.min_mining),
             State::Asleep { since } => later(*since, self.terms.min_asleep),
             _ => now,
         };
@@ -574,7 +626,7 @@ impl Group {
             self.slots.iter_mut().for_each(|slot| (slot.is_queued, slot.is_granted) = (false, false));
         }
         self.state = match phase {
-            Phase::Mining => State::Mining { since: now },
+            Phase::Mining => State::Mining { since: now, strays: Strays::default() },
             Phase::DrainPending => State::DrainPending { operation: begins(self, Move::Drain), not_before: at },
             Phase::Draining | Phase::Lockout => {
                 let mut operation = operation.unwrap_or_else(|| begins(self, Move::Drain));
@@ -619,11 +671,8 @@ impl Group {
     }
 
     fn command(&mut self, now: Timestamp, index: usize, command: Command) {
-        self.touch(now, index, |device, _| device.dispatch(now));
+        self.touch(now, index, |device, _| device.dispatch());
         self.out.push_back(Output::Command(index, command));
-        if let Some(operation) = self.state.operation() {
-            operation.commands(now);
-        }
     }
 
     fn close(&mut self, now: Timestamp, operation: Operation, outcome: Outcome) {
@@ -634,16 +683,18 @@ impl Group {
 
     fn persist(&mut self) {
         self.record += 1;
+        self.is_unrecorded = false;
         let devices = self.slots.iter().map(|slot| &slot.device).filter(|device| !device.is_untouched());
         let devices = devices.map(|device| DeviceRecord {
             name: device.spec().name.clone(),
             goal: device.goal(),
             is_proven_asleep: device.is_proven_asleep(),
             rouses_until: device.rouses_until(),
+            dozes_until: device.dozes_until(),
             mode: device.mode().cloned(),
         });
         let since = match &self.state {
-            State::Mining { since } | State::Asleep { since } => *since,
+            State::Mining { since, .. } | State::Asleep { since } => *since,
             _ => self.now,
         };
         self.out.push_back(Output::Persist(Record {
@@ -659,6 +710,11 @@ impl Group {
     /// Whether what a crash would have to know is on disk.
     fn may_command(&self) -> bool {
         self.saved == self.record
+    }
+
+    /// Whether anything can put any of its devices to sleep.
+    fn has_anybody(&self) -> bool {
+        self.slots.iter().any(|slot| slot.device.spec().can_sleep)
     }
 
     /// Whether any device does not just mine.

@@ -471,13 +471,11 @@ impl Keeper {
             self.site.handle_timeout(now);
         }
         self.look_for_work(now, tick);
-        while let Some(output) = self.site.poll_output() {
-            self.carry_out(now, tick, output);
-        }
-        self.call(tick);
+        self.carry_out_all(now, tick);
+        self.call(now, tick);
         self.ask_compute(tick);
         self.count_miners(tick);
-        self.ask_people(tick);
+        self.ask_people(now, tick);
         if tick >= self.tell_efficiency {
             self.tell_efficiency = tick + TELL_EFFICIENCY;
             self.tell_engine();
@@ -509,6 +507,13 @@ impl Keeper {
         wake
     }
 
+    /// Does all that the site wants done.
+    fn carry_out_all(&mut self, now: Timestamp, tick: Instant) {
+        while let Some(output) = self.site.poll_output() {
+            self.carry_out(now, tick, output);
+        }
+    }
+
     fn carry_out(&mut self, now: Timestamp, tick: Instant, output: Output) {
         let is_dry = self.orders.mode() == Mode::DryRun;
         self.shown.touch();
@@ -518,6 +523,10 @@ impl Keeper {
             // Nothing should want it; that nothing gets it is sure.
             Output::Command(..) | Output::Tell(..) if is_dry => {}
             Output::Command(key, command) => self.command(tick, key, command),
+            Output::Withdraw(key) => {
+                self.calls.forget_command(key);
+                self.manual[key.group].forget_one(key);
+            }
             Output::Tell(block, message) => self.tell_compute(block, self.clock.told(message)),
             Output::Dormant(group) => {
                 self.dormant[group] = true;

@@ -9,7 +9,7 @@ use hashgate::{
         actuator::{self, Actuator, DriverError, Drivers},
         meter::{self, Ask, Meter},
     },
-    profit::Watts,
+    profit::{Ratio, Watts},
 };
 
 /// For what is expected to end.
@@ -53,6 +53,7 @@ pub fn group(actuator: ActuatorKind, watts: WattsSource) -> PowerGroup {
             quiet_limit: minute,
             probe: minute,
             work_wait: minute,
+            may_fail: Ratio::clamped(0.1),
             fault_retry: minute,
         },
     }

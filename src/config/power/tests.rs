@@ -137,6 +137,7 @@ fn one_verdict_and_one_command_are_enough() {
         quiet_limit: secs(60),
         probe: secs(30),
         work_wait: secs(30),
+        may_fail: Ratio::clamped(0.1),
         fault_retry: secs(600),
     };
     assert_eq!(group.moves, moves);
@@ -570,7 +571,7 @@ fn the_example_shows_every_key_with_its_default() {
 
     let (_, all) = all.split_once("#\n").unwrap();
     let all = uncommented(all, "# ");
-    const DEFAULTS: [&str; 26] = [
+    const DEFAULTS: [&str; 27] = [
         "ledger",
         "reserve",
         "drift",
@@ -592,6 +593,7 @@ fn the_example_shows_every_key_with_its_default() {
         "quiet_limit",
         "probe",
         "work_wait",
+        "may_fail",
         "fault_retry",
         "timeout",
         "tolerance",

@@ -17,8 +17,10 @@ impl Group {
         let was_unseen = slot.is_unseen();
         let device = &mut slot.device;
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
+        let waited = device.is_waiting().then(|| device.sent_at());
         happens(device, &self.terms.patience);
         let (class, stage, counts_full) = (class(device), device.stage(), device.counts_full());
+        let is_withdrawn = waited.is_some_and(|sent| !device.is_waiting() && device.sent_at() == sent);
         self.drawn_w += device.watts().get() - before.3.get();
         if let Some(due) = slot.due.take() {
             self.due.remove(&(due, index));
@@ -33,6 +35,7 @@ impl Group {
         if let Some((goal, kind)) = class {
             self.counts[goal as usize][kind as usize] += 1;
         }
+        self.is_unrecorded |= class.is_some() != before.0.is_some() && matches!(self.state, State::Mining { .. });
         self.unseen = self.unseen + usize::from(slot.is_unseen()) - usize::from(was_unseen);
         let is_foreign = |stage: Stage| usize::from(matches!(stage, Stage::Failed { is_foreign: true }));
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
@@ -44,9 +47,13 @@ impl Group {
                 operation.proof(now);
             }
         }
+        if is_withdrawn {
+            self.out.push_back(Output::Withdraw(index));
+        }
         if stage.kind() != before.1.kind() {
             self.looks_again();
-            self.tell_stage(index);
+            let was_mining = before.0.is_none() && before.1.kind() == StageKind::Confirmed;
+            self.tell_stage(index, was_mining);
         }
         if counts_full != before.2 {
             self.tell_ledger(index);
@@ -61,7 +68,8 @@ impl Group {
         }
     }
 
-    fn tell_stage(&mut self, index: usize) {
+    /// `was_mining`: it did just that before.
+    fn tell_stage(&mut self, index: usize, was_mining: bool) {
         let device = &self.slots[index].device;
         let (group, name) = (self.name.clone(), device.spec().name.clone());
         let watts = device.watts();
@@ -74,6 +82,9 @@ impl Group {
             Stage::Unavailable => {
                 let counts = device.spec().most;
                 self.tell(Event::Unavailable { group, device: name, counts });
+            }
+            Stage::Pending { .. } if was_mining && device.goal() == Goal::Mine => {
+                self.tell(Event::Idle { group, device: name, watts });
             }
             Stage::Pending { .. } | Stage::Dispatched { .. } | Stage::Confirmed { .. } => {}
         }

@@ -43,10 +43,12 @@ pub enum Cause {
     Settled,
     /// The ledger lets devices wake.
     Granted,
-    /// All devices draw and have found a share.
+    /// Its devices draw and have found a share, but for a few that it mines without.
     Working,
-    /// Devices do not obey.
+    /// Devices do not obey: none of a canary, or more than a few.
     Disobeyed,
+    /// It has no device that could be moved.
+    Nobody,
     /// Devices are woken by somebody else again and again.
     Foreign,
     /// A person says: hold.
@@ -94,7 +96,7 @@ impl Phase {
         use Phase as P;
         Some(match (self, cause) {
             (P::Mining, C::Sleep | C::Emergency) => P::DrainPending,
-            (P::DrainPending, C::Mine) => P::Mining,
+            (P::DrainPending, C::Mine | C::Nobody) => P::Mining,
             (P::DrainPending, C::ResumeMine) => P::WakePending,
             (P::DrainPending, C::Ready) => P::Draining,
             (P::Draining, C::Mine) => P::WakePending,
@@ -125,7 +127,7 @@ impl Phase {
 
 impl Cause {
     /// All, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Sleep,
         Self::Emergency,
         Self::Mine,
@@ -134,6 +136,7 @@ impl Cause {
         Self::Granted,
         Self::Working,
         Self::Disobeyed,
+        Self::Nobody,
         Self::Foreign,
         Self::Hold,
         Self::Lock,
@@ -152,6 +155,7 @@ impl Cause {
             Self::Granted => "granted",
             Self::Working => "working",
             Self::Disobeyed => "disobeyed",
+            Self::Nobody => "nobody",
             Self::Foreign => "foreign",
             Self::Hold => "hold",
             Self::Lock => "lock",
