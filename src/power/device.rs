@@ -411,6 +411,13 @@ impl Device {
         self.counts_full = true;
     }
 
+    /// Its command is taken back before its call has begun.
+    pub fn withdraw(&mut self, now: Timestamp) {
+        if let Stage::Dispatched { tries, deadline: None } = self.stage {
+            self.stage = Stage::Pending { tries: tries - 1, after: now };
+        }
+    }
+
     /// Its call begins. Nothing if no command of it waits for that.
     pub fn send(&mut self, now: Timestamp) {
         let Stage::Dispatched { tries, deadline: None } = self.stage else { return };

@@ -120,6 +120,8 @@ struct Slot {
     is_queued: bool,
     /// It is in `Group::granted`.
     is_granted: bool,
+    /// What it is told by the call that it waits for.
+    waits_to: Option<Goal>,
     /// It is one of those that the present drain or wake moves.
     is_moving: bool,
     /// Its entry in `Group::due`.
@@ -128,7 +130,7 @@ struct Slot {
 
 impl Slot {
     fn new(device: Device) -> Self {
-        Self { device, is_queued: false, is_granted: false, is_moving: false, due: None }
+        Self { device, is_queued: false, is_granted: false, waits_to: None, is_moving: false, due: None }
     }
 
     /// Whether first measurements wait for it.
@@ -655,7 +657,15 @@ impl Group {
                 State::Waking { operation, refused: None }
             }
             Phase::Fault => State::Fault { retry_at: later(now, self.terms.fault_retry) },
-            Phase::ManualHold => State::ManualHold,
+            Phase::ManualHold => {
+                // What was to be told before is told no more.
+                for index in 0..self.slots.len() {
+                    if self.slots[index].device.is_waiting() {
+                        self.touch(now, index, |device, _| device.withdraw(now));
+                    }
+                }
+                State::ManualHold
+            }
         };
     }
 
@@ -672,7 +682,18 @@ impl Group {
 
     fn command(&mut self, now: Timestamp, index: usize, command: Command) {
         self.touch(now, index, |device, _| device.dispatch());
+        let slot = &mut self.slots[index];
+        let (most, goal) = (slot.device.spec().most, slot.device.goal());
+        slot.waits_to = Some(goal);
+        self.ramp(goal).hold(most);
         self.out.push_back(Output::Command(index, command));
+    }
+
+    fn ramp(&mut self, goal: Goal) -> &mut Ramp {
+        match goal {
+            Goal::Mine => &mut self.up,
+            Goal::Sleep => &mut self.down,
+        }
     }
 
     fn close(&mut self, now: Timestamp, operation: Operation, outcome: Outcome) {

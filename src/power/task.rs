@@ -15,6 +15,7 @@
 //! | `devices.rs` | which machines there are, and which connections are theirs |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
+//! | `pace.rs` | whether calls keep up with how old a reading may be |
 //! | `modes.rs` | power modes that no reading tells |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
 //! | `answers.rs` | calls as they go out and come back |
@@ -45,6 +46,7 @@ mod complaints;
 mod devices;
 mod modes;
 mod orders;
+mod pace;
 mod show;
 mod start;
 mod terms;
@@ -78,6 +80,7 @@ use self::{
     devices::Devices,
     modes::Modes,
     orders::Orders,
+    pace::Pace,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
@@ -89,7 +92,7 @@ use super::{
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
-    site::{DeviceKey, Input, Joining, Output, Person, Site, Write},
+    site::{DeviceKey, EventKind, Input, Joining, Level, Output, Person, Site, SiteEvent, Write},
 };
 use crate::{
     config::{Config, Mode},
@@ -249,6 +252,7 @@ struct Keeper {
     devices: Devices,
     miners: Miners,
     calls: Calls,
+    pace: Pace,
     modes: Modes,
     orders: Orders,
     runtime: Handle,
@@ -342,6 +346,7 @@ impl Keeper {
             devices,
             miners: Miners::default(),
             calls,
+            pace: Pace::new(tick),
             modes: Modes::default(),
             orders,
             runtime: Handle::current(),
@@ -476,6 +481,7 @@ impl Keeper {
         self.ask_compute(tick);
         self.count_miners(tick);
         self.ask_people(now, tick);
+        self.look_at_pace(now, tick);
         if tick >= self.tell_efficiency {
             self.tell_efficiency = tick + TELL_EFFICIENCY;
             self.tell_engine();
@@ -604,6 +610,15 @@ impl Keeper {
                     self.site.handle(now, Input::WorkReady(group));
                 }
             }
+        }
+    }
+
+    /// Says so if calls don't keep up.
+    fn look_at_pace(&mut self, now: Timestamp, tick: Instant) {
+        let Some(power) = self.config.power.as_ref().filter(|_| self.pace.is_due(tick)) else { return };
+        if let Some(slow) = self.pace.look(tick, self.calls.read(), power.calls, power.max_age) {
+            let words = slow.to_string().into();
+            self.shown.tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words });
         }
     }
 

@@ -53,7 +53,7 @@ pub fn group(actuator: ActuatorKind, watts: WattsSource) -> PowerGroup {
             quiet_limit: minute,
             probe: minute,
             work_wait: minute,
-            may_fail: Ratio::clamped(0.1),
+            may_fail: Ratio::new(0.1).unwrap(),
             fault_retry: minute,
         },
     }

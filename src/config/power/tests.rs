@@ -318,7 +318,7 @@ fn what_new_users_write_is_answered_with_what_to_write() {
 }
 
 /// What works and is hardly meant.
-const UNWISE: [(&str, &str); 15] = [
+const UNWISE: [(&str, &str); 16] = [
     (
         "[group.watts]\nkind = \"http_json\"\nurl = \"http://{ip}/power?key=hunter2\"\nvalue = \"/watts\"\nunit = \"W\"\n",
         "",
@@ -348,6 +348,7 @@ const UNWISE: [(&str, &str); 15] = [
          sleep_survives_power_cycle = \"yes\"\n[group.actuator]\nkind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\n[[ai]]",
     ),
     ("https://ai.example/lease", "http://ai.example/lease"),
+    ("[profit]", "[power]\ncalls = 16\n[profit]"),
 ];
 
 #[test]

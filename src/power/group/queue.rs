@@ -17,10 +17,13 @@ impl Group {
         let was_unseen = slot.is_unseen();
         let device = &mut slot.device;
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
-        let waited = device.is_waiting().then(|| device.sent_at());
         happens(device, &self.terms.patience);
         let (class, stage, counts_full) = (class(device), device.stage(), device.counts_full());
-        let is_withdrawn = waited.is_some_and(|sent| !device.is_waiting() && device.sent_at() == sent);
+        // What waits gets there by its call alone.
+        let is_sent = matches!(stage, Stage::Dispatched { deadline: Some(_), .. });
+        let most = device.spec().most;
+        let has_waited = slot.waits_to.take_if(|_| !slot.device.is_waiting());
+        let device = &slot.device;
         self.drawn_w += device.watts().get() - before.3.get();
         if let Some(due) = slot.due.take() {
             self.due.remove(&(due, index));
@@ -47,8 +50,13 @@ impl Group {
                 operation.proof(now);
             }
         }
-        if is_withdrawn {
-            self.out.push_back(Output::Withdraw(index));
+        if let Some(goal) = has_waited {
+            self.ramp(goal).release(most);
+            if is_sent {
+                self.ramp(goal).spend(now, most);
+            } else {
+                self.out.push_back(Output::Withdraw(index));
+            }
         }
         if stage.kind() != before.1.kind() {
             self.looks_again();

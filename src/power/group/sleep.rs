@@ -90,7 +90,6 @@ impl Group {
                 if is_held {
                     return;
                 }
-                self.down.spend(now, most);
                 self.count_canary();
                 self.command(now, index, Command::Sleep);
             }

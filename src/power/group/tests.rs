@@ -137,8 +137,8 @@ struct Rack {
     has_emergency: bool,
     /// Each miner's reading is an equal share of what all draw.
     has_one_meter: bool,
-    /// Commands whose calls have not begun, and whether they have to wait.
-    waiting: BTreeMap<usize, Command>,
+    /// Commands whose calls have not begun, with whether they are an emergency's; and whether calls have to wait.
+    waiting: BTreeMap<usize, (Command, bool)>,
     is_busy: bool,
     commands: Vec<(i64, bool)>,
     freed: BTreeMap<usize, Watts>,
@@ -181,7 +181,11 @@ impl Rack {
         match &input {
             Input::Lock(_) => self.locked = true,
             Input::Unlock => self.locked = false,
-            Input::Order(order, _) if order.urgent => self.has_emergency = true,
+            Input::Order(order, _) if order.urgent => {
+                self.has_emergency = true;
+                // What waits is one now.
+                self.waiting.values_mut().for_each(|(command, urgent)| *urgent = *command == Command::Sleep);
+            }
             Input::Order(order, _) if order.goal == Goal::Mine => self.has_emergency = false,
             _ => {}
         }
@@ -213,9 +217,9 @@ impl Rack {
 
     /// Calls begin.
     fn calls(&mut self) {
-        while let Some((index, command)) = self.waiting.pop_first() {
+        while let Some((index, (command, urgent))) = self.waiting.pop_first() {
             self.group.handle(at(self.second), Input::Sent(index));
-            self.obeys(index, &command);
+            self.obeys(index, &command, urgent);
         }
     }
 
@@ -301,7 +305,8 @@ impl Rack {
             match output {
                 Output::Persist(record) => self.writing = Some(record),
                 Output::Command(index, command) => {
-                    assert!(self.waiting.insert(index, command).is_none(), "m{index} is told twice at once");
+                    let waits = (command, self.has_emergency);
+                    assert!(self.waiting.insert(index, waits).is_none(), "m{index} is told twice at once");
                     if !self.is_busy {
                         self.calls();
                     }
@@ -326,7 +331,7 @@ impl Rack {
         }
     }
 
-    fn obeys(&mut self, index: usize, command: &Command) {
+    fn obeys(&mut self, index: usize, command: &Command, urgent: bool) {
         let is_sleep = *command == Command::Sleep;
         self.told.push(format!("{:>5} m{index}: {command:?}", self.second));
         let story = || self.told.join("\n");
@@ -337,7 +342,7 @@ impl Rack {
         assert!(self.specs[index].can_sleep, "m{index} cannot be managed:\n{}", story());
         self.commands.push((self.second, is_sleep));
         let minute = self.commands.iter().filter(|(at, way)| *at > self.second - 60 && *way == is_sleep).count();
-        let is_exempt = is_sleep && self.has_emergency;
+        let is_exempt = is_sleep && urgent;
         assert!(is_exempt || minute <= 4, "{minute} commands within a minute:\n{}", story());
         let second = self.second;
         let miner = &mut self.miners[index];

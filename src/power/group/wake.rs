@@ -138,7 +138,6 @@ impl Group {
                 if most > self.up.room(now) {
                     return;
                 }
-                self.up.spend(now, most);
                 let mode = device.mode().cloned();
                 self.command(now, index, Command::Wake(mode));
             }

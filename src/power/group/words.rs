@@ -272,7 +272,7 @@ impl Display for Event {
                     f,
                     "group {group:?}: it mines without {count} of its {of} devices, which count as load: {}{more}; look at them: those that are \
                      seen are told again in {again_in} s",
-                    devices.join(", ")
+                    devices.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
                 )
             }
             Self::Nobody { group } => write!(

@@ -354,6 +354,7 @@ impl Keeper {
         self.shown.touch();
         match answer {
             Answer::Read { key, began, at, result } => {
+                self.pace.took(tick.saturating_duration_since(began));
                 let is_moving = self.take_reading(now, key, self.clock.of(at), result);
                 self.calls.answered(tick, key, began, is_moving);
             }

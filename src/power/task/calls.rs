@@ -108,6 +108,11 @@ impl Calls {
         self.due.insert((at, key));
     }
 
+    /// How many devices are measured.
+    pub fn read(&self) -> usize {
+        self.lines.iter().flatten().filter(|line| line.is_read).count()
+    }
+
     /// Measures a device as soon as it can be.
     pub fn probe(&mut self, now: Instant, key: DeviceKey) {
         self.read_at(key, now);

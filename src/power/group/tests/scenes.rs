@@ -270,7 +270,7 @@ fn a_hall_mines_without_the_few_that_do_not_wake_and_wakes_them_later() {
     rack.until(Phase::Mining, 1_800);
     assert!(rack.heard("all but 2 devices draw power"), "{}", rack.told.join("\n"));
     assert!(
-        rack.heard("it mines without 2 of its 30 devices, which count as load: m3, m7"),
+        rack.heard("it mines without 2 of its 30 devices, which count as load: \"m3\", \"m7\""),
         "{}",
         rack.told.join("\n")
     );
