@@ -49,6 +49,7 @@ mod operation;
 mod queue;
 mod ramp;
 mod sleep;
+mod state;
 mod strays;
 mod table;
 mod view;
@@ -67,6 +68,7 @@ use self::{
     queue::class,
     ramp::Ramp,
     sleep::Canary,
+    state::{Sleeping, Slot, State},
     strays::Strays,
     wake::Ask,
 };
@@ -110,81 +112,6 @@ pub struct Terms {
     pub may_fail: Ratio,
     /// After which a fault's order is tried again, and those that a group mines without are told again.
     pub fault_retry: Duration,
-}
-
-/// A device and what the group notes of it.
-#[derive(Debug, Clone)]
-struct Slot {
-    device: Device,
-    /// It is in `Group::queue`.
-    is_queued: bool,
-    /// It is in `Group::granted`.
-    is_granted: bool,
-    /// What it is told by the call that it waits for.
-    waits_to: Option<Goal>,
-    /// It is one of those that the present drain or wake moves.
-    is_moving: bool,
-    /// Its entry in `Group::due`.
-    due: Option<Timestamp>,
-}
-
-impl Slot {
-    fn new(device: Device) -> Self {
-        Self { device, is_queued: false, is_granted: false, waits_to: None, is_moving: false, due: None }
-    }
-
-    /// Whether first measurements wait for it.
-    fn is_unseen(&self) -> bool {
-        self.device.spec().can_sleep && self.device.stage() == Stage::Unavailable
-    }
-}
-
-/// Where the group is, with what that takes.
-#[derive(Debug)]
-enum State {
-    Mining { since: Timestamp, strays: Strays },
-    DrainPending { operation: Operation, not_before: Timestamp },
-    Draining(Sleeping),
-    Asleep { since: Timestamp },
-    WakePending { operation: Operation, not_before: Timestamp, refused: Option<Timestamp>, was_asleep: bool },
-    Waking { operation: Operation, refused: Option<Timestamp> },
-    Fault { retry_at: Timestamp },
-    ManualHold,
-    Lockout(Sleeping),
-}
-
-/// Devices are told to sleep.
-#[derive(Debug)]
-struct Sleeping {
-    /// `None` when its receipt was given: only in a lockout.
-    operation: Option<Operation>,
-    canary: Canary,
-    /// Since when no device is under way.
-    settled_at: Option<Timestamp>,
-    /// When no share is under way, as far as is known; `None` when that is to be looked at again.
-    quiet_at: Option<Timestamp>,
-}
-
-impl State {
-    fn operation(&mut self) -> Option<&mut Operation> {
-        match self {
-            Self::DrainPending { operation, .. }
-            | Self::WakePending { operation, .. }
-            | Self::Waking { operation, .. } => Some(operation),
-            Self::Draining(sleeping) | Self::Lockout(sleeping) => sleeping.operation.as_mut(),
-            Self::Mining { .. } | Self::Asleep { .. } | Self::Fault { .. } | Self::ManualHold => None,
-        }
-    }
-
-    fn into_operation(self) -> Option<Operation> {
-        match self {
-            Self::DrainPending { operation, .. }
-            | Self::WakePending { operation, .. }
-            | Self::Waking { operation, .. } => Some(operation),
-            Self::Draining(sleeping) | Self::Lockout(sleeping) => sleeping.operation,
-            Self::Mining { .. } | Self::Asleep { .. } | Self::Fault { .. } | Self::ManualHold => None,
-        }
-    }
 }
 
 /// One power group.
