@@ -122,6 +122,9 @@ pub struct DeviceBill {
     pub asked: u64,
     /// Did, by measurement.
     pub confirmed: u64,
+    /// Of these, woken by their watts alone: they have found no share in their time.
+    #[serde(default)]
+    pub by_watts: u64,
     /// Were told often enough.
     pub failed: u64,
     /// Were not seen at the end.

@@ -154,8 +154,14 @@ impl Site {
             Input::Joined(group, joining) => self.handle_joined(now, group, joining),
             Input::Sample(key, sample) => self.handle_sample(now, key, sample),
             Input::Unreachable(key) => self.tell_group(now, key.group, GroupInput::Unreachable(key.device)),
+            Input::Sent(key) => self.handle_sent(now, key),
             Input::Refused(key) => self.tell_group(now, key.group, GroupInput::Refused(key.device)),
             Input::Shares(key, shares) => self.tell_group(now, key.group, GroupInput::Shares(key.device, shares)),
+            Input::Counted(at) => {
+                for group in 0..self.members.len() {
+                    self.tell_group(now, group, GroupInput::Counted(at));
+                }
+            }
             Input::Efficiency(key, joules) => {
                 self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules))
             }

@@ -18,6 +18,7 @@
 //! | `idle.rs` | machines that sleep and that nobody here put to sleep |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
+//! | `pace.rs` | whether calls keep up with how old a reading may be |
 //! | `modes.rs` | power modes that no reading tells |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
 //! | `answers.rs` | calls as they go out and come back |
@@ -51,6 +52,7 @@ mod idle;
 mod modes;
 mod orders;
 mod orphans;
+mod pace;
 mod show;
 mod start;
 mod terms;
@@ -88,6 +90,7 @@ use self::{
     idle::Idle,
     modes::Modes,
     orders::Orders,
+    pace::Pace,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
@@ -259,6 +262,7 @@ struct Keeper {
     devices: Devices,
     miners: Miners,
     calls: Calls,
+    pace: Pace,
     modes: Modes,
     orders: Orders,
     runtime: Handle,
@@ -355,6 +359,7 @@ impl Keeper {
             devices,
             miners: Miners::default(),
             calls,
+            pace: Pace::new(tick),
             modes: Modes::default(),
             orders,
             runtime: Handle::current(),
@@ -491,15 +496,14 @@ impl Keeper {
             self.site.handle_timeout(now);
         }
         self.look_for_work(now, tick);
-        while let Some(output) = self.site.poll_output() {
-            self.carry_out(now, tick, output);
-        }
-        self.call(tick);
+        self.carry_out_all(now, tick);
+        self.call(now, tick);
         self.ask_compute(tick);
         self.count_miners(tick);
-        self.ask_people(tick);
+        self.ask_people(now, tick);
         self.keep_sightings(now, tick);
         self.look_for_idle(now, tick);
+        self.look_at_pace(now, tick);
         if tick >= self.tell_efficiency {
             self.tell_efficiency = tick + TELL_EFFICIENCY;
             self.tell_engine();
@@ -532,6 +536,13 @@ impl Keeper {
         wake
     }
 
+    /// Does all that the site wants done.
+    fn carry_out_all(&mut self, now: Timestamp, tick: Instant) {
+        while let Some(output) = self.site.poll_output() {
+            self.carry_out(now, tick, output);
+        }
+    }
+
     fn carry_out(&mut self, now: Timestamp, tick: Instant, output: Output) {
         let is_dry = self.orders.mode() == Mode::DryRun;
         self.shown.touch();
@@ -541,6 +552,10 @@ impl Keeper {
             // Nothing should want it; that nothing gets it is sure.
             Output::Command(..) | Output::Tell(..) if is_dry => {}
             Output::Command(key, command) => self.command(tick, key, command),
+            Output::Withdraw(key) => {
+                self.calls.forget_command(key);
+                self.manual[key.group].forget_one(key);
+            }
             Output::Tell(block, message) => self.tell_compute(block, self.clock.told(message)),
             Output::Dormant(group) => {
                 self.dormant[group] = true;
@@ -618,6 +633,15 @@ impl Keeper {
                     self.site.handle(now, Input::WorkReady(group));
                 }
             }
+        }
+    }
+
+    /// Says so if calls don't keep up.
+    fn look_at_pace(&mut self, now: Timestamp, tick: Instant) {
+        let Some(power) = self.config.power.as_ref().filter(|_| self.pace.is_due(tick)) else { return };
+        if let Some(slow) = self.pace.look(tick, self.calls.read(), power.calls, power.max_age) {
+            let words = slow.to_string().into();
+            self.shown.tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words });
         }
     }
 

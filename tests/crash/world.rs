@@ -3,12 +3,12 @@
 use std::{
     collections::VecDeque,
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -77,8 +77,14 @@ impl Drop for World {
     }
 }
 
+/// One that stays free while the proxy is dead: connections of others come from 127.0.0.1 and take its ports, so it is of an address that is
+/// this world's alone, where the system has more than one on its loopback.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound")
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, high.max(1), low, GIVEN.fetch_add(1, Ordering::Relaxed));
+    let socket = TcpListener::bind((own, 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    socket.expect("a free port").local_addr().expect("it is bound")
 }
 
 impl World {

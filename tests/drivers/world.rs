@@ -11,7 +11,7 @@ use hashgate::{
         actuator::{self, Actuator, DriverError, Drivers},
         meter::{self, Ask, Meter},
     },
-    profit::Watts,
+    profit::{Ratio, Watts},
 };
 
 /// For what is expected to end.
@@ -55,6 +55,7 @@ pub fn group(actuator: ActuatorKind, watts: WattsSource) -> PowerGroup {
             quiet_limit: minute,
             probe: minute,
             work_wait: minute,
+            may_fail: Ratio::new(0.1).unwrap(),
             fault_retry: minute,
         },
     }

@@ -114,6 +114,7 @@ fn terms() -> Terms {
         probe: Duration::from_secs(15),
         ask_again: Duration::from_secs(10),
         work_wait: Duration::from_secs(5),
+        may_fail: ratio(0.1),
         fault_retry: Duration::from_secs(120),
     }
 }

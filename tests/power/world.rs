@@ -291,6 +291,7 @@ impl World {
                     let shares = Shares { found: 1, submitted: 1, accepted: 1, ..Shares::default() };
                     self.hear(now, Input::Shares(key, shares))?;
                 }
+                self.hear(now, Input::Counted(time(now)))?;
             }
             Message::AiDraws { asked, watts, epoch } => {
                 let status = Status { epoch: Epoch(epoch), drawn: reading(asked, watts), state: "running".into() };
@@ -339,6 +340,9 @@ impl World {
                 }
                 Output::Probe(key) => self.send(now, Message::AskAsic { key, asked: now })?,
                 Output::Command(key, command) => {
+                    if let Some(site) = &mut self.site {
+                        site.handle(time(now), Input::Sent(key));
+                    }
                     let asic = terms::asic(key.group, key.device);
                     let command = match command {
                         GroupCommand::Sleep => Command::Sleep,
@@ -365,7 +369,7 @@ impl World {
                     }
                 }
                 Output::Event(event) => self.told(now, &event.words),
-                Output::Dormant(_) => {}
+                Output::Dormant(_) | Output::Withdraw(_) => {}
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::{
         validate::secs,
         value,
     },
-    profit::{Currency, Watts},
+    profit::{Currency, Ratio, Watts},
 };
 
 /// Watts on a machine: from a hobbyist's to what hangs on one breaker.
@@ -47,7 +47,7 @@ const HOUR: Duration = secs(3600);
 const PAUSE: RangeInclusive<Duration> = secs(1)..=HOUR;
 
 /// Keys of a group that may stand below its `[group.actuator]` by mistake.
-pub(super) const GROUP_KEYS: [&str; 26] = [
+pub(super) const GROUP_KEYS: [&str; 27] = [
     "backoff",
     "canary",
     "configured_max",
@@ -56,6 +56,7 @@ pub(super) const GROUP_KEYS: [&str; 26] = [
     "fault_retry",
     "feeder",
     "floor",
+    "may_fail",
     "name",
     "nameplate",
     "pool_fee",
@@ -211,6 +212,7 @@ fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> 
         quiet_limit: section.or("quiet_limit", secs(60), value::duration(PAUSE)),
         probe: section.or("probe", secs(30), value::duration(PAUSE)),
         work_wait: section.or("work_wait", secs(30), value::duration(Duration::ZERO..=HOUR)),
+        may_fail: section.or("may_fail", Ratio::clamped(0.10), quote::ratio(0.0, 1.0)),
         fault_retry: section.or("fault_retry", secs(600), value::duration(secs(10)..=secs(86_400))),
     };
     if moves.quiet_limit < moves.quiet {
@@ -222,7 +224,7 @@ fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> 
 
 /// What says nothing without an actuator.
 fn refuse_idle_keys(section: &Section<'_, '_>) {
-    const KEYS: [&str; 19] = [
+    const KEYS: [&str; 20] = [
         "watts",
         "device",
         "devices",
@@ -241,6 +243,7 @@ fn refuse_idle_keys(section: &Section<'_, '_>) {
         "quiet_limit",
         "probe",
         "work_wait",
+        "may_fail",
         "fault_retry",
     ];
     if let Some(key) = KEYS.into_iter().find(|key| section.has(key)) {

@@ -266,7 +266,9 @@ pub struct Moves {
     pub probe: Duration,
     /// How long waking miners wait for a pool's work; after that they wake all the same.
     pub work_wait: Duration,
-    /// After which a fault's order is tried again.
+    /// The share of its machines without which a group mines after a wake: so many, or one. More, or all, are a fault.
+    pub may_fail: Ratio,
+    /// After which a fault's order is tried again, and those that a group mines without are told again, each time later.
     pub fault_retry: Duration,
 }
 

@@ -42,6 +42,8 @@ pub(in crate::config) struct Machines<'r, 't, 'e> {
     groups: Vec<Option<PowerGroup>>,
     blocks: Vec<Option<PowerBlock>>,
     taken: Taken,
+    /// Machines that are asked for their watts, as far as can be known beforehand.
+    asked: usize,
 }
 
 /// `[power]` itself.
@@ -57,6 +59,21 @@ struct Own {
     command_lifetime: Duration,
     lease_term: Duration,
     forget_after: Option<Duration>,
+}
+
+/// What firmware takes for an answer while it is busy; many take less, and some 21 s.
+const SLOW_CALL: Duration = secs(1);
+
+/// How many machines of a group are asked for their watts: those that are listed, or as many as its power is by the nameplate where others
+/// are found by their connections.
+fn asked(group: &PowerGroup, power: Option<Watts>) -> usize {
+    match group.watts {
+        WattsSource::Driver | WattsSource::Exec { .. } | WattsSource::HttpJson { .. } => {}
+        _ => return 0,
+    }
+    let are_found = !group.miners.subnets.is_empty() || group.miners.workers.is_some();
+    let by_power = power.filter(|_| are_found).map_or(0.0, |power| (power.get() / group.nameplate.get()).round());
+    group.devices.len().max(by_power as usize)
 }
 
 /// What stays free under the cap.
@@ -87,7 +104,7 @@ pub(in crate::config) fn open<'r, 't, 'e>(
     let own = own(&mut section, currency);
     section.refuse_unknown_keys();
     let (groups, blocks, taken) = (Vec::new(), Vec::new(), Taken::default());
-    Machines { section, currency, env, own, meter: None, groups, blocks, taken }
+    Machines { section, currency, env, own, meter: None, groups, blocks, taken, asked: 0 }
 }
 
 fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
@@ -161,6 +178,7 @@ impl Machines<'_, '_, '_> {
         signals: &Signals<'_>,
     ) {
         let group = group::read(section, beside, &mut self.taken, signals, self.env);
+        self.asked += group.as_ref().map_or(0, |group| asked(group, beside.power));
         self.groups.push(group);
     }
 
@@ -202,6 +220,7 @@ impl Machines<'_, '_, '_> {
         }
         self.check_reserve(tables);
         self.check_times(tables, signals);
+        self.warn_of_pace();
         self.check_groups(tables);
         self.check_group_meters(tables, signals);
         self.warn_of_oversubscription(tables);
@@ -263,6 +282,24 @@ impl Machines<'_, '_, '_> {
             let help = format!("write poll = \"{}\" in the signal, or a longer meter_max_age", time(meter.max_age / 3));
             tables.site.warn("meter", Wrong::new(what, help));
         }
+    }
+
+    /// Calls that would be too few as soon as firmware is busy.
+    fn warn_of_pace(&self) {
+        let (calls, age) = (self.own.calls, self.own.max_age);
+        let each = age.mul_f64(calls as f64 / self.asked.max(1) as f64);
+        if each >= SLOW_CALL {
+            return;
+        }
+        let enough = (self.asked as f64 * SLOW_CALL.as_secs_f64() / age.as_secs_f64()).ceil();
+        let what = format!(
+            "{calls} at once to {} machines, and a reading is too old after {}: all are read in time only while a call takes {:.2} s or less, and \
+             machines that are not count at all they may draw",
+            self.asked,
+            time(age),
+            each.as_secs_f64()
+        );
+        self.section.warn("calls", Wrong::new(what, format!("write {enough} or more, or a longer max_age")));
     }
 
     fn check_groups(&self, tables: &Tables<'_, '_, '_>) {

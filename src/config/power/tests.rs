@@ -137,6 +137,7 @@ fn one_verdict_and_one_command_are_enough() {
         quiet_limit: secs(60),
         probe: secs(30),
         work_wait: secs(30),
+        may_fail: Ratio::clamped(0.1),
         fault_retry: secs(600),
     };
     assert_eq!(group.moves, moves);
@@ -317,7 +318,7 @@ fn what_new_users_write_is_answered_with_what_to_write() {
 }
 
 /// What works and is hardly meant.
-const UNWISE: [(&str, &str); 15] = [
+const UNWISE: [(&str, &str); 16] = [
     (
         "[group.watts]\nkind = \"http_json\"\nurl = \"http://{ip}/power?key=hunter2\"\nvalue = \"/watts\"\nunit = \"W\"\n",
         "",
@@ -347,6 +348,7 @@ const UNWISE: [(&str, &str); 15] = [
          sleep_survives_power_cycle = \"yes\"\n[group.actuator]\nkind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\n[[ai]]",
     ),
     ("https://ai.example/lease", "http://ai.example/lease"),
+    ("[profit]", "[power]\ncalls = 16\n[profit]"),
 ];
 
 #[test]
@@ -570,7 +572,7 @@ fn the_example_shows_every_key_with_its_default() {
 
     let (_, all) = all.split_once("#\n").unwrap();
     let all = uncommented(all, "# ");
-    const DEFAULTS: [&str; 26] = [
+    const DEFAULTS: [&str; 27] = [
         "ledger",
         "reserve",
         "drift",
@@ -592,6 +594,7 @@ fn the_example_shows_every_key_with_its_default() {
         "quiet_limit",
         "probe",
         "work_wait",
+        "may_fail",
         "fault_retry",
         "timeout",
         "tolerance",

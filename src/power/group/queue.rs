@@ -19,6 +19,11 @@ impl Group {
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
         happens(device, &self.terms.patience);
         let (class, stage, counts_full) = (class(device), device.stage(), device.counts_full());
+        // What waits gets there by its call alone.
+        let is_sent = matches!(stage, Stage::Dispatched { deadline: Some(_), .. });
+        let most = device.spec().most;
+        let has_waited = slot.waits_to.take_if(|_| !slot.device.is_waiting());
+        let device = &slot.device;
         self.drawn_w += device.watts().get() - before.3.get();
         if let Some(due) = slot.due.take() {
             self.due.remove(&(due, index));
@@ -33,6 +38,7 @@ impl Group {
         if let Some((goal, kind)) = class {
             self.counts[goal as usize][kind as usize] += 1;
         }
+        self.is_unrecorded |= class.is_some() != before.0.is_some() && matches!(self.state, State::Mining { .. });
         self.unseen = self.unseen + usize::from(slot.is_unseen()) - usize::from(was_unseen);
         let is_foreign = |stage: Stage| usize::from(matches!(stage, Stage::Failed { is_foreign: true }));
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
@@ -47,9 +53,18 @@ impl Group {
                 operation.proof(now);
             }
         }
+        if let Some(goal) = has_waited {
+            self.ramp(goal).release(most);
+            if is_sent {
+                self.ramp(goal).spend(now, most);
+            } else {
+                self.out.push_back(Output::Withdraw(index));
+            }
+        }
         if stage.kind() != before.1.kind() {
             self.looks_again();
-            self.tell_stage(index);
+            let was_mining = before.0.is_none() && before.1.kind() == StageKind::Confirmed;
+            self.tell_stage(index, was_mining);
         }
         if counts_full != before.2 {
             self.tell_ledger(index);
@@ -64,7 +79,8 @@ impl Group {
         }
     }
 
-    fn tell_stage(&mut self, index: usize) {
+    /// `was_mining`: it did just that before.
+    fn tell_stage(&mut self, index: usize, was_mining: bool) {
         let device = &self.slots[index].device;
         let (group, name) = (self.name.clone(), device.spec().name.clone());
         let watts = device.watts();
@@ -77,6 +93,9 @@ impl Group {
             Stage::Unavailable => {
                 let counts = device.spec().most;
                 self.tell(Event::Unavailable { group, device: name, counts });
+            }
+            Stage::Pending { .. } if was_mining && device.goal() == Goal::Mine => {
+                self.tell(Event::Idle { group, device: name, watts });
             }
             Stage::Pending { .. } | Stage::Dispatched { .. } | Stage::Confirmed { .. } => {}
         }

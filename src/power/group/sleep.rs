@@ -93,7 +93,6 @@ impl Group {
                 if is_held {
                     return;
                 }
-                self.down.spend(now, most);
                 self.count_canary();
                 self.command(now, index, Command::Sleep);
             }
@@ -168,9 +167,13 @@ impl Group {
         self.cause(now, Cause::Settled, why.into())
     }
 
-    /// When no share is under way, as far as is known; at the latest when patience ends.
+    /// When no share is under way, as far as is known; at the latest when patience ends. What was found until the last device slept is known
+    /// once shares were counted after that.
     fn quiet_at(&self, settled_at: Timestamp) -> Timestamp {
         let latest = later(settled_at, self.terms.quiet_limit);
+        if self.counted.is_none_or(|counted| counted < settled_at) {
+            return latest;
+        }
         let asleep = || {
             let devices = self.slots.iter().map(|slot| &slot.device);
             devices.filter(|device| device.goal() == Goal::Sleep && matches!(device.stage(), Stage::Confirmed { .. }))

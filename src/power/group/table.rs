@@ -43,10 +43,12 @@ pub enum Cause {
     Settled,
     /// The ledger lets devices wake.
     Granted,
-    /// All devices draw and have found a share.
+    /// Its devices draw and have found a share, but for a few that it mines without.
     Working,
-    /// Devices do not obey.
+    /// Devices do not obey: none of a canary, or more than a few.
     Disobeyed,
+    /// It has no device that could be moved.
+    Nobody,
     /// Devices are woken by somebody else again and again.
     Foreign,
     /// A person says: hold.
@@ -95,7 +97,7 @@ impl Phase {
         Some(match (self, cause) {
             (P::Mining, C::Sleep | C::Emergency) => P::DrainPending,
             (P::Mining, C::ResumeMine) => P::WakePending,
-            (P::DrainPending, C::Mine) => P::Mining,
+            (P::DrainPending, C::Mine | C::Nobody) => P::Mining,
             (P::DrainPending, C::ResumeMine) => P::WakePending,
             (P::DrainPending, C::Ready) => P::Draining,
             (P::Draining, C::Mine) => P::WakePending,
@@ -126,7 +128,7 @@ impl Phase {
 
 impl Cause {
     /// All, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Sleep,
         Self::Emergency,
         Self::Mine,
@@ -135,6 +137,7 @@ impl Cause {
         Self::Granted,
         Self::Working,
         Self::Disobeyed,
+        Self::Nobody,
         Self::Foreign,
         Self::Hold,
         Self::Lock,
@@ -153,6 +156,7 @@ impl Cause {
             Self::Granted => "granted",
             Self::Working => "working",
             Self::Disobeyed => "disobeyed",
+            Self::Nobody => "nobody",
             Self::Foreign => "foreign",
             Self::Hold => "hold",
             Self::Lock => "lock",

@@ -1,6 +1,6 @@
 //! The way up: the ledger's word for each batch, best J/TH first, saved modes given back.
 //!
-//! Runs in WAKE_PENDING and WAKING and nowhere else. A permission that comes too late changes what devices count as, and nothing more:
+//! Runs in WAKE_PENDING and WAKING, and in MINING for those that it mines without (`strays.rs`). A permission that comes too late changes what devices count as, and nothing more:
 //! what is measured asleep again is given back by that measurement.
 
 use jiff::Timestamp;
@@ -105,7 +105,7 @@ impl Group {
         for index in &ask.devices {
             self.touch(now, *index, |device, _| device.permit());
         }
-        let (State::WakePending { refused, .. } | State::Waking { refused, .. }) = &mut self.state else { return };
+        let Some(refused) = self.refused() else { return };
         let was_refused = refused.take().is_some();
         if !ask.devices.is_empty() {
             for index in ask.devices {
@@ -119,7 +119,7 @@ impl Group {
             return;
         }
         let again = later(now, self.terms.ask_again);
-        if let State::WakePending { refused, .. } | State::Waking { refused, .. } = &mut self.state {
+        if let Some(refused) = self.refused() {
             *refused = Some(again);
         }
         for index in rest.into_iter().rev() {
@@ -133,10 +133,19 @@ impl Group {
         }
     }
 
+    /// Until when the ledger's no holds.
+    fn refused(&mut self) -> Option<&mut Option<Timestamp>> {
+        match &mut self.state {
+            State::WakePending { refused, .. } | State::Waking { refused, .. } => Some(refused),
+            State::Mining { strays, .. } => Some(strays.refused()),
+            _ => None,
+        }
+    }
+
     /// Sends what was permitted, as far as ramp and record allow, once miners would find work.
     pub(super) fn send_wakes(&mut self, now: Timestamp) {
         while self.may_command()
-            && self.phase() == Phase::Waking
+            && matches!(self.phase(), Phase::Waking | Phase::Mining)
             && self.works_at().is_some_and(|at| at <= now)
             && let Some(index) = self.granted.front().copied()
         {
@@ -146,7 +155,6 @@ impl Group {
                 if most > self.up.room(now) {
                     return;
                 }
-                self.up.spend(now, most);
                 let mode = device.mode().cloned();
                 self.command(now, index, Command::Wake(mode));
             }
@@ -173,11 +181,31 @@ impl Group {
             return false;
         }
         let (failed, unseen) = (told[StageKind::Failed as usize], told[StageKind::Unavailable as usize]);
-        if failed + unseen > 0 {
-            let why = format!("{failed} devices do not wake, {unseen} are not seen");
+        if self.is_fault(failed + unseen) {
+            let of = self.slots.len();
+            let why = format!("of {of} devices, {failed} do not wake and {unseen} are not seen");
             return self.cause(now, Cause::Disobeyed, why.into());
         }
-        self.cause(now, Cause::Working, "every device draws power and has found a share".into())
+        let by_watts = self.slots.iter().filter(|slot| slot.is_moving && slot.device.is_by_watts()).count();
+        let mut why = match failed + unseen {
+            0 => "every device draws power".to_owned(),
+            without => format!("all but {without} devices draw power"),
+        };
+        why += match by_watts {
+            0 => " and has found a share",
+            _ => "",
+        };
+        if by_watts > 0 {
+            why += &format!("; {by_watts} have found no share in their time and are taken at their watts");
+        }
+        self.cause(now, Cause::Working, why.into())
+    }
+
+    /// Whether a group can't mine without so many of its devices.
+    fn is_fault(&self, without: usize) -> bool {
+        let all = self.slots.len();
+        let may_fail = self.terms.may_fail.get() * all as f64;
+        without > 0 && (without >= all || without > 1 && without as f64 > may_fail)
     }
 
     /// When the next question may be asked; `None` where none is.
@@ -187,6 +215,7 @@ impl Group {
                 Some(refused.map_or(*not_before, |refused| refused.max(*not_before)))
             }
             State::Waking { refused, .. } => Some(refused.unwrap_or(Timestamp::MIN)),
+            State::Mining { strays, .. } => Some(strays.asks_at()),
             _ => None,
         }
     }
@@ -194,6 +223,8 @@ impl Group {
     /// When miners would find work, or have waited for it long enough.
     pub(super) fn works_at(&self) -> Option<Timestamp> {
         match &self.state {
+            // The others have work.
+            State::Mining { .. } => Some(Timestamp::MIN),
             State::Waking { .. } if self.has_work => Some(Timestamp::MIN),
             State::Waking { operation, .. } => Some(later(operation.started(), self.terms.work_wait)),
             _ => None,

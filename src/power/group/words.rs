@@ -53,10 +53,14 @@ pub enum Input {
     Efficiency(usize, JoulesPerTerahash),
     /// A device does not answer.
     Unreachable(usize),
+    /// The call of a device's command begins; until then [`Output::Withdraw`] takes it back.
+    Sent(usize),
     /// A driver could not send the command, or was refused. Success is no input.
     Refused(usize),
     /// Shares of a device since it was told last.
     Shares(usize, Shares),
+    /// Every share that was found before this was told.
+    Counted(Timestamp),
     /// The ledger's word on the ask with this number: the first so many of its devices may wake.
     Permission(u64, usize),
     /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
@@ -76,6 +80,8 @@ pub enum Output {
     Probe(usize),
     /// Tell a device.
     Command(usize, Command),
+    /// Don't tell a device what it was to be told last: its call has not begun, and must not any more.
+    Withdraw(usize),
     /// Tell the ledger.
     Ledger(Request),
     /// All sessions of sleeping devices are silent: pools may close theirs.
@@ -157,6 +163,9 @@ pub struct DeviceRecord {
     pub is_proven_asleep: bool,
     /// Until when a wake that was sent may still take effect.
     pub rouses_until: Option<Timestamp>,
+    /// The same for a sleep that is not proven.
+    #[serde(default)]
+    pub dozes_until: Option<Timestamp>,
     /// The mode to wake it in.
     pub mode: Option<PowerMode>,
 }
@@ -183,6 +192,33 @@ pub enum Event {
         device: Box<str>,
         /// What it draws.
         watts: Watts,
+    },
+    /// A device that is to mine draws nothing.
+    Idle {
+        /// Which group.
+        group: Box<str>,
+        /// Which device.
+        device: Box<str>,
+        /// What it draws.
+        watts: Watts,
+    },
+    /// A group mines without some of its devices.
+    Astray {
+        /// Which group.
+        group: Box<str>,
+        /// The first of them.
+        devices: Vec<Box<str>>,
+        /// How many more there are.
+        more: usize,
+        /// How many devices it has.
+        of: usize,
+        /// Until those that are seen and nobody else commands are told again.
+        again_in: Duration,
+    },
+    /// A group is to sleep and has nobody that could.
+    Nobody {
+        /// Which group.
+        group: Box<str>,
     },
     /// A device does not do as it is told.
     Failed {
@@ -227,6 +263,31 @@ impl Display for Event {
                 f,
                 "group {group:?}: device {device:?} woke by itself and draws {}; it is put to sleep again",
                 watts.in_words()
+            ),
+            Self::Idle { group, device, watts } => write!(
+                f,
+                "group {group:?}: device {device:?} is to mine and draws {}; somebody may have put it to sleep: it is told to wake",
+                watts.in_words()
+            ),
+            Self::Astray { group, devices, more, of, again_in } => {
+                let (count, again_in) = (devices.len() + more, again_in.as_secs());
+                let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(
+                    f,
+                    "group {group:?}: it mines without {count} of its {of} devices, which count as load: {}{more}; look at them: those that are \
+                     seen are told again in {again_in} s",
+                    devices.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+                )
+            }
+            Self::Nobody { group } => write!(
+                f,
+                "group {group:?}: it is to sleep and no device is known that could be put to sleep: nothing is free; it takes part once its first \
+                 one is found"
+            ),
+            Self::Failed { group, device, goal: Goal::Mine, is_foreign: true, .. } => write!(
+                f,
+                "group {group:?}: device {device:?} is put to sleep again and again while it is to mine; who else commands it? It is left alone \
+                 and counts as load"
             ),
             Self::Failed { group, device, is_foreign: true, .. } => write!(
                 f,

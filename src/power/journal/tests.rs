@@ -34,6 +34,7 @@ fn record(number: u32) -> Record {
         goal: Goal::Sleep,
         is_proven_asleep: true,
         rouses_until: Some(time(4)),
+        dozes_until: None,
         mode: None,
     };
     let (number, since) = (number.into(), time(3));

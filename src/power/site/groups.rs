@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     power::{
-        device::{Goal, Sample},
+        device::{Device, Goal, Sample},
         group::{Command, Event, Input as GroupInput, Order, Output as GroupOutput, Phase, Request},
         ledger::{Booking, DeviceId, Reading},
     },
@@ -93,6 +93,7 @@ impl Site {
                 GroupOutput::Receipt(receipt) => self.book.write(Write::Receipt(receipt)),
                 GroupOutput::Probe(device) => self.out.push_back(Output::Probe(DeviceKey { group, device })),
                 GroupOutput::Command(device, command) => self.command(now, DeviceKey { group, device }, command),
+                GroupOutput::Withdraw(device) => self.out.push_back(Output::Withdraw(DeviceKey { group, device })),
                 GroupOutput::Dormant => self.out.push_back(Output::Dormant(group)),
                 GroupOutput::Rouse => self.out.push_back(Output::Rouse(group)),
                 GroupOutput::Event(event) => self.tell_of_group(now, group, event),
@@ -109,12 +110,20 @@ impl Site {
     fn command(&mut self, now: Timestamp, key: DeviceKey, command: Command) {
         // Another is in office, or this is a dry run.
         if self.only_observes() {
-            return;
+            self.tell_group(now, key.group, GroupInput::Refused(key.device));
+        } else {
+            self.out.push_back(Output::Command(key, command));
         }
-        if let (Command::Wake(_), Some(id)) = (&command, self.members[key.group].id(key.device)) {
+    }
+
+    /// A command is on its way, and counts from now on: what waited until now could be taken back.
+    pub(super) fn handle_sent(&mut self, now: Timestamp, key: DeviceKey) {
+        let Some(member) = self.members.get(key.group) else { return };
+        let wakes = |device: &Device| device.is_waiting() && device.goal() == Goal::Mine;
+        if let Some(id) = member.id(key.device).filter(|_| member.device(key.device).is_some_and(wakes)) {
             self.ledger.sends_wake(now, id);
         }
-        self.out.push_back(Output::Command(key, command));
+        self.tell_group(now, key.group, GroupInput::Sent(key.device));
     }
 
     fn take_question(&mut self, group: usize, number: u64, devices: Vec<usize>) {
@@ -133,7 +142,7 @@ impl Site {
             question.is_answered = true;
             let (ask, indexes) = (question.number, question.devices.clone());
             // A question of a wake that was called off.
-            let is_open = matches!(member.phase(), Some(Phase::WakePending | Phase::Waking));
+            let is_open = matches!(member.phase(), Some(Phase::WakePending | Phase::Waking | Phase::Mining));
             let ids = indexes.iter().filter_map(|index| member.id(*index)).cloned();
             let ids: Vec<DeviceId> = if is_open { ids.collect() } else { Vec::new() };
             let fits = self.may_wake(now, group, &ids);
@@ -194,7 +203,9 @@ impl Site {
             Event::Moved { to: Phase::Fault, .. } => (Level::Error, EventKind::Phase),
             Event::Moved { to: Phase::ManualHold, .. } => (Level::Warn, EventKind::Phase),
             Event::Moved { .. } => (Level::Info, EventKind::Phase),
-            Event::Drifted { .. } | Event::Failed { .. } | Event::Unavailable { .. } => {
+            // One for each time that strays are told again, which gets rarer.
+            Event::Astray { .. } | Event::Nobody { .. } => (Level::Warn, EventKind::Phase),
+            Event::Drifted { .. } | Event::Idle { .. } | Event::Failed { .. } | Event::Unavailable { .. } => {
                 (Level::Warn, EventKind::Device)
             }
             Event::Refused { .. } => (Level::Info, EventKind::Refusal),

@@ -60,6 +60,7 @@ fn group(name: &str) -> Option<GroupTerms> {
         probe: Duration::from_secs(10),
         ask_again: Duration::from_secs(5),
         work_wait: Duration::from_secs(5),
+        may_fail: Ratio::clamped(0.1),
         fault_retry: Duration::from_secs(600),
     };
     Some(GroupTerms { name: name.into(), terms, survives_power_cycle: true })
@@ -272,6 +273,7 @@ impl Hall {
                 }
             }
         }
+        self.hears(Input::Counted(now));
         for block in 0..self.compute.len() {
             if self.compute[block].is_heard {
                 let drawn = Reading { watts: watts(self.block_draws(block)), taken_at: now };
@@ -305,11 +307,14 @@ impl Hall {
                     writes.into_iter().for_each(|write| self.writes(write));
                     self.site.handle(at(self.second), Input::Written(number));
                 }
-                Output::Command(key, command) => self.obeys(key, &command),
+                Output::Command(key, command) => {
+                    self.site.handle(at(self.second), Input::Sent(key));
+                    self.obeys(key, &command);
+                }
                 Output::Tell(block, message) => self.is_told(block, message),
                 Output::Rouse(group) => self.site.handle(at(self.second), Input::WorkReady(group)),
                 Output::Event(event) => self.tells(format!("{:?} {:?}: {}", event.level, event.kind, event.words)),
-                Output::Probe(_) | Output::Dormant(_) => {}
+                Output::Probe(_) | Output::Dormant(_) | Output::Withdraw(_) => {}
             }
         }
     }

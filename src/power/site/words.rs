@@ -96,10 +96,14 @@ pub enum Input {
     Sample(DeviceKey, Sample),
     /// A device does not answer.
     Unreachable(DeviceKey),
+    /// The call of a device's command begins. To be told before anything else that happens to the device: from now on the command counts.
+    Sent(DeviceKey),
     /// A driver could not send a command, or was refused. Success is no input.
     Refused(DeviceKey),
     /// Shares of a device since it was told last.
     Shares(DeviceKey, Shares),
+    /// Every share that was found before this was told.
+    Counted(Timestamp),
     /// A device's joules for each terahash, measured while it mines.
     Efficiency(DeviceKey, JoulesPerTerahash),
     /// The site's meter was read.
@@ -141,8 +145,10 @@ pub enum Output {
     },
     /// Measure a device, now.
     Probe(DeviceKey),
-    /// Tell a device.
+    /// Tell a device, and say [`Input::Sent`] when the call begins.
     Command(DeviceKey, Command),
+    /// Don't tell a device any more what it was to be told last: its call has not begun.
+    Withdraw(DeviceKey),
     /// Tell a block of a lease. Repeated until it has answered.
     Tell(usize, LeaseMessage),
     /// All sessions of the group's sleeping devices are silent.

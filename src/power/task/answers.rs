@@ -54,8 +54,8 @@ pub(super) enum Answer {
     Commanded { key: DeviceKey, began: Instant, result: Result<(), DriverError> },
     /// A meter said so by itself.
     Said { key: DeviceKey, at: Timestamp, watts: Result<Watts, DriverError> },
-    /// The miners were counted.
-    Counted(Option<Census>),
+    /// The miners were counted; what they found before that began is in it.
+    Counted(Timestamp, Option<Census>),
     /// A block's status.
     Status { block: usize, result: Result<Status, DriverError> },
     /// A block's word on a message.
@@ -224,10 +224,15 @@ impl Keeper {
     }
 
     /// Sends what may be sent to machines.
-    pub(super) fn call(&mut self, tick: Instant) {
+    pub(super) fn call(&mut self, now: Timestamp, tick: Instant) {
         while let Some(call) = self.calls.next(tick) {
             match call {
-                calls::Call::Command(key, command) => self.send_command(tick, key, command),
+                calls::Call::Command(key, command) => {
+                    self.site.handle(now, Input::Sent(key));
+                    self.send_command(now, tick, key, command);
+                    // What is withdrawn by that must not be sent next.
+                    self.carry_out_all(now, tick);
+                }
                 calls::Call::Read(key) => self.send_reading(tick, key),
             }
         }
@@ -238,9 +243,13 @@ impl Keeper {
         self.config.power.as_ref().map_or(Duration::ZERO, |power| power.command_lifetime)
     }
 
-    fn send_command(&mut self, began: Instant, key: DeviceKey, command: Command) {
+    fn send_command(&mut self, now: Timestamp, began: Instant, key: DeviceKey, command: Command) {
         let actuator = self.machines.actuators.get(key.group).cloned().flatten();
-        let (Some(actuator), Some(target)) = (actuator, self.devices.target(key).cloned()) else { return };
+        let (Some(actuator), Some(target)) = (actuator, self.devices.target(key).cloned()) else {
+            self.calls.answered(began, key, began, false);
+            self.site.handle(now, Input::Refused(key));
+            return;
+        };
         let (answer, limit) = (self.answer.clone(), self.call_limit());
         self.runtime.spawn(async move {
             let sent = async move {
@@ -333,8 +342,9 @@ impl Keeper {
         }
         self.census.begins(tick);
         let (errands, answer) = (self.errands.clone(), self.answer.clone());
+        let began = Timestamp::now();
         self.runtime.spawn(async move {
-            let _ = answer.send(Answer::Counted(errands.census().await)).await;
+            let _ = answer.send(Answer::Counted(began, errands.census().await)).await;
         });
     }
 
@@ -343,6 +353,7 @@ impl Keeper {
         self.shown.touch();
         match answer {
             Answer::Read { key, began, at, result } => {
+                self.pace.took(tick.saturating_duration_since(began));
                 let is_moving = self.take_reading(now, key, self.clock.of(at), result);
                 self.calls.answered(tick, key, began, is_moving);
             }
@@ -366,10 +377,10 @@ impl Keeper {
                 let result = watts.map(|watts| Drawn { watts, mode: None });
                 self.take_reading(now, key, self.clock.of(at), result);
             }
-            Answer::Counted(census) => {
+            Answer::Counted(began, census) => {
                 self.census.is_under_way = false;
                 if let Some(census) = census {
-                    self.take_census(now, tick, &census);
+                    self.take_census(now, tick, began, &census);
                 }
             }
             Answer::Status { block, result } => self.take_status(now, block, result),
@@ -419,6 +430,7 @@ impl Keeper {
                 let draws = sleep_max.is_some_and(|group| watts > group.sleep_max);
                 self.miners.measured(now, key, watts, is_awake && !is_moving && draws);
                 if self.proves_by_watts && draws {
+                    self.site.handle(now, Input::Counted(at));
                     self.site.handle(now, Input::Shares(key, Shares { found: 1, ..Shares::default() }));
                 }
                 is_moving
@@ -464,7 +476,7 @@ impl Keeper {
         }
     }
 
-    fn take_census(&mut self, now: Timestamp, tick: Instant, census: &Census) {
+    fn take_census(&mut self, now: Timestamp, tick: Instant, began: Timestamp, census: &Census) {
         let groups = self.config.power.as_ref().map_or(&[][..], |power| &power.groups);
         let is_asked = |key: DeviceKey| {
             groups.get(key.group).is_some_and(|group| group.as_ref().is_some_and(PowerGroup::is_measured_at_address))
@@ -475,6 +487,7 @@ impl Keeper {
         for (key, shares) in shares {
             self.site.handle(now, Input::Shares(key, shares));
         }
+        self.site.handle(now, Input::Counted(self.clock.of(began).min(now)));
         for (key, efficiency) in self.miners.efficiencies(now) {
             self.site.handle(now, Input::Efficiency(key, efficiency));
         }

@@ -21,7 +21,7 @@ use crate::{
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
-        site::{DeviceKey, EventKind, Level, Site, SiteEvent, SiteView},
+        site::{DeviceKey, EventKind, Input, Level, Site, SiteEvent, SiteView},
     },
     profit::{Watts, task::DecisionView},
 };
@@ -221,9 +221,12 @@ impl Keeper {
     }
 
     /// Asks people for what only they can do.
-    pub(super) fn ask_people(&mut self, tick: Instant) {
+    pub(super) fn ask_people(&mut self, now: Timestamp, tick: Instant) {
         for group in 0..self.manual.len() {
             let Some((goal, keys)) = self.manual[group].ask(tick) else { continue };
+            for key in &keys {
+                self.site.handle(now, Input::Sent(*key));
+            }
             let names: Vec<&str> = keys.iter().filter_map(|key| Some(&*self.devices.target(*key)?.name)).collect();
             let more = match names.len().saturating_sub(NAMED) {
                 0 => String::new(),
@@ -288,6 +291,11 @@ impl Manual {
     pub fn forget(&mut self) {
         self.wanted.clear();
         self.due = None;
+    }
+
+    /// Nobody is asked for this one, if that was not done yet.
+    pub fn forget_one(&mut self, key: DeviceKey) {
+        self.wanted.remove(&key);
     }
 
     pub fn ask(&mut self, tick: Instant) -> Option<(Goal, Vec<DeviceKey>)> {

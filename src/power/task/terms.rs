@@ -104,6 +104,7 @@ pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
                 goal: Goal::Mine,
                 is_proven_asleep: false,
                 rouses_until: None,
+                dozes_until: None,
                 mode: None,
             })
             .collect(),
@@ -137,6 +138,7 @@ fn group_terms(moved: &PowerGroup, floor: Watts, overhead: Ratio, power: &Power)
         probe: moves.probe,
         ask_again: ASK_AGAIN,
         work_wait: moves.work_wait,
+        may_fail: moves.may_fail,
         fault_retry: moves.fault_retry,
     }
 }

@@ -123,6 +123,7 @@ fn of(phase: Phase, devices: &[&str]) -> Record {
         goal: Goal::Sleep,
         is_proven_asleep: true,
         rouses_until: None,
+        dozes_until: None,
         mode: None,
     };
     Record { phase, devices: devices.iter().map(device).collect(), ..record(Goal::Sleep) }
