@@ -40,6 +40,7 @@ use jiff::Timestamp;
 use self::{
     book::{After, Book},
     keeper::Keeper,
+    leases::Unexplained,
     member::Member,
     over_cap::OverCap,
 };
@@ -67,6 +68,7 @@ pub struct Site {
     keepers: Vec<Option<Keeper>>,
     book: Book,
     over_cap: Option<OverCap>,
+    unexplained: Unexplained,
     /// Whether the meter was there when it was last looked at; `None` before the first reading.
     meter: Option<bool>,
     /// Another controller was spoken of.
@@ -109,6 +111,7 @@ impl Site {
             keepers,
             book: Book::default(),
             over_cap: None,
+            unexplained: Unexplained::default(),
             meter: None,
             is_superseded: false,
             observes: false,
@@ -298,9 +301,9 @@ impl Site {
         self.look_at_meter(now);
         if !self.only_observes() {
             self.keep_leases(now);
-            if !self.guard_cap(now) {
-                self.ask_back(now);
-            }
+            self.guard_cap(now);
+            // It only frees power: also while the site is over its cap, and in the calm after that.
+            self.ask_back(now);
         }
         self.sum_up_news(now);
     }

@@ -11,9 +11,9 @@ use crate::{
     power::{
         device::{Device, Goal, Stage, StageKind},
         group::{Group, Order, Phase, Record},
-        ledger::{DeviceId, Ledger, Refusal},
+        ledger::{DeviceId, Ledger},
     },
-    profit::{MoneyPerMwh, Ratio, Watts},
+    profit::{JoulesPerTerahash, MoneyPerMwh, Ratio, Watts},
 };
 
 /// Sentences about single devices within [`NEWS_EVERY_S`]; the rest is counted.
@@ -39,6 +39,15 @@ pub(super) struct Question {
     pub is_answered: bool,
 }
 
+/// The ledger's last word on a wake, if it was no.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// In words.
+    pub why: Box<str>,
+    /// In the order in which they are to wake; none where something else than room is missing.
+    pub waits_for_room: Vec<DeviceId>,
+}
+
 #[derive(Debug)]
 pub(super) struct Member {
     pub group: Option<Group>,
@@ -52,7 +61,7 @@ pub(super) struct Member {
     pub shed: Option<Order>,
     pub question: Option<Question>,
     /// Why it may not wake more.
-    pub refused: Option<Refusal>,
+    pub refused: Option<Refused>,
     /// Devices whose freedom is being written.
     pub freeing: HashSet<usize>,
     news: News,
@@ -159,9 +168,16 @@ impl Member {
         sum
     }
 
-    /// What its devices that are to be woken will count more than now.
-    pub fn wants_back(&self, now: Timestamp, ledger: &Ledger) -> Watts {
-        if !matches!(self.phase(), Some(Phase::WakePending | Phase::Waking)) {
+    /// Whether it is being woken.
+    pub fn is_to_wake(&self) -> bool {
+        matches!(self.phase(), Some(Phase::WakePending | Phase::Waking))
+    }
+
+    /// What its devices that are to be woken will count more than now; where it does not obey, at the next try.
+    pub fn to_come(&self, now: Timestamp, ledger: &Ledger) -> Watts {
+        let is_tried_again = self.phase() == Some(Phase::Fault)
+            && self.group.as_ref().is_some_and(|group| group.order().goal == Goal::Mine);
+        if !self.is_to_wake() && !is_tried_again {
             return Watts::ZERO;
         }
         // What the ledger counts decides, and not what the device thinks of itself: after a restart that is not known until it was measured
@@ -169,6 +185,27 @@ impl Member {
         let waits = |device: &Device| device.goal() == Goal::Mine && !device.is_untouched();
         let wanted = self.pairs().filter(|(_, device)| waits(device));
         wanted.map(|(known, _)| ledger.bound(&known.id).saturating_sub(ledger.counts(now, &known.id))).sum()
+    }
+
+    /// What it waits for until all of its devices are let to wake.
+    pub fn waiting(&self, now: Timestamp, ledger: &Ledger) -> Waiting {
+        let mut sum = Waiting { more: Watts::ZERO, most: Watts::ZERO };
+        if !self.is_to_wake() {
+            return sum;
+        }
+        sum.more = self.to_come(now, ledger);
+        let is_asked_for =
+            |device: &Device| matches!(device.stage().kind(), StageKind::Pending | StageKind::Unavailable);
+        let waits = |device: &Device| device.goal() == Goal::Mine && !device.is_untouched() && is_asked_for(device);
+        sum.most = self.pairs().filter(|(_, device)| waits(device)).map(|(known, _)| ledger.bound(&known.id)).sum();
+        sum
+    }
+
+    /// The least J/TH of its machines that are to be woken; of one that does not say, the worst there is.
+    pub fn joules_to_wake(&self) -> f64 {
+        let waits = self.pairs().filter(|(_, device)| device.goal() == Goal::Mine && !device.is_untouched());
+        let joules = waits.filter_map(|(_, device)| device.spec().efficiency).map(JoulesPerTerahash::get);
+        joules.fold(f64::INFINITY, f64::min)
     }
 
     /// Whether one more device may be spoken of.
@@ -194,6 +231,15 @@ impl Member {
         let untold = std::mem::take(&mut self.news).untold;
         (untold > 0).then_some(untold)
     }
+}
+
+/// What a group needs before all of it may wake, at the site meter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// What its devices will count more than now.
+    pub more: Watts,
+    /// The bounds of those that were not let to wake: nobody gives back more than that for them.
+    pub most: Watts,
 }
 
 /// What a group could give in an emergency.

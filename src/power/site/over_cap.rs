@@ -44,13 +44,12 @@ pub(super) struct OverCap {
 }
 
 impl Site {
-    /// Sheds what must go; ends it when all is well. Whether it lasts.
-    pub(super) fn guard_cap(&mut self, now: Timestamp) -> bool {
+    /// Sheds what must go; ends it when all is well.
+    pub(super) fn guard_cap(&mut self, now: Timestamp) {
         match self.ledger.shed(now) {
             Some(shed) => self.shed(now, &shed),
             None => self.calms(now),
         }
-        self.over_cap.is_some()
     }
 
     fn shed(&mut self, now: Timestamp, shed: &Shed) {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod large;
+mod room;
 mod scenes;
 
 use std::collections::BTreeMap;
@@ -129,6 +130,8 @@ struct Miner {
     sleeps: bool,
     /// Says OK and stays awake.
     disobeys: bool,
+    /// Says OK and stays asleep.
+    is_dead: bool,
 }
 
 /// What AI compute really does.
@@ -169,6 +172,8 @@ struct Hall {
     outputs: usize,
     /// The most that was drawn.
     peak: f64,
+    /// What is drawn beside machines and AI compute.
+    base: f64,
 }
 
 impl Hall {
@@ -196,6 +201,7 @@ impl Hall {
             dies_at: None,
             outputs: 0,
             peak: 0.0,
+            base: BASE,
         };
         hall.does();
         hall
@@ -229,7 +235,7 @@ impl Hall {
     fn draws(&self) -> f64 {
         let asics = self.miners.iter().flatten().map(|miner| if miner.sleeps { SLEEPING } else { MINING });
         let ai: f64 = (0..self.compute.len()).map(|block| self.block_draws(block)).sum();
-        BASE + asics.sum::<f64>() + ai
+        self.base + asics.sum::<f64>() + ai
     }
 
     fn passes(&mut self, seconds: i64) {
@@ -327,7 +333,7 @@ impl Hall {
         let sleeps = *command == Command::Sleep;
         self.tells(format!("commands g{}-{} {}", key.group, key.device, if sleeps { "sleep" } else { "wake" }));
         let miner = &mut self.miners[key.group][key.device];
-        if !(sleeps && miner.disobeys) {
+        if !(sleeps && miner.disobeys || !sleeps && miner.is_dead) {
             miner.sleeps = sleeps;
         }
     }

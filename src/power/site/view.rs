@@ -89,7 +89,7 @@ impl Site {
                 writes().unwrap_or_else(|| what.to_owned())
             }
             Phase::WakePending | Phase::Waking => match &member.refused {
-                Some(refusal) => format!("room: {refusal}"),
+                Some(refused) => format!("room: {}{}", refused.why, self.coming()),
                 None if machine.phase() == Phase::WakePending => "the ledger's word".to_owned(),
                 None => writes().unwrap_or_else(|| "its devices' watts and first shares".to_owned()),
             },
@@ -97,6 +97,20 @@ impl Site {
             Phase::ManualHold => "a person's release".to_owned(),
             Phase::Lockout => "a person who ends the lockout".to_owned(),
         })
+    }
+
+    /// What is asked back from whom, for who waits for room.
+    fn coming(&self) -> String {
+        let mut words = String::new();
+        for keeper in self.keepers.iter().flatten() {
+            let leases = self.leases_of(&keeper.terms.id);
+            let coming = granted(leases.iter().copied()).saturating_sub(granted(live(&leases)));
+            if coming > Watts::ZERO {
+                let (name, watts) = (keeper.terms.id.as_str(), coming.in_words());
+                words += &format!("; {watts} are asked back from AI block {name:?} and not back yet");
+            }
+        }
+        words
     }
 
     fn block_view(&self, now: Timestamp, block: usize) -> Option<BlockView> {

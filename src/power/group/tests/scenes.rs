@@ -209,7 +209,7 @@ fn nothing_wakes_without_the_ledger() {
     rack.says(order(Goal::Mine, false));
     rack.passes(600);
     assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::WakePending));
-    assert_eq!(rack.told.iter().filter(|line| line.contains("no room for")).count(), 1, "said once");
+    assert_eq!(rack.told.iter().filter(|line| line.contains("4 machines have to wait")).count(), 1, "said once");
     rack.says(order(Goal::Sleep, false));
     assert_eq!(rack.group.phase(), Phase::Asleep);
     rack.has_room = true;
