@@ -191,6 +191,8 @@ pub struct Device {
     rouses_until: Option<Timestamp>,
     /// When its last command was sent.
     sent: Option<Timestamp>,
+    /// When it was last told to sleep until it may wake; `None` once it was told to wake, or has another goal.
+    restrained: Option<Timestamp>,
     sample: Option<Sample>,
     /// Whether the ledger must count it at its bound.
     counts_full: bool,
@@ -221,6 +223,7 @@ impl Device {
             proven: Some(Goal::Mine),
             rouses_until: None,
             sent: None,
+            restrained: None,
             sample: None,
             counts_full: true,
             mode: None,
@@ -320,6 +323,22 @@ impl Device {
         self.spec.can_sleep && self.is_untouched() && matches!(self.stage, Stage::Confirmed { .. }) && self.is_drawing()
     }
 
+    /// Whether it is to mine, was not let to wake yet, and draws all the same.
+    pub fn is_early(&self) -> bool {
+        let is_told_nothing = matches!(self.stage, Stage::Pending { tries: 0, .. });
+        self.goal == Goal::Mine && !self.is_untouched() && is_told_nothing && self.is_drawing()
+    }
+
+    /// When it was told to sleep until it may wake, if that is what it was told last.
+    pub fn restrained_at(&self) -> Option<Timestamp> {
+        self.restrained
+    }
+
+    /// Whether it draws no more than asleep, by its last sample.
+    pub fn is_dark(&self) -> bool {
+        self.sample.is_some() && !self.is_drawing()
+    }
+
     /// Whether it wants its command now.
     pub fn wants_command(&self, now: Timestamp) -> bool {
         match self.stage {
@@ -343,6 +362,7 @@ impl Device {
     /// Gives it a goal.
     pub fn turn(&mut self, now: Timestamp, goal: Goal) {
         self.goal = goal;
+        self.restrained = None;
         self.drifts.clear();
         self.stage = match self.stage {
             Stage::Unavailable => Stage::Unavailable,
@@ -356,8 +376,16 @@ impl Device {
         self.counts_full = true;
     }
 
+    /// It woke before it was let to, and is being told to sleep until then.
+    pub fn restrain(&mut self, now: Timestamp) {
+        (self.sent, self.restrained, self.proven) = (Some(now), Some(now), None);
+        self.since_sent = SinceSent::default();
+        self.counts_full = true;
+    }
+
     /// Its command is being sent.
     pub fn dispatch(&mut self, now: Timestamp) {
+        self.restrained = None;
         let tries = match self.stage {
             Stage::Pending { tries, .. } => tries,
             _ => 0,

@@ -33,6 +33,7 @@
 //! * Nothing is commanded before the record of the phase is on disk ([`Output::Persist`]), so that a crash forgets no sleeper.
 //! * Down: a canary first, the worst J/TH first, never under the floor. Up: the best first, each batch with the ledger's permission, in the mode
 //!   that was saved. Both under a ramp; an emergency knows no dwell, canary or ramp, and waits for records and proofs like any drain.
+//! * A device that woke before the ledger let it to may be told to sleep until then ([`Input::Restrain`]): its turn comes.
 //! * A device that nothing can put to sleep, or that is not seen when the drain begins, is left as it is and counts as load.
 //! * ASLEEP is reached when every device is proven or given up, and no share was submitted for a while and none is without an answer.
 //!   Devices that are given up count at their bound; the rest is free.
@@ -74,7 +75,7 @@ use crate::profit::{MoneyPerMwh, Watts};
 
 pub use self::{
     table::{Cause, Phase},
-    words::{Command, DeviceRecord, Event, Input, Order, Output, Record, Request},
+    words::{Command, DeviceRecord, Event, Input, Order, Output, Overruled, Record, Request},
 };
 
 /// How a group is moved.
@@ -364,6 +365,7 @@ impl Group {
             Input::Refused(index) => {
                 self.touch(now, index, |device, patience| device.handle_refusal(now, patience));
             }
+            Input::Restrain(index) => self.restrain(now, index),
             Input::Shares(index, shares) => {
                 self.touch(now, index, |device, patience| device.handle_shares(now, &shares, patience));
                 let Some(slot) = self.slots.get(index) else { return };
@@ -652,6 +654,8 @@ impl Group {
             phase: self.phase(),
             order: self.order.clone(),
             since,
+            // The site's to say.
+            overruled: None,
             devices: devices.collect(),
         }));
     }

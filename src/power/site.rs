@@ -102,6 +102,7 @@ impl Site {
             Member::new(group.as_ref(), devices.next().unwrap_or_default(), record.as_ref(), now)
         };
         let members: Vec<Member> = terms.groups.iter().map(member).collect();
+        let was_over_cap = members.iter().any(|member| member.shed.is_some());
         let keepers = terms.blocks.iter().map(|block| block.clone().map(Keeper::new)).collect();
         let mut site = Self {
             terms,
@@ -110,7 +111,7 @@ impl Site {
             members,
             keepers,
             book: Book::default(),
-            over_cap: None,
+            over_cap: was_over_cap.then(|| OverCap::resumed(now)),
             unexplained: Unexplained::default(),
             meter: None,
             is_superseded: false,
@@ -304,6 +305,7 @@ impl Site {
             self.guard_cap(now);
             // It only frees power: also while the site is over its cap, and in the calm after that.
             self.ask_back(now);
+            self.restrain(now);
         }
         self.sum_up_news(now);
     }

@@ -143,6 +143,21 @@ impl Group {
         }
     }
 
+    /// Puts a device to sleep that woke before it was let to, and again if that did not help; its turn comes all the same.
+    pub(super) fn restrain(&mut self, now: Timestamp, index: usize) {
+        let is_waking = matches!(self.state, State::WakePending { .. } | State::Waking { .. });
+        let Some(slot) = self.slots.get(index) else { return };
+        let device = &slot.device;
+        let is_time = device.restrained_at().is_none_or(|at| later(at, self.terms.patience.backoff) <= now);
+        let is_early = device.spec().can_sleep && device.is_early() && !slot.is_granted;
+        if is_waking && is_early && is_time && self.may_command() {
+            let most = device.spec().most;
+            self.down.spend(now, most);
+            self.touch(now, index, |device, _| device.restrain(now));
+            self.out.push_back(Output::Command(index, Command::Sleep));
+        }
+    }
+
     /// Whether every device works, or is given up; moves the group on if so.
     pub(super) fn settle_wake(&mut self, now: Timestamp) -> bool {
         let told = self.counts(Goal::Mine);

@@ -30,6 +30,16 @@ pub struct Order {
     pub why: Box<str>,
 }
 
+/// What a group was to do before the site was over its cap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overruled {
+    /// Its order.
+    pub order: Order,
+    /// The hold that it was in, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Box<str>>,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -55,6 +65,8 @@ pub enum Input {
     Refused(usize),
     /// Shares of a device since it was told last.
     Shares(usize, Shares),
+    /// The site has no room for a device that woke before it was let to ([`Device::is_early`](crate::power::device::Device::is_early)).
+    Restrain(usize),
     /// The ledger's word on the ask with this number: the first so many of its devices may wake.
     Permission(u64, usize),
     /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
@@ -138,6 +150,9 @@ pub struct Record {
     pub order: Order,
     /// Since when it mines or sleeps.
     pub since: Timestamp,
+    /// What comes back when the site is under its cap again; `None` if nothing was overruled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Overruled>,
     /// Every device that is not just mining.
     pub devices: Vec<DeviceRecord>,
 }

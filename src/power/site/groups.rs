@@ -41,6 +41,14 @@ impl Site {
     }
 
     pub(super) fn handle_person(&mut self, now: Timestamp, group: usize, person: Person) {
+        let is_shed = self.remember_hold(group, &person);
+        if let (Person::Hold(why), true) = (&person, is_shed) {
+            // Who holds it stops no emergency.
+            let name = self.group_name(group);
+            let words = format!("group {name:?}: it is held ({why}) as soon as the site is under its cap again");
+            self.tell(Level::Warn, EventKind::Phase, Some(group), words);
+            return;
+        }
         let input = match person {
             Person::Hold(why) => GroupInput::Hold(why),
             Person::Lock(why) => GroupInput::Lock(why),
@@ -48,6 +56,21 @@ impl Site {
             Person::Unlock => GroupInput::Unlock,
         };
         self.tell_group(now, group, input);
+    }
+
+    /// Notes a person's hold, or its end; whether the group is put to sleep now for the site's cap, which comes first.
+    fn remember_hold(&mut self, group: usize, person: &Person) -> bool {
+        let only_observes = self.only_observes();
+        let Some(member) = self.members.get_mut(group) else { return false };
+        member.hold = match person {
+            Person::Hold(why) => Some(why.clone()),
+            // A hold that it was in before it was locked out ends with that.
+            Person::Lock(_) | Person::Release => None,
+            Person::Unlock => return false,
+        };
+        let Some(shed) = member.shed.as_mut().filter(|_| !only_observes) else { return false };
+        shed.hold.clone_from(&member.hold);
+        member.phase() != Some(Phase::Lockout)
     }
 
     pub(super) fn handle_sample(&mut self, now: Timestamp, key: DeviceKey, sample: Sample) {
@@ -85,7 +108,8 @@ impl Site {
             .and_then(|machine| machine.poll_output())
         {
             match output {
-                GroupOutput::Persist(record) => {
+                GroupOutput::Persist(mut record) => {
+                    record.overruled = self.members[group].shed.clone();
                     self.book.then(After::Persisted(group, record.number));
                     self.book.write(Write::Record(group, record));
                 }

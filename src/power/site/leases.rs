@@ -488,7 +488,7 @@ impl Unexplained {
         self.looks = Some(if is_over { (now, watts, least) } else { (since, least, before) });
     }
 
-    fn lasts(&self) -> Watts {
+    pub fn lasts(&self) -> Watts {
         self.looks.map_or(Watts::ZERO, |(_, least, before)| least.min(before))
     }
 }

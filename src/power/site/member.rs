@@ -10,7 +10,7 @@ use super::words::{GroupTerms, Joining};
 use crate::{
     power::{
         device::{Device, Goal, Stage, StageKind},
-        group::{Group, Order, Phase, Record},
+        group::{Group, Order, Overruled, Phase, Record},
         ledger::{DeviceId, Ledger},
     },
     profit::{JoulesPerTerahash, MoneyPerMwh, Ratio, Watts},
@@ -58,7 +58,9 @@ pub(super) struct Member {
     /// What was last wanted of it.
     pub wanted: Option<(Order, Option<MoneyPerMwh>)>,
     /// It sleeps because the site was over its cap; with what it was to do before.
-    pub shed: Option<Order>,
+    pub shed: Option<Overruled>,
+    /// Why a person holds it.
+    pub hold: Option<Box<str>>,
     pub question: Option<Question>,
     /// Why it may not wake more.
     pub refused: Option<Refused>,
@@ -91,7 +93,8 @@ impl Member {
             keys,
             survives: terms.is_none_or(|terms| terms.survives_power_cycle),
             wanted: None,
-            shed: None,
+            shed: record.and_then(|record| record.overruled.clone()),
+            hold: None,
             question: None,
             refused: None,
             freeing: HashSet::new(),
@@ -125,7 +128,10 @@ impl Member {
     /// Whether a device sleeps by its group's proof, and since which command: the ledger wants more of it.
     pub fn sleeps_since(&self, index: usize) -> Option<Timestamp> {
         let device = self.device(index)?;
-        let sleeps = device.goal() == Goal::Sleep && !device.counts_full();
+        if device.goal() == Goal::Mine {
+            return device.restrained_at().filter(|_| device.is_dark());
+        }
+        let sleeps = !device.counts_full();
         sleeps.then(|| device.sent_at().unwrap_or(Timestamp::MIN))
     }
 
@@ -138,14 +144,39 @@ impl Member {
         self.devices.iter().zip(self.group.iter().flat_map(Group::devices))
     }
 
+    /// Its devices that woke before they were let to, with what the ledger may count less of each once it sleeps again, and their J/TH.
+    pub fn early<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = Early> + 'a {
+        let is_to_wake = self.is_to_wake();
+        self.pairs().enumerate().filter(move |(_, (_, device))| is_to_wake && device.is_early()).map(
+            |(index, (known, device))| {
+                let asleep = Watts::clamped(device.spec().sleep_max.get() * known.overhead.get());
+                Early {
+                    index,
+                    gain: ledger.bound(&known.id).saturating_sub(asleep),
+                    joules: device.spec().efficiency.map_or(f64::INFINITY, JoulesPerTerahash::get),
+                    is_told: device.restrained_at().is_some(),
+                }
+            },
+        )
+    }
+
+    /// What of its devices was told to sleep until they may wake, and is not booked as asleep yet.
+    pub fn restrained(&self, ledger: &Ledger) -> Watts {
+        let told = self.pairs().filter(|(_, device)| device.restrained_at().is_some());
+        told.filter(|(known, _)| !ledger.is_freed(&known.id)).map(|(known, _)| ledger.bound(&known.id)).sum()
+    }
+
     /// What its devices draw more than they would asleep, at the site meter: of those that were told and not yet told again, and of those
     /// that an emergency would tell.
     pub fn can_shed(&self) -> Shedding {
         let mut sum = Shedding { going: Watts::ZERO, could: Watts::ZERO, joules: 0.0 };
+        // Nothing is told where somebody holds it, and what was told before may have been undone.
+        let is_held = self.phase() == Some(Phase::ManualHold);
         for (known, device) in self.pairs() {
             let gain = device.watts().saturating_sub(device.spec().sleep_max);
             let gain = Watts::clamped(gain.get() * known.overhead.get());
-            let is_going = device.goal() == Goal::Sleep
+            let is_going = !is_held
+                && device.goal() == Goal::Sleep
                 && match device.stage() {
                     Stage::Pending { tries, .. } => tries == 0,
                     Stage::Dispatched { tries, .. } => tries <= 1,
@@ -155,6 +186,7 @@ impl Member {
             if is_going {
                 sum.going = sum.going + gain;
             } else if device.is_candidate()
+                || is_held && device.spec().can_sleep && !device.is_untouched()
                 || device.goal() == Goal::Mine
                     && !device.is_untouched()
                     && !matches!(device.stage().kind(), StageKind::Unavailable)
@@ -231,6 +263,18 @@ impl Member {
         let untold = std::mem::take(&mut self.news).untold;
         (untold > 0).then_some(untold)
     }
+}
+
+/// A device that woke before it was let to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Early {
+    pub index: usize,
+    /// What the ledger may count less of it asleep.
+    pub gain: Watts,
+    /// What is not known is the worst.
+    pub joules: f64,
+    /// It was told to sleep already, and may have to be told again.
+    pub is_told: bool,
 }
 
 /// What a group needs before all of it may wake, at the site meter.

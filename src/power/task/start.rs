@@ -205,7 +205,9 @@ pub(super) fn facts_of_start(
     let ai: Vec<_> = terms.blocks.iter().map(|block| block.as_ref().and_then(|block| has(block.id.as_str()))).collect();
     let asleep = if leases.is_empty() { Action::Curtail } else { Action::Ai };
     let group = |(index, record): (usize, &Option<Record>)| {
-        let slept = record.as_ref().filter(|record| record.order.goal == Goal::Sleep);
+        // What the cap alone put to sleep is no decision: it is to do again what it did.
+        let order = |record: &Record| record.overruled.as_ref().map_or(record.order.goal, |before| before.order.goal);
+        let slept = record.as_ref().filter(|record| order(record) == Goal::Sleep);
         let (lockout, order) = orders.of_engine(index);
         GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
     };

@@ -340,7 +340,15 @@ fn a_wake_of_a_clock_that_was_ahead_is_not_waited_for_until_then() {
     let rouses_until = Some(at(86_400));
     let device = DeviceRecord { name, goal: Goal::Sleep, is_proven_asleep: false, rouses_until, mode: None };
     let order = Order { goal: Goal::Sleep, urgent: false, why: "mining loses".into() };
-    let record = Record { number: 1, event: 1, phase: Phase::Draining, order, since: at(0), devices: vec![device] };
+    let record = Record {
+        number: 1,
+        event: 1,
+        phase: Phase::Draining,
+        order,
+        since: at(0),
+        overruled: None,
+        devices: vec![device],
+    };
     let group = Group::rebuild("hall".into(), terms(), specs(1), &record, at(0));
     assert_eq!(group.device(0).unwrap().rouses_until(), Some(at(180)), "it was sent now at the latest");
 }
