@@ -1,8 +1,9 @@
 //! The site draws more than it may: what must go at once, and for how long.
 //!
 //! Knows no prices. Leases go first, those of blocks that shed fast before the others, as many as it takes; then groups, the worst J/TH first,
-//! at once and without canary or ramp, until what is expected is under the cap by the reserve. A group that is held comes last, and is held again afterwards; in LOCKOUT it sleeps, and
-//! what does not is a person's: somebody stands at the rack. What a group was to do before is in its record, so that a crash leaves nobody asleep.
+//! at once and without canary or ramp, until what is expected is under the cap by the reserve. A group that is held comes last, and is held
+//! again afterwards. In LOCKOUT it sleeps, and what does not is a person's: somebody stands at the rack. What a group was to do before is in its
+//! record, so that a crash leaves nobody asleep.
 //!
 //! ```text
 //! expected = measured − what fast blocks were asked to shed, and still may − what devices draw that were told to sleep and not told twice

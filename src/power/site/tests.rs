@@ -1,6 +1,7 @@
 //! The machine against a small site that knows its own truth, in virtual time: two groups, a block or two, a meter, a disk.
 
 mod crashes;
+mod held;
 mod large;
 mod room;
 mod scenes;

@@ -33,6 +33,12 @@ impl Site {
         }
     }
 
+    /// Whether more devices of a group are to sleep than not.
+    pub fn mostly_sleeps(&self, group: usize) -> bool {
+        let Some(machine) = self.members.get(group).and_then(|member| member.group.as_ref()) else { return false };
+        2 * machine.stages(Goal::Sleep).iter().sum::<usize>() > machine.devices().count()
+    }
+
     /// The devices of a group; none of one that nothing can move.
     pub fn devices(&self, now: Timestamp, group: usize) -> Vec<DeviceView> {
         let now = now.max(self.now);

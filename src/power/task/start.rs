@@ -208,7 +208,8 @@ pub(super) fn facts_of_start(
         // What the cap alone put to sleep is no decision: it is to do again what it did.
         let order = |record: &Record| record.overruled.as_ref().map_or(record.order.goal, |before| before.order.goal);
         let slept = record.as_ref().filter(|record| order(record) == Goal::Sleep);
-        let (lockout, order) = orders.of_engine(index);
+        let sleeps = record.as_ref().is_some_and(|record| record.devices.iter().any(|it| it.goal == Goal::Sleep));
+        let (lockout, order) = orders.of_engine(index, sleeps);
         GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
     };
     PowerFacts { mode: orders.mode(), groups: records.iter().enumerate().map(group).collect(), ai }
