@@ -206,6 +206,10 @@ pub struct Device {
     dozes_until: Option<Timestamp>,
     /// When its last command was sent.
     sent: Option<Timestamp>,
+    /// When it was last told to sleep until it may wake; `None` once it was told to wake, or has another goal.
+    restrained: Option<Timestamp>,
+    /// The call that tells it has not begun.
+    waits_for_restraint: bool,
     sample: Option<Sample>,
     /// Whether the ledger must count it at its bound.
     counts_full: bool,
@@ -243,6 +247,8 @@ impl Device {
             rouses_until: None,
             dozes_until: None,
             sent: None,
+            restrained: None,
+            waits_for_restraint: false,
             sample: None,
             counts_full: true,
             mode: None,
@@ -323,7 +329,7 @@ impl Device {
 
     /// Whether its command was given out and its call has not begun.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Dispatched { deadline: None, .. })
+        self.waits_for_restraint || matches!(self.stage, Stage::Dispatched { deadline: None, .. })
     }
 
     /// Whether it mines by its watts alone: it has found no share in the time that it had after its wake.
@@ -377,6 +383,22 @@ impl Device {
         }
     }
 
+    /// Whether it is to mine, was not let to wake yet, and draws all the same.
+    pub fn is_early(&self) -> bool {
+        let is_told_nothing = matches!(self.stage, Stage::Pending { tries: 0, .. });
+        self.goal == Goal::Mine && !self.is_untouched() && is_told_nothing && self.is_drawing()
+    }
+
+    /// When it was told to sleep until it may wake, if that is what it was told last.
+    pub fn restrained_at(&self) -> Option<Timestamp> {
+        self.restrained
+    }
+
+    /// Whether it draws no more than asleep, by its last sample.
+    pub fn is_dark(&self) -> bool {
+        self.sample.is_some() && !self.is_drawing()
+    }
+
     /// Whether it wants its command now.
     pub fn wants_command(&self, now: Timestamp) -> bool {
         match self.stage {
@@ -400,6 +422,7 @@ impl Device {
     /// Gives it a goal. A command that waits for its call is to be withdrawn.
     pub fn turn(&mut self, now: Timestamp, goal: Goal) {
         self.goal = goal;
+        self.frees();
         self.drifts.clear();
         self.stage = match self.stage {
             Stage::Unavailable => Stage::Unavailable,
@@ -420,8 +443,17 @@ impl Device {
         }
     }
 
+    /// It woke before it was let to, and is being told to sleep until then.
+    pub fn restrain(&mut self, now: Timestamp) {
+        (self.sent, self.restrained, self.proven) = (Some(now), Some(now), None);
+        self.waits_for_restraint = true;
+        self.since_sent = SinceSent::default();
+        self.counts_full = true;
+    }
+
     /// Its command is given out. From now on it counts at its bound; its time begins with its call.
     pub fn dispatch(&mut self) {
+        self.frees();
         let tries = match self.stage {
             Stage::Pending { tries, .. } => tries,
             _ => 0,
@@ -437,8 +469,18 @@ impl Device {
         }
     }
 
+    /// It need not be told to sleep until it may wake, or not any more.
+    fn frees(&mut self) {
+        (self.restrained, self.waits_for_restraint) = (None, false);
+    }
+
     /// Its call begins. Nothing if no command of it waits for that.
     pub fn send(&mut self, now: Timestamp) {
+        if std::mem::take(&mut self.waits_for_restraint) {
+            (self.sent, self.restrained) = (Some(now), Some(now));
+            self.dozes_until = Some(later(self.rouses_until.map_or(now, |until| until.max(now)), self.spec.sleep_time));
+            return;
+        }
         let Stage::Dispatched { tries, deadline: None } = self.stage else { return };
         let deadline = match self.goal {
             Goal::Mine => {

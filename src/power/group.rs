@@ -34,6 +34,7 @@
 //! * Nothing is commanded before the record of the phase is on disk ([`Output::Persist`]), so that a crash forgets no sleeper.
 //! * Down: a canary first, the worst J/TH first, never under the floor. Up: the best first, each batch with the ledger's permission, in the mode
 //!   that was saved. Both under a ramp; an emergency knows no dwell, canary or ramp, and waits for records and proofs like any drain.
+//! * A device that woke before the ledger let it to may be told to sleep until then ([`Input::Restrain`]): its turn comes.
 //! * A device that nothing can put to sleep, or that is not seen when the drain begins, is left as it is and counts as load.
 //! * ASLEEP is reached when every device is proven or given up, and no share was submitted for a while and none is without an answer.
 //!   Devices that are given up count at their bound; the rest is free.
@@ -83,7 +84,7 @@ use crate::profit::{MoneyPerMwh, Ratio, Watts};
 
 pub use self::{
     table::{Cause, Phase},
-    words::{Command, DeviceRecord, Event, Input, Order, Output, Record, Request},
+    words::{Command, DeviceRecord, Event, Input, Order, Output, Overruled, Record, Request},
 };
 
 /// How a group is moved.
@@ -332,6 +333,7 @@ impl Group {
                 self.counted = self.counted.max(Some(at));
                 self.looks_again();
             }
+            Input::Restrain(index) => self.restrain(now, index),
             Input::Shares(index, shares) => {
                 let since = self.counted;
                 self.touch(now, index, |device, patience| device.handle_shares(now, since, &shares, patience));
@@ -618,11 +620,17 @@ impl Group {
     }
 
     fn command(&mut self, now: Timestamp, index: usize, command: Command) {
-        self.touch(now, index, |device, _| device.dispatch());
+        let goal = if command == Command::Sleep { Goal::Sleep } else { Goal::Mine };
         let slot = &mut self.slots[index];
-        let (most, goal) = (slot.device.spec().most, slot.device.goal());
-        slot.waits_to = Some(goal);
+        let most = slot.device.spec().most;
+        // It takes the place of one that was not sent.
+        if let Some(other) = slot.waits_to.replace(goal) {
+            self.ramp(other).release(most);
+        }
         self.ramp(goal).hold(most);
+        self.touch(now, index, |device, _| {
+            if goal == device.goal() { device.dispatch() } else { device.restrain(now) }
+        });
         self.out.push_back(Output::Command(index, command));
     }
 
@@ -661,6 +669,8 @@ impl Group {
             phase: self.phase(),
             order: self.order.clone(),
             since,
+            // The site's to say.
+            overruled: None,
             devices: devices.collect(),
         }));
     }

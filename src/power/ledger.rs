@@ -558,6 +558,11 @@ impl Ledger {
         }
     }
 
+    /// What the meter sees and nobody tells.
+    pub fn unexplained(&self) -> Watts {
+        self.meter.unexplained()
+    }
+
     /// A wake is sent now that was booked before: it may take effect for as long as from now on.
     pub fn sends_wake(&mut self, now: Timestamp, id: &DeviceId) {
         if let Some(device) = self.devices.get_mut(id) {

@@ -41,6 +41,7 @@ use jiff::Timestamp;
 use self::{
     book::{After, Book},
     keeper::Keeper,
+    leases::Unexplained,
     member::Member,
     over_cap::OverCap,
 };
@@ -68,6 +69,7 @@ pub struct Site {
     keepers: Vec<Option<Keeper>>,
     book: Book,
     over_cap: Option<OverCap>,
+    unexplained: Unexplained,
     /// Whether the meter was there when it was last looked at; `None` before the first reading.
     meter: Option<bool>,
     /// Another controller was spoken of.
@@ -101,6 +103,7 @@ impl Site {
             Member::new(group.as_ref(), devices.next().unwrap_or_default(), record.as_ref(), now)
         };
         let members: Vec<Member> = terms.groups.iter().map(member).collect();
+        let was_over_cap = members.iter().any(|member| member.shed.is_some());
         let keepers = terms.blocks.iter().map(|block| block.clone().map(Keeper::new)).collect();
         let mut site = Self {
             terms,
@@ -109,7 +112,8 @@ impl Site {
             members,
             keepers,
             book: Book::default(),
-            over_cap: None,
+            over_cap: was_over_cap.then(|| OverCap::resumed(now)),
+            unexplained: Unexplained::default(),
             meter: None,
             is_superseded: false,
             observes: false,
@@ -305,9 +309,10 @@ impl Site {
         self.look_at_meter(now);
         if !self.only_observes() {
             self.keep_leases(now);
-            if !self.guard_cap(now) {
-                self.ask_back(now);
-            }
+            self.guard_cap(now);
+            // It only frees power: also while the site is over its cap, and in the calm after that.
+            self.ask_back(now);
+            self.restrain(now);
         }
         self.sum_up_news(now);
     }

@@ -479,7 +479,7 @@ impl Keeper {
             }
         }
         self.shown.decision = snapshot.decision.clone();
-        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+        for wanted in self.orders.wanted(self.shown.decision.as_ref()) {
             self.site.handle(now, wanted);
         }
     }
@@ -661,7 +661,7 @@ impl Keeper {
     fn tell_engine(&mut self) {
         let Some(profit) = &self.config.profit else { return };
         let groups = profit.groups.iter().enumerate().map(|(index, group)| {
-            let (lockout, order) = self.orders.of_engine(index);
+            let (lockout, order) = self.orders.of_engine(index, self.site.mostly_sleeps(index));
             let is_mining = self.phases.get(index).copied().flatten() == Some(Phase::Mining);
             let is_measured = is_mining && terms::is_measured(&group.rule);
             let efficiency = is_measured.then(|| self.miners.efficiency(index)).flatten();

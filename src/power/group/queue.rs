@@ -20,7 +20,7 @@ impl Group {
         happens(device, &self.terms.patience);
         let (class, stage, counts_full) = (class(device), device.stage(), device.counts_full());
         // What waits gets there by its call alone.
-        let is_sent = matches!(stage, Stage::Dispatched { deadline: Some(_), .. });
+        let is_sent = matches!(stage, Stage::Dispatched { deadline: Some(_), .. }) || device.restrained_at().is_some();
         let most = device.spec().most;
         let has_waited = slot.waits_to.take_if(|_| !slot.device.is_waiting());
         let device = &slot.device;

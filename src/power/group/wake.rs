@@ -100,8 +100,7 @@ impl Group {
     pub(super) fn handle_permission(&mut self, now: Timestamp, number: u64, allowed: usize) {
         let Some(mut ask) = self.asked.take_if(|ask| ask.number == number) else { return };
         let rest = ask.devices.split_off(allowed.min(ask.devices.len()));
-        let watts = |group: &Self, devices: &[usize]| devices.iter().map(|index| group.increase(*index)).sum::<Watts>();
-        let (granted_w, rest_w) = (watts(self, &ask.devices), watts(self, &rest));
+        let granted_w: Watts = ask.devices.iter().map(|index| self.increase(*index)).sum();
         for index in &ask.devices {
             self.touch(now, *index, |device, _| device.permit());
         }
@@ -112,7 +111,11 @@ impl Group {
                 self.slots[index].is_granted = true;
                 self.granted.push_back(index);
             }
-            let why = format!("the ledger has room for {}", granted_w.in_words());
+            let why = if granted_w > Watts::ZERO {
+                format!("the ledger has room for {}", granted_w.in_words())
+            } else {
+                "the ledger lets them wake: they count in full already".to_owned()
+            };
             self.cause(now, Cause::Granted, why.into());
         }
         if rest.is_empty() {
@@ -122,14 +125,15 @@ impl Group {
         if let Some(refused) = self.refused() {
             *refused = Some(again);
         }
+        let devices = rest.len();
         for index in rest.into_iter().rev() {
             if !std::mem::replace(&mut self.slots[index].is_queued, true) {
                 self.queue.push_front(index);
             }
         }
         if !was_refused {
-            let (group, watts) = (self.name.clone(), rest_w);
-            self.tell(Event::Refused { group, watts, again_in: self.terms.ask_again });
+            let group = self.name.clone();
+            self.tell(Event::Refused { group, devices, again_in: self.terms.ask_again });
         }
     }
 
@@ -161,6 +165,18 @@ impl Group {
             self.granted.pop_front();
             self.slots[index].is_granted = false;
             self.enqueue(now, index);
+        }
+    }
+
+    /// Puts a device to sleep that woke before it was let to, and again if that did not help; its turn comes all the same.
+    pub(super) fn restrain(&mut self, now: Timestamp, index: usize) {
+        let is_waking = matches!(self.state, State::WakePending { .. } | State::Waking { .. });
+        let Some(slot) = self.slots.get(index) else { return };
+        let device = &slot.device;
+        let is_time = device.restrained_at().is_none_or(|at| later(at, self.terms.patience.backoff) <= now);
+        let is_early = device.spec().can_sleep && device.is_early() && !slot.is_granted;
+        if is_waking && is_early && is_time && self.may_command() {
+            self.command(now, index, Command::Sleep);
         }
     }
 

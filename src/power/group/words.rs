@@ -30,6 +30,16 @@ pub struct Order {
     pub why: Box<str>,
 }
 
+/// What a group was to do before the site was over its cap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overruled {
+    /// Its order.
+    pub order: Order,
+    /// The hold that it was in, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Box<str>>,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -61,6 +71,8 @@ pub enum Input {
     Shares(usize, Shares),
     /// Every share that was found before this was told.
     Counted(Timestamp),
+    /// The site has no room for a device that woke before it was let to ([`Device::is_early`](crate::power::device::Device::is_early)).
+    Restrain(usize),
     /// The ledger's word on the ask with this number: the first so many of its devices may wake.
     Permission(u64, usize),
     /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
@@ -148,6 +160,9 @@ pub struct Record {
     pub order: Order,
     /// Since when it mines or sleeps.
     pub since: Timestamp,
+    /// What comes back when the site is under its cap again; `None` if nothing was overruled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Overruled>,
     /// Every device that is not just mining.
     pub devices: Vec<DeviceRecord>,
 }
@@ -246,8 +261,8 @@ pub enum Event {
     Refused {
         /// Which group.
         group: Box<str>,
-        /// How much was asked for.
-        watts: Watts,
+        /// How many of them.
+        devices: usize,
         /// Until it is asked again.
         again_in: Duration,
     },
@@ -304,12 +319,11 @@ impl Display for Event {
             Self::Unavailable { group, device, counts } => {
                 write!(f, "group {group:?}: device {device:?} is not seen; it counts as {}", counts.in_words())
             }
-            Self::Refused { group, watts, again_in } => write!(
-                f,
-                "group {group:?}: no room for {} yet; asks again in {} s",
-                watts.in_words(),
-                again_in.as_secs()
-            ),
+            Self::Refused { group, devices, again_in } => {
+                let wait = if *devices == 1 { "1 machine has".to_owned() } else { format!("{devices} machines have") };
+                let seconds = again_in.as_secs();
+                write!(f, "group {group:?}: {wait} to wait; the ledger is asked again in {seconds} s")
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ fn record(number: u32) -> Record {
         mode: None,
     };
     let (number, since) = (number.into(), time(3));
-    Record { number, event: 2, phase: Phase::Asleep, order, since, devices: vec![device] }
+    Record { number, event: 2, phase: Phase::Asleep, order, since, overruled: None, devices: vec![device] }
 }
 
 fn receipt(event: u32) -> Receipt {

@@ -46,6 +46,7 @@ impl Site {
             Control::Hold { .. } if phase == Phase::ManualHold => (None, Way::Nowhere),
             Control::Hold { .. } => {
                 words.push("nothing is commanded until it is released; its devices stay as they are".to_owned());
+                words.push("the grid, danger and the site's cap come first; it is held again after that".to_owned());
                 (Some(Phase::ManualHold), Way::Nowhere)
             }
             Control::Drain { .. } => match phase {

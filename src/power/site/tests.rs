@@ -2,7 +2,9 @@
 
 mod crashes;
 mod forget;
+mod held;
 mod large;
+mod room;
 mod scenes;
 
 use std::collections::BTreeMap;
@@ -135,6 +137,8 @@ struct Miner {
     is_silent: bool,
     /// It is not there.
     is_gone: bool,
+    /// Says OK and stays asleep.
+    is_dead: bool,
 }
 
 /// What AI compute really does.
@@ -175,6 +179,8 @@ struct Hall {
     outputs: usize,
     /// The most that was drawn.
     peak: f64,
+    /// What is drawn beside machines and AI compute.
+    base: f64,
 }
 
 impl Hall {
@@ -202,6 +208,7 @@ impl Hall {
             dies_at: None,
             outputs: 0,
             peak: 0.0,
+            base: BASE,
         };
         hall.does();
         hall
@@ -236,7 +243,7 @@ impl Hall {
         let there = self.miners.iter().flatten().filter(|miner| !miner.is_gone);
         let asics = there.map(|miner| if miner.sleeps { SLEEPING } else { MINING });
         let ai: f64 = (0..self.compute.len()).map(|block| self.block_draws(block)).sum();
-        BASE + asics.sum::<f64>() + ai
+        self.base + asics.sum::<f64>() + ai
     }
 
     fn passes(&mut self, seconds: i64) {
@@ -341,7 +348,7 @@ impl Hall {
         let sleeps = *command == Command::Sleep;
         self.tells(format!("commands g{}-{} {}", key.group, key.device, if sleeps { "sleep" } else { "wake" }));
         let miner = &mut self.miners[key.group][key.device];
-        if !(sleeps && miner.disobeys || miner.is_silent) {
+        if !(sleeps && miner.disobeys || !sleeps && miner.is_dead || miner.is_silent) {
             miner.sleeps = sleeps;
         }
     }

@@ -103,7 +103,7 @@ impl Keeper {
         for input in self.orders.take(group, control) {
             self.site.handle(now, input);
         }
-        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+        for wanted in self.orders.wanted(self.shown.decision.as_ref()) {
             self.site.handle(now, wanted);
         }
         self.tell_engine();
@@ -172,7 +172,7 @@ impl Keeper {
             self.move_again(now);
         }
         self.tell_engine();
-        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+        for wanted in self.orders.wanted(self.shown.decision.as_ref()) {
             self.site.handle(now, wanted);
         }
         Ok(before)

@@ -210,8 +210,11 @@ pub(super) fn facts_of_start(
     let ai: Vec<_> = terms.blocks.iter().map(|block| block.as_ref().and_then(|block| has(block.id.as_str()))).collect();
     let asleep = if leases.is_empty() { Action::Curtail } else { Action::Ai };
     let group = |(index, record): (usize, &Option<Record>)| {
-        let slept = record.as_ref().filter(|record| record.order.goal == Goal::Sleep);
-        let (lockout, order) = orders.of_engine(index);
+        // What the cap alone put to sleep is no decision: it is to do again what it did.
+        let order = |record: &Record| record.overruled.as_ref().map_or(record.order.goal, |before| before.order.goal);
+        let slept = record.as_ref().filter(|record| order(record) == Goal::Sleep);
+        let sleeps = record.as_ref().is_some_and(|record| record.devices.iter().any(|it| it.goal == Goal::Sleep));
+        let (lockout, order) = orders.of_engine(index, sleeps);
         GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
     };
     PowerFacts { mode: orders.mode(), groups: records.iter().enumerate().map(group).collect(), ai }

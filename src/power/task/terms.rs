@@ -96,6 +96,7 @@ pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
         phase: Phase::Waking,
         order: Order { goal: Goal::Mine, urgent: false, why: why.into() },
         since: now,
+        overruled: None,
         devices: moved
             .devices
             .iter()

@@ -228,7 +228,7 @@ fn nothing_wakes_without_the_ledger() {
     rack.says(order(Goal::Mine, false));
     rack.passes(600);
     assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::WakePending));
-    assert_eq!(rack.told.iter().filter(|line| line.contains("no room for")).count(), 1, "said once");
+    assert_eq!(rack.told.iter().filter(|line| line.contains("4 machines have to wait")).count(), 1, "said once");
     rack.says(order(Goal::Sleep, false));
     assert_eq!(rack.group.phase(), Phase::Asleep);
     rack.has_room = true;
@@ -575,7 +575,15 @@ fn a_wake_of_a_clock_that_was_ahead_is_not_waited_for_until_then() {
     let device =
         DeviceRecord { name, goal: Goal::Sleep, is_proven_asleep: false, rouses_until, dozes_until: None, mode: None };
     let order = Order { goal: Goal::Sleep, urgent: false, why: "mining loses".into() };
-    let record = Record { number: 1, event: 1, phase: Phase::Draining, order, since: at(0), devices: vec![device] };
+    let record = Record {
+        number: 1,
+        event: 1,
+        phase: Phase::Draining,
+        order,
+        since: at(0),
+        overruled: None,
+        devices: vec![device],
+    };
     let group = Group::rebuild("hall".into(), terms(), specs(1), &record, at(0));
     assert_eq!(group.device(0).unwrap().rouses_until(), Some(at(180)), "it was sent now at the latest");
 }

@@ -71,7 +71,7 @@ fn terms() -> SiteTerms {
 
 fn record(goal: Goal) -> Record {
     let order = Order { goal, urgent: false, why: "prices".into() };
-    Record { number: 1, event: 1, phase: Phase::Asleep, order, since: time(-100), devices: Vec::new() }
+    Record { number: 1, event: 1, phase: Phase::Asleep, order, since: time(-100), overruled: None, devices: Vec::new() }
 }
 
 #[test]
