@@ -182,10 +182,14 @@ impl Member {
         )
     }
 
-    /// What of its devices was told to sleep until they may wake, and is not booked as asleep yet.
-    pub fn restrained(&self, ledger: &Ledger) -> Watts {
+    /// What the ledger will count less of its devices that were told to sleep until they may wake, once that is proven.
+    pub fn restrained(&self, now: Timestamp, ledger: &Ledger) -> Watts {
         let told = self.pairs().filter(|(_, device)| device.restrained_at().is_some());
-        told.filter(|(known, _)| !ledger.is_freed(&known.id)).map(|(known, _)| ledger.bound(&known.id)).sum()
+        told.map(|(known, device)| {
+            let asleep = Watts::clamped(device.spec().sleep_max.get() * known.overhead.get());
+            ledger.counts(now, &known.id).saturating_sub(asleep)
+        })
+        .sum()
     }
 
     /// What its devices draw more than they would asleep, at the site meter: of those that were told and not yet told again, and of those

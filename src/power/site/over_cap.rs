@@ -214,7 +214,7 @@ impl Site {
         if over == Watts::ZERO {
             return;
         }
-        let going: Watts = self.members.iter().map(|member| member.restrained(&self.ledger)).sum();
+        let going: Watts = self.members.iter().map(|member| member.restrained(now, &self.ledger)).sum();
         let mut excess = over.saturating_sub(going);
         let each = self.members.iter().enumerate();
         let mut early: Vec<(usize, Early)> =
@@ -233,8 +233,9 @@ impl Site {
         }
         for (group, told) in told.into_iter().enumerate().filter(|(_, told)| *told > 0) {
             let (name, watts) = (self.group_name(group), lent.in_words());
+            let machines = if told == 1 { "1 machine".to_owned() } else { format!("{told} machines") };
             let words = format!(
-                "group {name:?}: {told} machines woke before there was room for them: they sleep until AI compute has given back enough of {watts}"
+                "group {name:?}: {machines} woke before there was room: told to sleep until AI compute has given back enough of {watts}"
             );
             self.tell(Level::Warn, EventKind::Device, Some(group), words);
         }
