@@ -35,7 +35,8 @@ use crate::{
     power::{
         Power,
         actuator::Drivers,
-        task::{self as power_task, Orphans, PowerError, Surroundings},
+        control::Orphans,
+        task::{self as power_task, PowerError, Surroundings},
     },
     profit::{
         source,

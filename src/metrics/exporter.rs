@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
 use super::{Books, LATENCY_BOUNDS_US, LatencySum, PowerMetrics, ProfitMetrics, Totals};
-use crate::{config::Config, hash::Kernel, power::task::Orphans};
+use crate::{config::Config, hash::Kernel, power::control::Orphans};
 
 /// Renders the books of one proxy.
 pub struct Exporter {

@@ -10,7 +10,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::{
     config::{Config, Mode},
-    power::{Power, device::StageKind, group::Phase, task::Orphans},
+    power::{Power, control::Orphans, device::StageKind, group::Phase},
     profit::Watts,
 };
 

@@ -2,13 +2,16 @@
 //!
 //! Values; the site's machine plans (`site.rs`), the task carries out (`task.rs`), API and command line show.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{group::Phase, receipt::Receipt, site::SiteView, task::Orphans};
+use super::{group::Phase, receipt::Receipt, site::SiteView};
 use crate::{config::Mode, profit::Watts};
+
+/// Machines that are named in one sentence.
+const NAMED: usize = 20;
 
 /// An operator's word on a group. It outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,4 +203,52 @@ pub struct OverCap {
     pub readings: u64,
     /// The highest excess; `None` without one.
     pub most: Option<Watts>,
+}
+
+/// What a ledger knows to sleep, or to be lent, and the config can't wake or ask back (`task/orphans.rs`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Orphans {
+    /// Machines that were put to sleep, or were on their way, by the group that they were in.
+    pub machines: BTreeMap<String, Vec<String>>,
+    /// What AI blocks hold, at the site meter.
+    pub leases: BTreeMap<String, Watts>,
+}
+
+impl Orphans {
+    /// Whether nobody is left.
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.leases.is_empty()
+    }
+
+    /// How many machines.
+    pub fn machine_count(&self) -> usize {
+        self.machines.values().map(Vec::len).sum()
+    }
+
+    /// What is lent.
+    pub fn lent(&self) -> Watts {
+        self.leases.values().copied().sum()
+    }
+
+    /// What is to be done, in a sentence for each group and block.
+    pub fn words(&self) -> Vec<String> {
+        let machines = self.machines.iter().map(|(group, names)| {
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!(
+                "{} machines of group {group:?} were told to sleep, or were on their way, and no group of the config has them with an actuator: \
+                 nobody wakes them; name them in a group with [group.actuator] again, or wake them by hand: {}{more}",
+                names.len(),
+                names[..names.len().min(NAMED)].join(", ")
+            )
+        });
+        let leases = self.leases.iter().map(|(block, watts)| {
+            format!(
+                "AI block {block:?} holds {} by its leases and is not in the config with a control: nobody can ask it back; put its [ai.control] \
+                 back until it has returned that",
+                watts.in_words()
+            )
+        });
+        machines.chain(leases).collect()
+    }
 }

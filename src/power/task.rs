@@ -58,7 +58,7 @@ mod start;
 mod terms;
 pub mod wake_all;
 
-pub use self::orphans::{Orphans, orphans};
+pub use self::orphans::orphans;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -98,7 +98,7 @@ use self::{
 use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
-    control::{Control, PowerSnapshot},
+    control::{Control, Orphans, PowerSnapshot},
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},

@@ -15,7 +15,7 @@ use hashgate::{
     power::{
         ASK_QUEUE, Ask, Power,
         control::{
-            Control, ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice, OverCap, PastEvent, Plan,
+            Control, ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice, Orphans, OverCap, PastEvent, Plan,
             PowerSnapshot, PowerTotals,
         },
         device::Goal,
@@ -24,7 +24,6 @@ use hashgate::{
         ledger::{Balance, Epoch, LeaseId},
         receipt::{Cost, DeviceBill, Move, Outcome, RECEIPT_VERSION, Receipt, SecondBill, ShareBill, WattBill},
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView, Whereabouts},
-        task::Orphans,
     },
     profit::{Watts, task},
 };

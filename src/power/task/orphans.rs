@@ -9,23 +9,12 @@ use super::devices::Devices;
 use crate::{
     config::Config,
     power::{
+        control::Orphans,
         journal::{Book, Journal, JournalError},
         ledger::{Booking, LeaseId},
     },
     profit::Watts,
 };
-
-/// Machines that are named in one sentence.
-const NAMED: usize = 20;
-
-/// Who is left.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Orphans {
-    /// Machines that were put to sleep, or were on their way, by the group that they were in.
-    pub machines: BTreeMap<String, Vec<String>>,
-    /// What AI blocks hold, at the site meter.
-    pub leases: BTreeMap<String, Watts>,
-}
 
 /// Looks into the ledger of a config, if there is one, whether its proxy runs or not; changes nothing.
 ///
@@ -79,42 +68,5 @@ impl Orphans {
             *sum = *sum + watts;
         }
         Self { machines, leases }
-    }
-
-    /// Whether nobody is left.
-    pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.leases.is_empty()
-    }
-
-    /// How many machines.
-    pub fn machine_count(&self) -> usize {
-        self.machines.values().map(Vec::len).sum()
-    }
-
-    /// What is lent.
-    pub fn lent(&self) -> Watts {
-        self.leases.values().copied().sum()
-    }
-
-    /// What is to be done, in a sentence for each group and block.
-    pub fn words(&self) -> Vec<String> {
-        let machines = self.machines.iter().map(|(group, names)| {
-            let more = names.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!(
-                "{} machines of group {group:?} were told to sleep, or were on their way, and no group of the config has them with an actuator: \
-                 nobody wakes them; name them in a group with [group.actuator] again, or wake them by hand: {}{more}",
-                names.len(),
-                names[..names.len().min(NAMED)].join(", ")
-            )
-        });
-        let leases = self.leases.iter().map(|(block, watts)| {
-            format!(
-                "AI block {block:?} holds {} by its leases and is not in the config with a control: nobody can ask it back; put its [ai.control] \
-                 back until it has returned that",
-                watts.in_words()
-            )
-        });
-        machines.chain(leases).collect()
     }
 }

@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, error, info, warn};
 
-use super::{Keeper, MAX_PAST_EVENTS, Orphans, SHOWN_RECEIPTS, orders::Orders};
+use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, orders::Orders};
 use crate::{
     config::{ActuatorKind, Mode, WattsSource},
     power::{
-        control::{OverCap, PastEvent, PowerSnapshot, PowerTotals},
+        control::{Orphans, OverCap, PastEvent, PowerSnapshot, PowerTotals},
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
