@@ -623,14 +623,19 @@ impl Group {
         let goal = if command == Command::Sleep { Goal::Sleep } else { Goal::Mine };
         let slot = &mut self.slots[index];
         let most = slot.device.spec().most;
+        slot.is_told = true;
         // It takes the place of one that was not sent.
         if let Some(other) = slot.waits_to.replace(goal) {
             self.ramp(other).release(most);
         }
         self.ramp(goal).hold(most);
-        self.touch(now, index, |device, _| {
-            if goal == device.goal() { device.dispatch() } else { device.restrain(now) }
-        });
+        self.touch(
+            now,
+            index,
+            |device, _| {
+                if goal == device.goal() { device.dispatch() } else { device.restrain(now) }
+            },
+        );
         self.out.push_back(Output::Command(index, command));
     }
 

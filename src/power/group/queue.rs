@@ -14,6 +14,7 @@ impl Group {
     /// Lets something happen to a device, and says what became of it.
     pub(super) fn touch(&mut self, now: Timestamp, index: usize, happens: impl FnOnce(&mut Device, &Patience)) {
         let Some(slot) = self.slots.get_mut(index) else { return };
+        let was_awaited = slot.is_awaited_now();
         let was_unseen = slot.is_unseen();
         let device = &mut slot.device;
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
@@ -43,10 +44,10 @@ impl Group {
         let is_foreign = |stage: Stage| usize::from(matches!(stage, Stage::Failed { is_foreign: true }));
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
         let has_ended = matches!(stage.kind(), StageKind::Confirmed | StageKind::Failed | StageKind::Unavailable);
+        // Who was not seen when it was to be told is told once it is.
+        slot.is_awaited &= !has_ended || stage == Stage::Unavailable && !slot.is_told;
+        self.awaited = self.awaited + usize::from(slot.is_awaited_now()) - usize::from(was_awaited);
         let (is_moving, drawn_w) = (slot.is_moving, self.drawn_w);
-        if has_ended && std::mem::take(&mut slot.is_awaited) {
-            self.awaited -= 1;
-        }
         if let Some(operation) = self.state.operation() {
             operation.draws(drawn_w);
             if is_moving && has_ended && stage.kind() != before.1.kind() {
@@ -70,6 +71,13 @@ impl Group {
             self.tell_ledger(index);
         }
         self.enqueue(now, index);
+    }
+
+    /// From now on it is waited for until it has ended.
+    pub(super) fn awaits(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.is_awaited = true;
+        self.awaited += usize::from(slot.is_awaited_now());
     }
 
     /// What is known of shares under way is not up to date.

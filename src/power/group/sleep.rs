@@ -62,7 +62,7 @@ impl Group {
         let mines = |device: &&Device| device.is_untouched() && matches!(device.stage(), Stage::Confirmed { .. });
         let mut mining: Watts = devices.filter(mines).map(Device::watts).sum();
         for slot in &mut self.slots {
-            (slot.is_moving, slot.is_awaited) = (false, false);
+            (slot.is_moving, slot.is_awaited, slot.is_told) = (false, false, false);
         }
         self.awaited = 0;
         for (index, is_ours) in order.into_iter().zip(ours) {
@@ -74,8 +74,7 @@ impl Group {
                 mining = left;
             }
             self.slots[index].is_moving = true;
-            self.slots[index].is_awaited = true;
-            self.awaited += 1;
+            self.awaits(index);
             self.touch(now, index, |device, _| device.turn(now, Goal::Sleep));
         }
         self.requeue(now, Goal::Sleep);
@@ -135,9 +134,7 @@ impl Group {
             );
             return self.cause(now, Cause::Disobeyed, why.into());
         }
-        if self.awaited == 0 {
-            sleeping.heard_at.get_or_insert(now);
-        }
+        sleeping.heard_at = (self.awaited == 0).then(|| sleeping.heard_at.unwrap_or(now));
         let waits_until = sleeping.heard_at.map(|heard| later(heard, self.terms.quiet_limit));
         if open > 0 && waits_until.is_none_or(|until| now < until) {
             (sleeping.settled_at, sleeping.quiet_at) = (None, None);

@@ -19,15 +19,31 @@ pub(super) struct Slot {
     pub waits_to: Option<Goal>,
     /// It is one of those that the present drain or wake moves.
     pub is_moving: bool,
-    /// It is one of those, and how it ends is not known: neither was it ever proven, nor given up, nor out of sight.
+    /// It is one of those, and how it ends is not known: neither was it ever proven or given up, nor lost sight of once it was told.
     pub is_awaited: bool,
+    /// It is one of those, and was told.
+    pub is_told: bool,
     /// Its entry in `Group::due`.
     pub due: Option<Timestamp>,
 }
 
 impl Slot {
     pub fn new(device: Device) -> Self {
-        Self { device, is_queued: false, is_granted: false, waits_to: None, is_moving: false, is_awaited: false, due: None }
+        Self {
+            device,
+            is_queued: false,
+            is_granted: false,
+            waits_to: None,
+            is_moving: false,
+            is_awaited: false,
+            is_told: false,
+            due: None,
+        }
+    }
+
+    /// Whether its drain waits for it: nobody waits for one that is not seen.
+    pub fn is_awaited_now(&self) -> bool {
+        self.is_awaited && self.device.stage() != Stage::Unavailable
     }
 
     /// Whether first measurements wait for it.

@@ -94,7 +94,7 @@ fn who_sleeps_by_our_order_draws_or_is_being_woken_is_kept() {
 }
 
 #[test]
-fn a_machine_that_was_sold_asleep_holds_its_group_in_fault_until_it_is_forgotten() {
+fn a_machine_that_was_sold_asleep_is_missed_until_it_is_forgotten() {
     let mut hall = Hall::new(terms(40_000.0), 4);
     hall.passes(20);
     hall.wants([Goal::Sleep, Goal::Mine], &[Some(0.0)]);
@@ -102,7 +102,7 @@ fn a_machine_that_was_sold_asleep_holds_its_group_in_fault_until_it_is_forgotten
     (hall.miners[0][0].is_silent, hall.miners[0][0].is_gone) = (true, true);
     hall.passes(40);
     hall.wants([Goal::Mine, Goal::Mine], &[Some(0.0)]);
-    hall.until("a fault", 400, |hall| hall.phase(0) == Phase::Fault);
+    hall.until("mining without it", 400, |hall| hall.heard("it mines without 1 of its 4 devices") > 0);
     let stage = hall.site.devices(at(hall.second), 0)[0].stage;
     assert_eq!(stage, StageKind::Unavailable);
     let now = at(hall.second);
