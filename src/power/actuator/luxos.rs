@@ -12,12 +12,18 @@
 //! after an order that failed. Only if the proxy dies in between does the next one wait that minute.
 //!
 //! "Miner is already in sleep mode" and "Miner is already active" are answered as errors, and are what was wanted.
-//! LuxOS keeps its profile by itself, so there is no mode to give back. Newer versions sleep on after a power cut, older ones wake, and which
-//! one has it is not written anywhere: the config says so, or nobody knows.
+//! LuxOS keeps its profile by itself, so there is no mode to give back.
 //!
-//! As Luxor documents it (docs.luxor.tech, LuxOS API: `logon`, `curtail`, `power`), and asic-rs 0.8.6 speaks it
-//! (`asic-rs-firmwares-luxminer`, with its recordings of 2025.4.8). The words of an error to `logon` are not documented: any that speaks of a
-//! session is taken for one that is held.
+//! | fact | source |
+//! |---|---|
+//! | `logon`: code 316, `SESSION[0].SessionID` | docs.luxor.tech/firmware/api/luxminer/logon |
+//! | one session at most, ends a minute after its last use, no security feature | docs.luxor.tech/firmware/api/sessions |
+//! | `curtail`: session and `sleep` or `wakeup`, code 335 "Curtailment command sent", `CURTAIL[0].Action` | …/luxminer/curtail |
+//! | `version`: `VERSION[0].LUXminer`; each answer's `STATUS[0].Description` has it too | docs.luxor.tech/firmware/api/cgminer/version |
+//! | `curtail` and `logoff` need a session, `power` and `version` none | LuxorLabs/luxos-tooling, `src/luxos/api.json` |
+//! | `power`: code 311, `POWER[0].Watts` | a recording of 2025.4.8 in asic-rs 0.8.6 (`asic-rs-firmwares-luxminer`); no page of Luxor's was found |
+//! | "already in sleep mode", "already active" | the tests of asic-rs 0.8.6; not documented |
+//! | the words of an error to `logon` | not documented: any that speaks of a session is taken for one that is held |
 
 use std::{fmt, net::SocketAddr, time::Duration};
 

@@ -102,7 +102,9 @@ async fn answer(command: &str, parameter: &str, shared: &Shared) -> (Value, Endi
                 let words = if sleeps { "Miner is already in sleep mode" } else { "Miner is already active" };
                 return (status("E", 336, words), ending);
             }
-            (status("S", 335, &format!("Curtail {name}")), ending)
+            let mut answer = status("S", 335, "Curtailment command sent");
+            answer["CURTAIL"] = json!([{ "Action": if sleeps { "sleep mode" } else { "wake up" } }]);
+            (answer, ending)
         }
         "version" => {
             let mut answer = status("S", 22, "LUXminer versions");
