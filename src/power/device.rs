@@ -25,6 +25,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::pace::Times;
 use crate::profit::{JoulesPerTerahash, Watts};
 
 /// A device that wakes so often by itself is woken by somebody else, or is broken: it is not fought over.
@@ -183,6 +184,8 @@ impl Stage {
 #[derive(Debug, Clone)]
 pub struct Device {
     spec: Spec,
+    /// After which it is told again.
+    expected: Times,
     goal: Goal,
     stage: Stage,
     /// The last goal that was proven, if no command was sent since.
@@ -215,6 +218,7 @@ impl Device {
     /// A device that was never told anything; not seen yet.
     pub fn new(spec: Spec) -> Self {
         Self {
+            expected: Times { sleep: spec.sleep_time, wake: spec.wake_time },
             spec,
             goal: Goal::Mine,
             stage: Stage::Unavailable,
@@ -356,6 +360,11 @@ impl Device {
         self.counts_full = true;
     }
 
+    /// How long it is waited for from now on before it is told again, by what was seen of its kind.
+    pub fn expect(&mut self, times: Times) {
+        self.expected = times;
+    }
+
     /// Its command is being sent.
     pub fn dispatch(&mut self, now: Timestamp) {
         let tries = match self.stage {
@@ -363,8 +372,12 @@ impl Device {
             _ => 0,
         };
         let deadline = match self.goal {
-            Goal::Mine => *self.rouses_until.insert(later(now, self.spec.wake_time)),
-            Goal::Sleep => later(self.rouses_until.map_or(now, |until| until.max(now)), self.spec.sleep_time),
+            Goal::Mine => {
+                // However soon it is told again: what was sent may take effect for as long as it may take at most.
+                self.rouses_until = Some(later(now, self.spec.wake_time.max(self.expected.wake)));
+                later(now, self.expected.wake)
+            }
+            Goal::Sleep => later(self.rouses_until.map_or(now, |until| until.max(now)), self.expected.sleep),
         };
         self.stage = Stage::Dispatched { tries: tries + 1, deadline };
         self.sent = Some(now);

@@ -360,6 +360,7 @@ impl Group {
             Input::Efficiency(index, efficiency) => {
                 self.touch(now, index, |device, _| device.handle_efficiency(efficiency));
             }
+            Input::Times(index, times) => self.touch(now, index, |device, _| device.expect(times)),
             Input::Unreachable(index) => self.touch(now, index, |device, _| device.handle_unreachable()),
             Input::Refused(index) => {
                 self.touch(now, index, |device, patience| device.handle_refusal(now, patience));

@@ -42,9 +42,11 @@ mod calls;
 mod census;
 mod clock;
 mod complaints;
+mod cuts;
 mod devices;
 mod modes;
 mod orders;
+mod pace;
 mod show;
 mod start;
 mod terms;
@@ -75,8 +77,10 @@ use self::{
     census::{Due, Miners, is_moving},
     clock::Clock,
     complaints::Complaints,
+    cuts::Cuts,
     devices::Devices,
     modes::Modes,
+    pace::Paces,
     orders::Orders,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
@@ -250,6 +254,8 @@ struct Keeper {
     miners: Miners,
     calls: Calls,
     modes: Modes,
+    paces: Paces,
+    cuts: Cuts,
     orders: Orders,
     runtime: Handle,
     errands: Errands,
@@ -307,6 +313,7 @@ impl Keeper {
             calls.add(tick, key, machines.is_asked(key.group));
             joinings[key.group].push(joining);
         }
+        let paces = Paces::new(power, &names, &devices, &book.settings, &mut journal, tick)?;
         let mode = match purpose {
             Purpose::Control => mode(profit.mode, &book, &mut journal)?,
             Purpose::Wake(_) => Mode::Advise,
@@ -326,6 +333,7 @@ impl Keeper {
             mode.label(),
             power.ledger.display()
         );
+        let survive = terms.groups.iter().map(|group| group.as_ref().is_some_and(|group| group.survives_power_cycle)).collect();
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
         let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
         let receipts = journal.receipts(SHOWN_RECEIPTS)?;
@@ -343,6 +351,8 @@ impl Keeper {
             miners: Miners::default(),
             calls,
             modes: Modes::default(),
+            paces,
+            cuts: Cuts::new(survive),
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),
@@ -471,6 +481,7 @@ impl Keeper {
             self.site.handle_timeout(now);
         }
         self.look_for_work(now, tick);
+        self.learn_times(now, tick);
         while let Some(output) = self.site.poll_output() {
             self.carry_out(now, tick, output);
         }
@@ -629,6 +640,7 @@ impl Keeper {
     }
 
     fn say_goodbye(&mut self) {
+        self.keep_times();
         let view = self.site.view(self.clock.of(Timestamp::now()));
         let lent: Watts = view.blocks.iter().flatten().map(|block| block.granted).sum();
         let asleep: usize = view.groups.iter().flatten().map(|group| group.sleeping.iter().sum::<usize>()).sum();

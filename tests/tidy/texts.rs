@@ -254,6 +254,15 @@ fn the_configs_that_we_show_are_valid() {
                 panic!("{} shows a config that is not valid:\n{text}\n{errors}", source.path);
             }
         }
+        // What needs a program that was built for it says how to get that, in any other.
+        for text in blocks(&source.text, "toml asic-rs") {
+            let said = parse(&format!("{FRAME}{text}")).map_err(|errors| errors.to_string());
+            match said {
+                Ok(_) => assert!(cfg!(feature = "asic-rs")),
+                Err(errors) if cfg!(feature = "asic-rs") => panic!("{}:\n{text}\n{errors}", source.path),
+                Err(errors) => assert!(errors.contains("--features asic-rs") && errors.contains("1 problem"), "{errors}"),
+            }
+        }
     }
     assert!(parse("[[listener]]\nlisten = 3333\n").is_err());
 }

@@ -4,6 +4,7 @@
 //! The money side of the same tables is `config/profit.rs`; groups and blocks have the same indexes in both.
 
 mod actuator;
+mod asic_rs;
 mod call;
 mod compute;
 mod devices;
@@ -23,6 +24,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 pub use self::{
+    asic_rs::{AsicRs, OtherMake},
     call::{HttpCall, HttpMethod},
     firmware::{Firmware, Make},
     template::{MAX_TEMPLATE_BYTES, Place, TemplateError},
@@ -163,6 +165,8 @@ pub enum ActuatorKind {
     },
     /// The firmware itself, over the network.
     Firmware(Firmware),
+    /// Firmware of other makes, by the crate `asic-rs`.
+    AsicRs(AsicRs),
     /// One that the program which embeds the proxy brings along, by its name.
     Custom(Arc<str>),
 }
@@ -253,6 +257,10 @@ pub struct Moves {
     pub sleep_time: Duration,
     /// How long one may take from the command to its first accepted share.
     pub wake_time: Duration,
+    /// The longest that may be learned in place of `sleep_time`: that, where the config gives it.
+    pub sleep_most: Duration,
+    /// The longest that may be learned in place of `wake_time`.
+    pub wake_most: Duration,
     /// Shares that come so long after a sleep was proven were on their way.
     pub quiet: Duration,
     /// How long shares under way are waited for, should the pool never answer.
@@ -327,6 +335,8 @@ pub struct Slurm {
     pub power_saving: bool,
     /// How long after a revocation's deadline running jobs are ended; `None`: they finish, however long that takes.
     pub force_after: Option<Duration>,
+    /// What tells the watts of all its nodes together, of IT: `Exec` or `HttpJson`. `None`: what their states say counts.
+    pub meter: Option<WattsSource>,
 }
 
 /// A node of Slurm's. Watts are of IT.

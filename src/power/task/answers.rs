@@ -487,6 +487,7 @@ impl Keeper {
             let Some(joining) = self.machines.joining(&profit, &power, &self.devices, key) else { continue };
             self.calls.add(tick, key, self.machines.is_asked(*group));
             self.site.handle(now, Input::Joined(*group, joining));
+            self.paces.joined(&power, &self.names, &self.devices, key);
             joined[*group] += 1;
         }
         for (group, joined) in joined.into_iter().enumerate() {
