@@ -9,8 +9,8 @@
 //! floor:    a quarter of what the config says, and SHORTEST: a firmware that tells 0 W the moment it is told to sleep teaches nothing below it
 //! ```
 //! The longest and not a percentile: whoever is among the slowest 5 % would be told again at each turn. From the *first* command: a machine that was
-//! told twice would otherwise show a time that is too short, and keep it so. One that gives up makes its kind forget
-//! ([`Pace::forget`]), as the time that it was given may be why.
+//! told twice would otherwise show a time that is too short, and keep it so. For the same reason a proof that comes late counts, too: whoever was given
+//! too little time lengthens that of its kind.
 //!
 //! What is expected is when a machine is told again, and nothing else: how long a wake that was sent may still take effect, which guards
 //! the proof of a sleep, stays at what the config says or longer.
@@ -85,11 +85,6 @@ impl Pace {
         // Rounded up: what took half a second did take something.
         let seconds = took.min(LONGEST).as_secs_f64().ceil();
         seen.push_back(seconds as u32);
-    }
-
-    /// A machine never did it: what was seen of this way counts no more.
-    pub fn forget(&mut self, goal: Goal) {
-        self.seen_mut(goal).clear();
     }
 
     /// How long one may take now. `start` is what the config says, or its default; `most` what is never exceeded.
@@ -181,15 +176,6 @@ mod tests {
         assert_eq!(slow.expected(START, MOST), MOST);
         let impatient = Times { sleep: secs(10), wake: secs(10) };
         assert_eq!(lies.expected(impatient, impatient), impatient, "an operator's own limit holds");
-    }
-
-    #[test]
-    fn one_that_gave_up_makes_its_kind_start_anew() {
-        let mut pace = seen([30; WINDOW]);
-        pace.saw(Goal::Sleep, secs(5));
-        pace.forget(Goal::Mine);
-        assert_eq!(pace.expected(START, MOST).wake, START.wake);
-        assert_ne!(pace, Pace::default(), "the other way is kept");
     }
 
     #[test]

@@ -80,8 +80,8 @@ use self::{
     cuts::Cuts,
     devices::Devices,
     modes::Modes,
-    pace::Paces,
     orders::Orders,
+    pace::Paces,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
@@ -333,7 +333,8 @@ impl Keeper {
             mode.label(),
             power.ledger.display()
         );
-        let survive = terms.groups.iter().map(|group| group.as_ref().is_some_and(|group| group.survives_power_cycle)).collect();
+        let survive =
+            terms.groups.iter().map(|group| group.as_ref().is_some_and(|group| group.survives_power_cycle)).collect();
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
         let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
         let receipts = journal.receipts(SHOWN_RECEIPTS)?;

@@ -146,16 +146,18 @@ async fn a_verdict_moves_the_halls_power_to_a_waiting_job_and_it_comes_back_when
     assert!(cluster.run("scontrol", &DRAINED).0, "nothing runs without power");
     cluster.submit("job");
     let mut world = World::start(&cluster).await;
-    world.shows("all ASICs are found, measured and mine", |snapshot| {
-        let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
-        group.devices == MACHINES && group.measured == MACHINES && group.phase == Phase::Mining
-    })
-    .await;
+    world
+        .shows("all ASICs are found, measured and mine", |snapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            group.devices == MACHINES && group.measured == MACHINES && group.phase == Phase::Mining
+        })
+        .await;
     world.says(true).await;
-    world.until("shares flow, and the job waits for power", || {
-        world.proxy.totals().accepted > 20 && cluster.job("job").starts_with("PENDING")
-    })
-    .await;
+    world
+        .until("shares flow, and the job waits for power", || {
+            world.proxy.totals().accepted > 20 && cluster.job("job").starts_with("PENDING")
+        })
+        .await;
     assert_eq!(world.asleep(), 0);
 
     world.says(false).await;
@@ -164,18 +166,20 @@ async fn a_verdict_moves_the_halls_power_to_a_waiting_job_and_it_comes_back_when
     assert_eq!(world.asleep(), MACHINES);
     world.shows("their power is lent", |snapshot| granted(snapshot) == LENT_W).await;
     world.until("Slurm has started the job", || cluster.job("job").starts_with("RUNNING")).await;
-    world.shows("the block draws it", |snapshot| {
-        snapshot.site.blocks[0].as_ref().expect("it can be told").drawn.is_some_and(|drawn| drawn.get() >= POWER)
-    })
-    .await;
+    world
+        .shows("the block draws it", |snapshot| {
+            snapshot.site.blocks[0].as_ref().expect("it can be told").drawn.is_some_and(|drawn| drawn.get() >= POWER)
+        })
+        .await;
     let slept = world.proxy.totals().accepted;
 
     world.says(true).await;
     world.shows("the hall is to wake", |snapshot| phase(snapshot) == Phase::WakePending).await;
-    world.until("the job's node is drained, and it runs on", || {
-        cluster.node("gpu01").contains(" State=ALLOCATED+DRAIN ")
-    })
-    .await;
+    world
+        .until("the job's node is drained, and it runs on", || {
+            cluster.node("gpu01").contains(" State=ALLOCATED+DRAIN ")
+        })
+        .await;
     // Two terms of its readings, in which a lease that is not back could be forgotten.
     let patient = Instant::now();
     while patient.elapsed() < Duration::from_secs(3) {

@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ActuatorKind, Survives,
+    ActuatorKind, Survives, asic_rs,
     call::{self, HttpCall},
-    asic_rs,
     firmware::{self, Make},
     group::GROUP_KEYS,
     template::{Place, names_machine as names},

@@ -23,7 +23,8 @@ use crate::config::{
 
 /// Why there is no WhatsMiner. In asic-rs 0.8.6 (`asic-rs-firmwares-whatsminer`, `v2/rpc.rs`, `v3/rpc.rs`) any command that is refused, a reading as
 /// well, is followed by `open_write_api`, in v3 with the password "admin" whatever the config says, and its models are asked for as "super".
-const WHATSMINER: &str = "asic-rs answers any refusal of a WhatsMiner by unlocking its write API with a factory password";
+const WHATSMINER: &str =
+    "asic-rs answers any refusal of a WhatsMiner by unlocking its write API with a factory password";
 
 /// Without the feature.
 const UNBUILT: &str = "this program was built without it";

@@ -3,8 +3,8 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    ActuatorKind, AsicRs, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm, SlurmNode,
-    Survives, WattsSource,
+    ActuatorKind, AsicRs, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm,
+    SlurmNode, Survives, WattsSource,
 };
 use crate::{
     config::{Profit, plan::line, units::time},
@@ -199,7 +199,8 @@ fn moves(moves: &Moves, is_one: bool, f: &mut Formatter<'_>) -> fmt::Result {
         false => format!("{} first, then the others once that sleeps", moves.canary),
     };
     line(f, "are moved", format_args!("down {}, up {}; {first}", ramp(moves.ramp_down), ramp(moves.ramp_up)))?;
-    let and_ramp = if is_one { ", and as long as the ramp takes" } else { " until eight of them were seen, then what they took" };
+    let and_ramp =
+        if is_one { ", and as long as the ramp takes" } else { " until eight of them were seen, then what they took" };
     line(
         f,
         "have",

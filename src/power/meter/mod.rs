@@ -139,9 +139,7 @@ pub fn build(group: &PowerGroup, actuator: Arc<dyn Actuator>) -> Result<Meter, B
 /// [`BuildError`]: no root certificates, or a kind that is of ASICs. (The config was checked for it.)
 pub fn of_block(source: &WattsSource) -> Result<Arc<dyn Ask>, BuildError> {
     Ok(match source {
-        WattsSource::Exec { command, unit, timeout } => {
-            Arc::new(exec::Exec::new(command, *unit, *timeout)?.of_block())
-        }
+        WattsSource::Exec { command, unit, timeout } => Arc::new(exec::Exec::new(command, *unit, *timeout)?.of_block()),
         WattsSource::HttpJson { call, pointer, unit, timeout } => {
             Arc::new(http_json::HttpJson::new(call, pointer, *unit, *timeout)?.of_block())
         }

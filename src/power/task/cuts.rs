@@ -67,3 +67,52 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::power::{
+        actuator::{Call, Drawn},
+        device::PowerMode,
+    };
+
+    /// Firmware that is what its machine's name says.
+    struct Named;
+
+    impl Actuator for Named {
+        fn sleep<'a>(&'a self, _: &'a Target) -> Call<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn wake<'a>(&'a self, _: &'a Target, _: Option<&'a PowerMode>) -> Call<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn read<'a>(&'a self, _: &'a Target) -> Option<Call<'a, Drawn>> {
+            None
+        }
+
+        fn sleep_survives_power_cycle_of(&self, device: &Target) -> Survives {
+            match &*device.name {
+                "new" => Survives::Yes,
+                "old" => Survives::No,
+                _ => Survives::Unknown,
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_sleeps_through_a_cut_only_if_each_of_its_machines_does() {
+        for (names, survives) in [
+            (&[][..], false),
+            (&["new"][..], true),
+            (&["new", "new"][..], true),
+            (&["new", "old"][..], false),
+            (&["new", "nobody asked it yet"][..], false),
+        ] {
+            let devices: Vec<Target> =
+                names.iter().map(|name| Target { name: (*name).into(), address: None, worker: None }).collect();
+            assert_eq!(all_survive(&Named, devices.iter()), survives, "{names:?}");
+        }
+    }
+}

@@ -5,9 +5,9 @@
 //!
 //! | a device that was told | then |
 //! |---|---|
-//! | has its proof | its kind saw how long that took, from the first command of this turn |
-//! | gave up | its kind forgets what it saw of this way |
-//! | has another goal by now | nothing was seen |
+//! | has its proof, however often it was told and if it was given up in between | its kind saw how long that took, from the first command of this turn |
+//! | has it later than may be learned at all | nothing was seen: somebody has mended it |
+//! | has another goal by now, or is somebody else's | nothing was seen |
 //!
 //! A kind is a group's machines of one nameplate: nothing tells their model. Groups with one meter for all are left out: their
 //! times are those of the last machine of a batch, and of the ramp.
@@ -97,9 +97,8 @@ impl Paces {
         for key in devices.keys() {
             paces.join(power, names, devices, key, settings);
         }
-        let is_left = |name: &&String| {
-            name.starts_with(PREFIX) && !paces.kinds.iter().any(|kind| kind.setting == **name)
-        };
+        let is_left =
+            |name: &&String| name.starts_with(PREFIX) && !paces.kinds.iter().any(|kind| kind.setting == **name);
         let left: Vec<(&str, &str)> = settings.keys().filter(is_left).map(|name| (name.as_str(), "")).collect();
         if !left.is_empty() {
             journal.set(&left)?;
@@ -165,17 +164,17 @@ impl Paces {
             match device.stage() {
                 Stage::Confirmed { since } if since >= *first => {
                     let took = Duration::try_from(since.duration_since(*first)).unwrap_or_default();
-                    kinds[*kind].pace.saw(*goal, took);
+                    let Kind { pace, most, .. } = &mut kinds[*kind];
+                    if took <= if *goal == Goal::Sleep { most.sleep } else { most.wake } {
+                        pace.saw(*goal, took);
+                        changed.insert(*kind);
+                    }
+                    false
                 }
-                // Nobody knows how long it would have taken.
-                Stage::Failed { is_foreign: false } => kinds[*kind].pace.forget(*goal),
-                Stage::Failed { is_foreign: true } | Stage::Drifted => return false,
-                Stage::Confirmed { .. } | Stage::Pending { .. } | Stage::Dispatched { .. } | Stage::Unavailable => {
-                    return true;
-                }
+                Stage::Failed { is_foreign: true } | Stage::Drifted => false,
+                // It may come late.
+                _ => true,
             }
-            changed.insert(*kind);
-            false
         });
     }
 
@@ -186,7 +185,11 @@ impl Paces {
         for (key, kind) in &self.of {
             if self.changed.contains(kind) || newcomers.contains(key) {
                 let Kind { pace, start, most, .. } = &self.kinds[*kind];
-                news.entry(key.group).or_default().push((key.device, pace.expected(*start, *most)));
+                let times = pace.expected(*start, *most);
+                // Who is new begins with what the config says.
+                if times != *start || self.changed.contains(kind) {
+                    news.entry(key.group).or_default().push((key.device, times));
+                }
             }
         }
         news
