@@ -45,9 +45,9 @@ pub use self::{
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
     power::{
-        ActuatorKind, ComputeKind, DeviceEntry, Firmware, HttpCall, HttpMethod, MAX_DEVICES, MAX_SLURM_NODES,
-        MAX_TEMPLATE_BYTES, Make, Miners, Moves, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Slurm,
-        SlurmNode, Survives, TemplateError, WattsSource, template,
+        ActuatorKind, AsicRs, ComputeKind, DeviceEntry, Firmware, HttpCall, HttpMethod, MAX_DEVICES, MAX_SLURM_NODES,
+        MAX_TEMPLATE_BYTES, Make, Miners, Moves, OtherMake, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter,
+        Slurm, SlurmNode, Survives, TemplateError, WattsSource, template,
     },
     profit::{
         AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,

@@ -319,6 +319,7 @@ impl Group {
             Input::Efficiency(index, efficiency) => {
                 self.touch(now, index, |device, _| device.handle_efficiency(efficiency));
             }
+            Input::Times(index, times) => self.touch(now, index, |device, _| device.expect(times)),
             Input::Unreachable(index) => self.touch(now, index, |device, _| device.handle_unreachable()),
             Input::Sent(index) => {
                 self.touch(now, index, |device, _| device.send(now));

@@ -46,7 +46,7 @@ use self::{
     over_cap::OverCap,
 };
 use super::{
-    device::{Goal, StageKind, later},
+    device::{Device, Goal, StageKind, later},
     group::{Input as GroupInput, Order, Record},
     ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId, Ledger},
 };
@@ -169,6 +169,17 @@ impl Site {
             Input::Efficiency(key, joules) => {
                 self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules))
             }
+            Input::Times(group, times) => {
+                for (device, times) in times {
+                    self.tell_group(now, group, GroupInput::Times(device, times));
+                }
+            }
+            Input::Survives(group, survives) => {
+                if let Some(member) = self.members.get_mut(group) {
+                    member.survives = survives;
+                    self.look_at = now;
+                }
+            }
             Input::Meter(reading) => {
                 if self.ledger.read_meter(now, reading).is_ok() {
                     self.look_at = now;
@@ -220,6 +231,11 @@ impl Site {
         let kind = device.stage().kind();
         matches!(kind, StageKind::Pending | StageKind::Dispatched | StageKind::Drifted)
             || device.goal() == Goal::Sleep && kind == StageKind::Confirmed && !self.ledger.is_freed(id)
+    }
+
+    /// A device, as its group sees it.
+    pub fn device(&self, key: DeviceKey) -> Option<&Device> {
+        self.members.get(key.group)?.device(key.device)
     }
 
     /// Whether a device is to sleep.

@@ -18,9 +18,11 @@
 //! | `idle.rs` | machines that sleep and that nobody here put to sleep |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
-//! | `pace.rs` | whether calls keep up with how old a reading may be |
+//! | `backlog.rs` | whether calls keep up with how old a reading may be |
+//! | `pace.rs` | how long machines take, learned from what was seen |
 //! | `modes.rs` | power modes that no reading tells |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
+//! | `engine.rs` | what the decision engine is told |
 //! | `answers.rs` | calls as they go out and come back |
 //! | `complaints.rs` | what drivers complain of, for people |
 //! | `asks.rs` | what operators ask and order |
@@ -42,11 +44,14 @@
 
 mod answers;
 mod asks;
+mod backlog;
 mod calls;
 mod census;
 mod clock;
 mod complaints;
+mod cuts;
 mod devices;
+mod engine;
 mod forget;
 mod idle;
 mod modes;
@@ -81,16 +86,18 @@ use tracing::{error, info};
 
 use self::{
     answers::{Answer, Compute as Told, Machines},
+    backlog::Backlog,
     calls::Calls,
     census::{Due, Miners, is_moving},
     clock::Clock,
     complaints::Complaints,
+    cuts::Cuts,
     devices::Devices,
     forget::Seen,
     idle::Idle,
     modes::Modes,
     orders::Orders,
-    pace::Pace,
+    pace::Paces,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
@@ -109,7 +116,7 @@ use crate::{
     metrics::Books,
     profit::{
         Reading as SignalReading, Watts,
-        task::{GroupFact, PowerFacts, Signals, Snapshot},
+        task::{PowerFacts, Signals, Snapshot},
     },
     router::Errands,
 };
@@ -262,8 +269,10 @@ struct Keeper {
     devices: Devices,
     miners: Miners,
     calls: Calls,
-    pace: Pace,
+    backlog: Backlog,
     modes: Modes,
+    paces: Paces,
+    cuts: Cuts,
     orders: Orders,
     runtime: Handle,
     errands: Errands,
@@ -323,6 +332,7 @@ impl Keeper {
             calls.add(tick, key, machines.is_asked(key.group));
             joinings[key.group].push(joining);
         }
+        let paces = Paces::new(power, &names, &devices, &book.settings, &mut journal, tick)?;
         let mode = match purpose {
             Purpose::Control => mode(profit.mode, &book, &mut journal)?,
             Purpose::Wake(_) => Mode::Advise,
@@ -343,6 +353,8 @@ impl Keeper {
             mode.label(),
             power.ledger.display()
         );
+        let survive =
+            terms.groups.iter().map(|group| group.as_ref().is_some_and(|group| group.survives_power_cycle)).collect();
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
         let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
         let receipts = journal.receipts(SHOWN_RECEIPTS)?;
@@ -359,8 +371,10 @@ impl Keeper {
             devices,
             miners: Miners::default(),
             calls,
-            pace: Pace::new(tick),
+            backlog: Backlog::new(tick),
             modes: Modes::default(),
+            paces,
+            cuts: Cuts::new(survive),
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),
@@ -420,7 +434,7 @@ impl Keeper {
             snapshots.mark_unchanged();
             self.hear(&snapshot);
         }
-        let telling = self.runtime.spawn(tell(signals, to_engine));
+        let telling = self.runtime.spawn(engine::tell(signals, to_engine));
         loop {
             self.act();
             let wake = self.wakes_at();
@@ -496,6 +510,7 @@ impl Keeper {
             self.site.handle_timeout(now);
         }
         self.look_for_work(now, tick);
+        self.learn_times(now, tick);
         self.carry_out_all(now, tick);
         self.call(now, tick);
         self.ask_compute(tick);
@@ -503,7 +518,7 @@ impl Keeper {
         self.ask_people(now, tick);
         self.keep_sightings(now, tick);
         self.look_for_idle(now, tick);
-        self.look_at_pace(now, tick);
+        self.look_at_backlog(now, tick);
         if tick >= self.tell_efficiency {
             self.tell_efficiency = tick + TELL_EFFICIENCY;
             self.tell_engine();
@@ -636,15 +651,6 @@ impl Keeper {
         }
     }
 
-    /// Says so if calls don't keep up.
-    fn look_at_pace(&mut self, now: Timestamp, tick: Instant) {
-        let Some(power) = self.config.power.as_ref().filter(|_| self.pace.is_due(tick)) else { return };
-        if let Some(slow) = self.pace.look(tick, self.calls.read(), power.calls, power.max_age) {
-            let words = slow.to_string().into();
-            self.shown.tell(now, SiteEvent { level: Level::Warn, kind: EventKind::Other, group: None, words });
-        }
-    }
-
     /// Nothing is to move: what is on its way is held where it is.
     fn stand_still(&mut self, now: Timestamp) {
         self.site.observe(true);
@@ -657,26 +663,9 @@ impl Keeper {
         }
     }
 
-    /// What the decision engine is to know.
-    fn tell_engine(&mut self) {
-        let Some(profit) = &self.config.profit else { return };
-        let groups = profit.groups.iter().enumerate().map(|(index, group)| {
-            let (lockout, order) = self.orders.of_engine(index, self.site.mostly_sleeps(index));
-            let is_mining = self.phases.get(index).copied().flatten() == Some(Phase::Mining);
-            let is_measured = is_mining && terms::is_measured(&group.rule);
-            let efficiency = is_measured.then(|| self.miners.efficiency(index)).flatten();
-            GroupFact { lockout, unsafe_to_run: false, order, efficiency, doing: None }
-        });
-        let facts = PowerFacts { mode: self.orders.mode(), groups: groups.collect(), ai: Vec::new() };
-        self.facts.send_if_modified(|told| {
-            let is_new = told.as_ref() != Some(&facts);
-            *told = Some(facts);
-            is_new
-        });
-    }
-
     fn say_goodbye(&mut self) {
         self.write_sightings(self.clock.of(Timestamp::now()));
+        self.keep_times();
         let view = self.site.view(self.clock.of(Timestamp::now()));
         let lent: Watts = view.blocks.iter().flatten().map(|block| block.granted).sum();
         let asleep: usize = view.groups.iter().flatten().map(|group| group.sleeping.iter().sum::<usize>()).sum();
@@ -692,18 +681,6 @@ impl Keeper {
 struct Answers {
     answers: answers::Received,
     to_engine: watch::Receiver<Option<PowerFacts>>,
-}
-
-/// Tells the engine the newest facts, one after the other.
-async fn tell(signals: Signals, mut facts: watch::Receiver<Option<PowerFacts>>) {
-    while facts.changed().await.is_ok() {
-        let newest = facts.borrow_and_update().clone();
-        if let Some(newest) = newest
-            && signals.tell_power(newest).await.is_none()
-        {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -296,3 +296,34 @@ async fn a_person_switches_a_hall_with_one_meter_and_power_is_lent_only_when_all
     assert_eq!(world.firmware.commands(), [], "nothing but the person told them");
     world.no_share_is_lost().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_says_how_long_machines_take_once_they_were_seen_and_after_a_restart() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(true).await;
+    let drain = Control::Drain { why: "a fan is loud".into(), until: None };
+    let plan = world.power().control("hall-a", drain.clone(), true).await.unwrap();
+    let says = |plan: &hashgate::power::control::Plan, what: &str| {
+        plan.words.iter().any(|words| words.starts_with(&format!("its machines {what} in about ")))
+    };
+    assert!(!says(&plan, "fall asleep"), "nobody has seen it: {:?}", plan.words);
+
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    let wake = Control::Wake { why: "a visitor".into(), until: None };
+    let plan = world.power().control("hall-a", wake, true).await.unwrap();
+    assert!(!says(&plan, "wake"), "none has woken yet: {:?}", plan.words);
+    world.says(true).await;
+    world.is_in(Phase::Mining).await;
+    // It is looked at once a second.
+    let begun = std::time::Instant::now();
+    while !says(&world.power().control("hall-a", drain.clone(), true).await.unwrap(), "fall asleep") {
+        assert!(begun.elapsed() < world::LIMIT, "eight of them were seen");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    world.restart().await;
+    world.is_known().await;
+    let plan = world.power().control("hall-a", drain, true).await.unwrap();
+    assert!(says(&plan, "fall asleep"), "it was kept: {:?}", plan.words);
+}

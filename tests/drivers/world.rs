@@ -51,6 +51,8 @@ pub fn group(actuator: ActuatorKind, watts: WattsSource) -> PowerGroup {
             backoff: minute,
             sleep_time: minute,
             wake_time: minute,
+            sleep_most: minute,
+            wake_most: minute,
             quiet: minute,
             quiet_limit: minute,
             probe: minute,

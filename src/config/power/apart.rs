@@ -11,7 +11,9 @@ impl PowerGroup {
         let moves = match &self.actuator {
             ActuatorKind::Exec { sleep, wake, .. } => is_in(sleep, &OWN) && is_in(wake, &OWN),
             ActuatorKind::Webhook { sleep, wake, .. } => is_in_call(sleep, &OWN) && is_in_call(wake, &OWN),
-            ActuatorKind::Firmware(_) | ActuatorKind::Manual | ActuatorKind::Custom(_) => true,
+            ActuatorKind::Firmware(_) | ActuatorKind::AsicRs(_) | ActuatorKind::Manual | ActuatorKind::Custom(_) => {
+                true
+            }
             // It knows its machines by their user names.
             ActuatorKind::Simulated { .. } => false,
         };
@@ -27,7 +29,7 @@ impl PowerGroup {
     /// Whether machines are measured at their addresses, so that one that answers is where it was.
     pub fn is_measured_at_address(&self) -> bool {
         match &self.watts {
-            WattsSource::Driver => matches!(self.actuator, ActuatorKind::Firmware(_)),
+            WattsSource::Driver => matches!(self.actuator, ActuatorKind::Firmware(_) | ActuatorKind::AsicRs(_)),
             WattsSource::Exec { command, .. } => is_in(command, &[Place::Ip]),
             WattsSource::HttpJson { call, .. } => is_in_call(call, &[Place::Ip]),
             WattsSource::Mqtt { .. } | WattsSource::Group { .. } | WattsSource::None => false,

@@ -122,7 +122,7 @@ fn control(section: &mut Section<'_, '_>, around: &slurm::Around, env: &dyn Env)
     let found = match kind {
         Kind::Webhook => webhook(section, env),
         Kind::Exec => exec(section),
-        Kind::Slurm => slurm::read(section, around).map(ComputeKind::Slurm),
+        Kind::Slurm => slurm::read(section, around, env).map(ComputeKind::Slurm),
         Kind::Custom(name) => Some(ComputeKind::Custom(name)),
     };
     let poll = section.or("poll", secs(5), value::duration(secs(1)..=secs(600)));

@@ -34,6 +34,8 @@ const SLEEP_MOST_SHARE: f64 = 0.5;
 /// Real firmware takes longer than that; who waits less tells a machine again while it still does what it was told.
 const SHORTEST_SLEEP: Duration = secs(10);
 const SHORTEST_WAKE: Duration = secs(60);
+/// What may be learned of a time that the config leaves open: the slowest stock firmware needs ten minutes.
+const MOST_LEARNED: Duration = secs(1800);
 /// Who is asked has to walk there.
 const SHORTEST_WALK: Duration = secs(600);
 
@@ -208,6 +210,8 @@ fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> 
         backoff: section.or("backoff", secs(10), value::duration(PAUSE)),
         sleep_time: beside.sleep_time,
         wake_time: beside.wake_time,
+        sleep_most: if section.has("sleep_time") { beside.sleep_time } else { MOST_LEARNED },
+        wake_most: if section.has("wake_time") { beside.wake_time } else { MOST_LEARNED },
         quiet: section.or("quiet", secs(10), value::duration(PAUSE)),
         quiet_limit: section.or("quiet_limit", secs(60), value::duration(PAUSE)),
         probe: section.or("probe", secs(30), value::duration(PAUSE)),

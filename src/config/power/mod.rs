@@ -5,6 +5,7 @@
 
 mod actuator;
 mod apart;
+mod asic_rs;
 mod call;
 mod compute;
 mod devices;
@@ -24,6 +25,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 pub use self::{
+    asic_rs::{AsicRs, OtherMake},
     call::{HttpCall, HttpMethod},
     firmware::{Firmware, Make},
     template::{MAX_TEMPLATE_BYTES, Place, TemplateError},
@@ -166,6 +168,8 @@ pub enum ActuatorKind {
     },
     /// The firmware itself, over the network.
     Firmware(Firmware),
+    /// Firmware of other makes, by the crate `asic-rs`.
+    AsicRs(AsicRs),
     /// One that the program which embeds the proxy brings along, by its name.
     Custom(Arc<str>),
 }
@@ -258,6 +262,10 @@ pub struct Moves {
     pub sleep_time: Duration,
     /// How long one may take from the command to its first accepted share.
     pub wake_time: Duration,
+    /// The longest that may be learned in place of `sleep_time`: that, where the config gives it.
+    pub sleep_most: Duration,
+    /// The longest that may be learned in place of `wake_time`.
+    pub wake_most: Duration,
     /// Shares that come so long after a sleep was proven were on their way.
     pub quiet: Duration,
     /// How long shares under way are waited for, should the pool never answer.
@@ -336,6 +344,8 @@ pub struct Slurm {
     pub power_saving: bool,
     /// How long after a revocation's deadline running jobs are ended; `None`: they finish, however long that takes.
     pub force_after: Option<Duration>,
+    /// What tells the watts of all its nodes together, of IT: `Exec` or `HttpJson`. `None`: what their states say counts.
+    pub meter: Option<WattsSource>,
 }
 
 /// A node of Slurm's. Watts are of IT.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    ActuatorKind, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm, SlurmNode,
-    Survives, WattsSource,
+    ActuatorKind, AsicRs, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm,
+    SlurmNode, Survives, WattsSource,
 };
 use crate::{
     config::{Profit, plan::line, units::time},
@@ -119,6 +119,12 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
                 .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
             line(f, "sleep by", format_args!("{} on port {port}{login}, within {}", make.label(), time(*timeout)))?;
         }
+        ActuatorKind::AsicRs(AsicRs { make, login, timeout }) => {
+            let login = login
+                .as_ref()
+                .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
+            line(f, "sleep by", format_args!("asic-rs, {}{login}, within {}", make.label(), time(*timeout)))?;
+        }
         ActuatorKind::Custom(name) => {
             line(f, "sleep by", format_args!("the driver \"{name}\" of the program around this one"))?
         }
@@ -209,7 +215,8 @@ fn moves(moves: &Moves, is_one: bool, f: &mut Formatter<'_>) -> fmt::Result {
         false => format!("{} first, then the others once that sleeps", moves.canary),
     };
     line(f, "are moved", format_args!("down {}, up {}; {first}", ramp(moves.ramp_down), ramp(moves.ramp_up)))?;
-    let and_ramp = if is_one { ", and as long as the ramp takes" } else { "" };
+    let and_ramp =
+        if is_one { ", and as long as the ramp takes" } else { " until eight of them were seen, then what they took" };
     line(
         f,
         "have",
@@ -286,6 +293,9 @@ fn slurm(slurm: &Slurm, block: &PowerBlock, f: &mut Formatter<'_>) -> fmt::Resul
     match slurm.force_after {
         Some(after) => line(f, "ENDS JOBS", format_args!("that still run {} after a deadline", time(after)))?,
         None => line(f, "end jobs", "never: one that runs on keeps its power")?,
+    }
+    if let Some(meter) = &slurm.meter {
+        line(f, "draw what", format_args!("{} says; without its word there is no status", proof(meter)))?;
     }
     line(
         f,

@@ -39,7 +39,7 @@ max_age = "30s"
 "#;
 
 /// A site where nothing is wrong.
-const SITE: &str = r#"[profit]
+pub(super) const SITE: &str = r#"[profit]
 mode = "active"
 signal = "pays"
 [site]
@@ -85,7 +85,7 @@ secret_env = "AI_SECRET"
 const LIST: &str =
     "name,worker,address,efficiency_j_per_th\n# the first rack\nrack2-01,hall-a.201,10.1.2.1,21.5\n,hall-a.202,,\n";
 
-fn parse(text: &str) -> Result<(Power, Vec<String>), Vec<String>> {
+pub(super) fn parse(text: &str) -> Result<(Power, Vec<String>), Vec<String>> {
     parse_with(text, LIST)
 }
 
@@ -133,6 +133,8 @@ fn one_verdict_and_one_command_are_enough() {
         backoff: secs(10),
         sleep_time: secs(60),
         wake_time: secs(300),
+        sleep_most: secs(1800),
+        wake_most: secs(1800),
         quiet: secs(10),
         quiet_limit: secs(60),
         probe: secs(30),

@@ -103,6 +103,20 @@ pub(super) fn read(
     found
 }
 
+/// `[ai.control.meter]`: what tells the watts of all machines of a block together. `None` only if a problem was reported.
+pub(super) fn of_block(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
+    const HELP: &str = "write kind = \"exec\" or \"http_json\", with what tells the IT watts of all its nodes";
+    let kind = section.required("kind", HELP, value::choice(&[("exec", true), ("http_json", false)]))?;
+    let found = if kind { exec(section) } else { http_json(section, env) };
+    section.refuse_unknown_keys();
+    if found.as_ref().is_some_and(WattsSource::names_machine) {
+        let what = "names one machine: {ip}, {worker} and {device} are of miners";
+        section.error("kind", Wrong::new(what, "write what tells the watts of all nodes together"));
+        return None;
+    }
+    found
+}
+
 fn unit(section: &mut Section<'_, '_>) -> Option<PowerUnit> {
     section.required("unit", UNIT_HELP, value::choice(&[("W", PowerUnit::Watts), ("kW", PowerUnit::Kilowatts)]))
 }

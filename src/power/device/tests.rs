@@ -262,3 +262,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_learned_says_when_it_is_told_again_and_nothing_of_what_a_wake_may_still_do() {
+    let secs = Duration::from_secs;
+    let told = |times: Times| {
+        let mut story = Story::new();
+        story.plays(&[Step::ToSleep, Step::Dispatch, Step::Sleeps]);
+        story.device.expect(times);
+        story.plays(&[Step::ToMine, Step::Dispatch]);
+        let Stage::Dispatched { deadline, .. } = story.device.stage() else { panic!("{:?}", story.device.stage()) };
+        let until = story.device.rouses_until().expect("it was told to wake");
+        let deadline = deadline.expect("its call has begun");
+        [deadline, until].map(|at| at.duration_since(story.now()).as_secs())
+    };
+    // Its own time is 20 s: until then it may be booting, however soon it is told again.
+    assert_eq!(told(Times { sleep: secs(5), wake: secs(5) }), [5, 20]);
+    assert_eq!(told(Times { sleep: secs(5), wake: secs(60) }), [60, 60]);
+    let mut story = Story::new();
+    story.device.expect(Times { sleep: secs(5), wake: secs(5) });
+    story.plays(&[Step::ToSleep, Step::Dispatch]);
+    let Stage::Dispatched { deadline, .. } = story.device.stage() else { panic!("{:?}", story.device.stage()) };
+    assert_eq!(deadline.expect("its call has begun").duration_since(story.now()).as_secs(), 5);
+}

@@ -14,6 +14,7 @@ use super::table::Phase;
 use crate::{
     power::{
         device::{Goal, PowerMode, Sample, Shares, Spec},
+        pace::Times,
         receipt::Receipt,
     },
     profit::{JoulesPerTerahash, MoneyPerMwh, Watts},
@@ -61,6 +62,8 @@ pub enum Input {
     Sample(usize, Sample),
     /// A device's joules for each terahash, from measured watts and accounted hashrate; looked at while it just mines.
     Efficiency(usize, JoulesPerTerahash),
+    /// How long a device is waited for from now on.
+    Times(usize, Times),
     /// A device does not answer.
     Unreachable(usize),
     /// The call of a device's command begins; until then [`Output::Withdraw`] takes it back.

@@ -12,6 +12,7 @@ use crate::{
         device::{Goal, PowerMode, Sample, Shares, Spec},
         group::{Command, Order, Phase, Record, Terms},
         ledger::{Balance, BlockId, BlockRules, DeviceRules, Entry, Epoch, LeaseId, Reading, Rules},
+        pace::Times,
         receipt::Receipt,
     },
     profit::{JoulesPerTerahash, MoneyPerMwh, Watts},
@@ -106,6 +107,10 @@ pub enum Input {
     Counted(Timestamp),
     /// A device's joules for each terahash, measured while it mines.
     Efficiency(DeviceKey, JoulesPerTerahash),
+    /// How long devices of a group, by their place in it, are waited for from now on.
+    Times(usize, Vec<(usize, Times)>),
+    /// Whether a group's machines that slept sleep on after a power cut, as far as is known now.
+    Survives(usize, bool),
     /// The site's meter was read.
     Meter(Reading),
     /// The status of a block came.

@@ -353,7 +353,7 @@ impl Keeper {
         self.shown.touch();
         match answer {
             Answer::Read { key, began, at, result } => {
-                self.pace.took(tick.saturating_duration_since(began));
+                self.backlog.took(tick.saturating_duration_since(began));
                 let is_moving = self.take_reading(now, key, self.clock.of(at), result);
                 self.calls.answered(tick, key, began, is_moving);
             }
@@ -509,6 +509,7 @@ impl Keeper {
             let Some(joining) = self.machines.joining(&profit, &power, &self.devices, key) else { continue };
             self.calls.add(tick, key, self.machines.is_asked(*group));
             self.site.handle(now, Input::Joined(*group, joining));
+            self.paces.joined(&power, &self.names, &self.devices, key);
             joined[*group] += 1;
         }
         for (group, joined) in joined.into_iter().enumerate() {

@@ -75,6 +75,7 @@ impl Keeper {
             other => other?,
         }
         let mut plan = self.site.plan(now, group, &control).ok_or_else(|| ControlError::NotManaged(name.to_owned()))?;
+        self.add_times(group, &mut plan);
         if matches!(control, Control::Release | Control::Unlock) && self.orders.mode() != Mode::Active {
             plan.words.retain(|words| words != PRICES_DECIDE);
             plan.words.push(NOBODY_DECIDES.to_owned());

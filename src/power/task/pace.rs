@@ -1,130 +1,271 @@
-//! Whether calls to machines keep up: how long they take, against how old a reading may be.
+//! Whose times are learned together, and when: which turns are under way, what came of them, and what is kept of that.
 //!
-//! Knows times and numbers; calls nobody. Machines that are read too seldom count at all they may draw, and nothing says so but this: each call
-//! by itself has gone well.
+//! Knows groups, nameplates and the journal's settings; what times mean is `power/pace.rs`. Once a second it looks at the devices that were told
+//! something; once a minute what was learned is written down, and counts from then on.
 //!
-//! Limits: one sentence for each [`AGAIN`], of what was seen in the last [`WINDOW`].
+//! | a device that was told | then |
+//! |---|---|
+//! | has its proof, however often it was told and if it was given up in between | its kind saw how long that took, from the first command of this turn |
+//! | has it later than may be learned at all | nothing was seen: somebody has mended it |
+//! | has another goal by now, or is somebody else's | nothing was seen |
+//!
+//! A kind is a group's machines of one nameplate: nothing tells their model. Groups with one meter for all are left out: their
+//! times are those of the last machine of a batch, and of the ramp.
+//!
+//! Limits: [`MAX_KINDS`]; machines of further ones keep what the config says. One that cannot be written is learned again.
 
 use std::{
-    fmt::{self, Display, Formatter},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
-/// What is looked at as one.
-const WINDOW: Duration = Duration::from_secs(60);
+use super::{Keeper, devices::Devices};
+use crate::{
+    config::{Power, WattsSource},
+    power::{
+        control::Plan,
+        device::{Goal, Stage},
+        group::{Command, Phase},
+        journal::{Journal, JournalError},
+        pace::{Pace, Times},
+        site::{DeviceKey, Input, Site},
+    },
+    profit::Watts,
+};
 
-/// How long until the same is said again.
-const AGAIN: Duration = Duration::from_secs(3600);
+/// Kinds of machines: a site has a dozen models.
+const MAX_KINDS: usize = 256;
 
-/// Calls of the present window.
+/// What its settings begin with.
+const PREFIX: &str = "pace ";
+
+/// Between two looks at devices that were told something.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Until what was learned is written down, and counts.
+const KEEP: Duration = Duration::from_secs(60);
+
+/// What was learned of all kinds.
 #[derive(Debug)]
-pub(super) struct Pace {
-    since: Instant,
-    calls: u32,
-    took: Duration,
-    said: Option<Instant>,
+pub(super) struct Paces {
+    kinds: Vec<Kind>,
+    of: HashMap<DeviceKey, usize>,
+    /// Since the first command of a turn that has no proof yet.
+    under_way: HashMap<DeviceKey, (Goal, Timestamp)>,
+    /// Learned since it was written.
+    changed: HashSet<usize>,
+    /// Devices that were not told what their kind takes.
+    newcomers: Vec<DeviceKey>,
+    look_at: Instant,
+    keep_at: Instant,
 }
 
-/// How slow.
-#[derive(Debug, PartialEq)]
-pub(super) struct Slow {
-    machines: usize,
-    /// Calls at once.
-    most: usize,
-    /// What one takes.
-    mean: Duration,
-    max_age: Duration,
+#[derive(Debug)]
+struct Kind {
+    group: usize,
+    nameplate: Watts,
+    setting: String,
+    pace: Pace,
+    start: Times,
+    most: Times,
 }
 
-impl Pace {
-    pub fn new(now: Instant) -> Self {
-        Self { since: now, calls: 0, took: Duration::ZERO, said: None }
-    }
-
-    /// A call has ended that took so long.
-    pub fn took(&mut self, time: Duration) {
-        self.calls = self.calls.saturating_add(1);
-        self.took = self.took.saturating_add(time);
-    }
-
-    /// Whether a window is over.
-    pub fn is_due(&self, now: Instant) -> bool {
-        now >= self.since + WINDOW
-    }
-
-    /// Ends a window; what is to be said of it. So many machines are read, by `most` calls at once.
-    pub fn look(&mut self, now: Instant, machines: usize, most: usize, max_age: Duration) -> Option<Slow> {
-        let (calls, took) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.took));
-        self.since = now;
-        let mean = took.checked_div(calls)?;
-        let slow = Slow { machines, most, mean, max_age };
-        let was_said = self.said.is_some_and(|said| now < said + AGAIN);
-        if slow.round() <= max_age || was_said {
-            return None;
+impl Paces {
+    /// With what was kept. Settings of kinds that are in the config no more go.
+    pub fn new(
+        power: &Power,
+        names: &[Arc<str>],
+        devices: &Devices,
+        settings: &HashMap<String, String>,
+        journal: &mut Journal,
+        tick: Instant,
+    ) -> Result<Self, JournalError> {
+        let mut paces = Self {
+            kinds: Vec::new(),
+            of: HashMap::new(),
+            under_way: HashMap::new(),
+            changed: HashSet::new(),
+            newcomers: Vec::new(),
+            look_at: tick,
+            keep_at: tick,
+        };
+        for key in devices.keys() {
+            paces.join(power, names, devices, key, settings);
         }
-        self.said = Some(now);
-        Some(slow)
+        let is_left =
+            |name: &&String| name.starts_with(PREFIX) && !paces.kinds.iter().any(|kind| kind.setting == **name);
+        let left: Vec<(&str, &str)> = settings.keys().filter(is_left).map(|name| (name.as_str(), "")).collect();
+        if !left.is_empty() {
+            journal.set(&left)?;
+        }
+        Ok(paces)
+    }
+
+    /// A device became known.
+    pub fn joined(&mut self, power: &Power, names: &[Arc<str>], devices: &Devices, key: DeviceKey) {
+        self.join(power, names, devices, key, &HashMap::new());
+    }
+
+    fn join(
+        &mut self,
+        power: &Power,
+        names: &[Arc<str>],
+        devices: &Devices,
+        key: DeviceKey,
+        settings: &HashMap<String, String>,
+    ) {
+        let Some(Some(moved)) = power.groups.get(key.group) else { return };
+        let (Some(target), Some(name)) = (devices.target(key), names.get(key.group)) else { return };
+        if matches!(moved.watts, WattsSource::Group { .. } | WattsSource::None) {
+            return;
+        }
+        let own = moved.devices.iter().find(|entry| entry.name == target.name).and_then(|entry| entry.nameplate);
+        let nameplate = own.unwrap_or(moved.nameplate);
+        let known = self.kinds.iter().position(|kind| kind.group == key.group && kind.nameplate == nameplate);
+        let kind = match known {
+            Some(kind) => kind,
+            None if self.kinds.len() >= MAX_KINDS => return,
+            None => {
+                let setting = format!("{PREFIX}{name} {:.0} W", nameplate.get());
+                let pace = settings.get(&setting).and_then(|text| Pace::parse(text)).unwrap_or_default();
+                let moves = &moved.moves;
+                let start = Times { sleep: moves.sleep_time, wake: moves.wake_time };
+                let most = Times { sleep: moves.sleep_most, wake: moves.wake_most };
+                self.kinds.push(Kind { group: key.group, nameplate, setting, pace, start, most });
+                self.kinds.len() - 1
+            }
+        };
+        self.of.insert(key, kind);
+        self.newcomers.push(key);
+    }
+
+    /// A device is told something.
+    pub fn told(&mut self, now: Timestamp, key: DeviceKey, command: &Command) {
+        let goal = match command {
+            Command::Sleep => Goal::Sleep,
+            Command::Wake(_) => Goal::Mine,
+        };
+        if self.of.contains_key(&key) && self.under_way.get(&key).is_none_or(|(since, _)| *since != goal) {
+            self.under_way.insert(key, (goal, now));
+        }
+    }
+
+    /// Looks what became of those that were told something.
+    fn look(&mut self, site: &Site) {
+        let Self { kinds, of, under_way, changed, .. } = self;
+        under_way.retain(|key, (goal, first)| {
+            let Some(device) = site.device(*key).filter(|device| device.goal() == *goal) else { return false };
+            let Some(kind) = of.get(key) else { return false };
+            match device.stage() {
+                Stage::Confirmed { since } if since >= *first => {
+                    let took = Duration::try_from(since.duration_since(*first)).unwrap_or_default();
+                    let Kind { pace, most, .. } = &mut kinds[*kind];
+                    if took <= if *goal == Goal::Sleep { most.sleep } else { most.wake } {
+                        pace.saw(*goal, took);
+                        changed.insert(*kind);
+                    }
+                    false
+                }
+                Stage::Failed { is_foreign: true } | Stage::Drifted => false,
+                // It may come late.
+                _ => true,
+            }
+        });
+    }
+
+    /// What is to be told to devices: those of kinds that changed, and newcomers; by the index of the group.
+    fn news(&mut self) -> BTreeMap<usize, Vec<(usize, Times)>> {
+        let mut news: BTreeMap<usize, Vec<(usize, Times)>> = BTreeMap::new();
+        let newcomers: HashSet<DeviceKey> = self.newcomers.drain(..).collect();
+        for (key, kind) in &self.of {
+            if self.changed.contains(kind) || newcomers.contains(key) {
+                let Kind { pace, start, most, .. } = &self.kinds[*kind];
+                let times = pace.expected(*start, *most);
+                // Who is new begins with what the config says.
+                if times != *start || self.changed.contains(kind) {
+                    news.entry(key.group).or_default().push((key.device, times));
+                }
+            }
+        }
+        news
+    }
+
+    /// What was learned since it was written, as settings.
+    fn settings(&self) -> Vec<(String, String)> {
+        self.changed.iter().map(|kind| (self.kinds[*kind].setting.clone(), self.kinds[*kind].pace.text())).collect()
+    }
+
+    /// What machines of a group take, in words; nothing before enough was seen.
+    fn in_words(&self, group: usize, goal: Goal) -> Vec<String> {
+        let of_group: Vec<&Kind> = self.kinds.iter().filter(|kind| kind.group == group).collect();
+        let what = if goal == Goal::Sleep { "fall asleep" } else { "wake" };
+        let words = |kind: &&Kind| {
+            let (half, all) = kind.pace.usual(goal)?;
+            let whose = match of_group.len() {
+                1 => "its machines".to_owned(),
+                _ => format!("its machines of {}", kind.nameplate.in_words()),
+            };
+            Some(format!("{whose} {what} in about {}, the slowest of the last in {}", rounded(half), rounded(all)))
+        };
+        of_group.iter().filter_map(words).collect()
     }
 }
 
-impl Slow {
-    /// How long it takes to read all.
-    fn round(&self) -> Duration {
-        self.mean.mul_f64(self.machines as f64 / self.most.max(1) as f64)
-    }
-
-    /// How many calls at once would read all in time.
-    fn enough(&self) -> f64 {
-        (self.machines as f64 * self.mean.as_secs_f64() / self.max_age.as_secs_f64()).ceil()
+/// As people say it: minutes, below two of them seconds.
+fn rounded(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{} s", seconds.max(1)),
+        seconds => format!("{} min", (seconds + 30) / 60),
     }
 }
 
-impl Display for Slow {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a call to a machine takes {:.1} s on average, so that {} machines are read in {:.0} s by {} calls at once, and a reading is too old \
-             after {} s: machines count at all they may draw, and nothing is freed; set [power] calls = {} or more, or max_age = \"{:.0}s\" or more",
-            self.mean.as_secs_f64(),
-            self.machines,
-            self.round().as_secs_f64(),
-            self.most,
-            self.max_age.as_secs(),
-            self.enough(),
-            self.round().as_secs_f64().ceil()
-        )
+impl Keeper {
+    /// Looks, writes down and tells what was learned of times, each when it is due.
+    pub(super) fn learn_times(&mut self, now: Timestamp, tick: Instant) {
+        if tick < self.paces.look_at {
+            return;
+        }
+        self.paces.look_at = tick + LOOK;
+        self.paces.look(&self.site);
+        let is_first = !self.paces.newcomers.is_empty();
+        if tick < self.paces.keep_at && !is_first {
+            return;
+        }
+        self.paces.keep_at = tick + KEEP;
+        for (group, times) in self.paces.news() {
+            self.site.handle(now, Input::Times(group, times));
+        }
+        self.keep_times();
+        self.look_at_power_cuts(now);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Writes down what was learned.
+    pub(super) fn keep_times(&mut self) {
+        let settings = self.paces.settings();
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, text)| (&**name, &**text)).collect();
+        if settings.is_empty() {
+            return;
+        }
+        self.paces.changed.clear();
+        if let Err(error) = self.journal.set(&settings) {
+            warn!("{error}; how long machines take to sleep and wake is learned again after a restart");
+        }
+    }
 
-    #[test]
-    fn calls_that_do_not_keep_up_are_said_with_what_to_set() {
-        let (start, age) = (Instant::now(), Duration::from_secs(30));
-        let mut pace = Pace::new(start);
-        assert!(!pace.is_due(start + WINDOW / 2) && pace.is_due(start + WINDOW));
-        assert_eq!(pace.look(start + WINDOW, 10_000, 64, age), None, "nothing was called");
-        for _ in 0..100 {
-            pace.took(Duration::from_millis(190));
+    /// Says in a plan how long its machines take.
+    pub(super) fn add_times(&self, group: usize, plan: &mut Plan) {
+        let goal = match plan.leads_to {
+            Some(Phase::DrainPending | Phase::Draining | Phase::Lockout) => Goal::Sleep,
+            Some(Phase::WakePending | Phase::Waking) => Goal::Mine,
+            _ => return,
+        };
+        if plan.devices > 0 {
+            plan.words.extend(self.paces.in_words(group, goal));
         }
-        assert_eq!(pace.look(start + 2 * WINDOW, 10_000, 64, age), None, "29.7 s");
-        for _ in 0..100 {
-            pace.took(Duration::from_millis(2_100));
-        }
-        let slow = pace.look(start + 3 * WINDOW, 10_000, 64, age).expect("328 s");
-        let words = slow.to_string();
-        for part in
-            ["2.1 s on average", "10000 machines are read in 328 s by 64 calls", "calls = 700 or more", "\"329s\""]
-        {
-            assert!(words.contains(part), "{part:?} is not in {words}");
-        }
-        pace.took(Duration::from_secs(9));
-        assert_eq!(pace.look(start + 4 * WINDOW, 10_000, 64, age), None, "it was said");
-        pace.took(Duration::from_secs(9));
-        assert!(pace.look(start + AGAIN + 3 * WINDOW, 10_000, 64, age).is_some());
     }
 }

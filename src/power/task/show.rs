@@ -187,6 +187,7 @@ impl Keeper {
         if actuator.is_some_and(|actuator| actuator.is_manual()) {
             self.manual[key.group].wants(tick, key, command);
         } else {
+            self.paces.told(self.clock.of(Timestamp::now()), key, &command);
             self.calls.command(key, command);
         }
     }

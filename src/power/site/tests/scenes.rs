@@ -317,6 +317,21 @@ fn power_that_a_blip_takes_back_is_lent_only_to_who_sheds_fast() {
 }
 
 #[test]
+fn power_is_lent_freely_once_its_firmware_is_known_to_sleep_through_a_blip() {
+    let mut terms = terms(60_000.0);
+    terms.groups[0].as_mut().unwrap().survives_power_cycle = false;
+    terms.blocks = vec![block("slow", None), None];
+    let mut hall = Hall::new(terms, 6);
+    hall.passes(20);
+    hall.wants([Goal::Sleep, Goal::Mine], &[Some(30_000.0), None]);
+    hall.passes(100);
+    let before = hall.granted();
+    assert!(before < 18_400.0, "{before}");
+    hall.hears(Input::Survives(0, true));
+    hall.until("the sleepers' power", 100, |hall| hall.granted() >= 29_999.0);
+}
+
+#[test]
 fn a_device_that_is_found_later_finds_its_booking() {
     let entry = Entry {
         at: at(0),
