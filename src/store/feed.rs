@@ -13,7 +13,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::{select, time::interval};
+use tokio::{select, task::block_in_place, time::interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Counts, Queue, Record, Row, Subject, Topic};
@@ -132,7 +132,8 @@ impl Feed {
         if !queue.has_room() {
             return;
         }
-        let (minutes, others) = sources.workers.write(|table| (table.minutes(), table.others()));
+        // Of a large farm some tens of milliseconds.
+        let (minutes, others) = block_in_place(|| sources.workers.write(|table| (table.minutes(), table.others())));
         let mut rows = of_miners(&sources.config, at, &minutes);
         if !others.is_idle() {
             rows.push(row(at, Subject::Worker, OTHERS.into(), &others_of(others)));

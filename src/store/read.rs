@@ -54,6 +54,16 @@ struct Inner {
     idle: Mutex<Vec<Open>>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A server's connection has a runtime of its own, and that may not end within another.
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if !idle.is_empty() {
+            thread::spawn(move || drop(idle));
+        }
+    }
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
@@ -67,14 +77,14 @@ enum Place {
 
 enum Open {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Open {
     fn database(&mut self) -> &mut dyn Database {
         match self {
             Self::Sqlite(sqlite) => sqlite,
-            Self::Postgres(postgres) => postgres,
+            Self::Postgres(postgres) => &mut **postgres,
         }
     }
 }
@@ -203,8 +213,7 @@ impl Reader {
 
 impl Inner {
     fn ask<T>(&self, question: impl FnOnce(&mut dyn Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut open = match idle {
+        let mut open = match self.idle() {
             Some(open) => open,
             None => self.open()?,
         };
@@ -222,13 +231,23 @@ impl Inner {
         answer
     }
 
+    /// A connection that nobody uses, and that has not ended meanwhile.
+    fn idle(&self) -> Option<Open> {
+        loop {
+            match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()? {
+                Open::Postgres(postgres) if postgres.is_closed() => {}
+                open => return Some(open),
+            }
+        }
+    }
+
     fn open(&self) -> Result<Open, StoreError> {
         let mut open = match &self.place {
             Place::File(path) if !path.exists() => {
                 return Err(StoreError::new(format!("{}: there is no store yet", path.display())));
             }
             Place::File(path) => Open::Sqlite(Sqlite::reader(path)?),
-            Place::Postgres(url) => Open::Postgres(Postgres::reader(url, PATIENCE)?),
+            Place::Postgres(url) => Open::Postgres(Box::new(Postgres::reader(url, PATIENCE)?)),
         };
         let found = schema::version(open.database())?;
         schema::refuse_newer(found)?;
