@@ -73,6 +73,7 @@ pub async fn run(sources: Sources, queue: Arc<Queue>, stop: CancellationToken) {
             _ = look.tick() => feed.look(&sources, &queue, Timestamp::now()),
         }
     }
+    feed.notice(&sources, &queue, Timestamp::now());
     feed.count(&sources, &queue, feed.minute);
 }
 
@@ -113,6 +114,11 @@ impl Feed {
             self.count(sources, queue, self.minute);
             self.minute = minute;
         }
+        self.notice(sources, queue, now);
+    }
+
+    /// What has happened since it was looked at last.
+    fn notice(&mut self, sources: &Sources, queue: &Queue, now: Timestamp) {
         if let Some(power) = &sources.power {
             self.look_at_power(&sources.config, power, queue);
         }

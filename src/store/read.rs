@@ -141,7 +141,8 @@ impl Reader {
         Self(Arc::new(Inner { place, turns: Arc::new(Semaphore::new(MAX_READERS)), idle: Mutex::default() }))
     }
 
-    /// What one subject did, the oldest first; spans in which it did nothing are left out. `limit`: so many of the newest at most.
+    /// What one subject did in the spans that begin in this time, the oldest first; spans in which it did nothing are left out. `limit`: so
+    /// many spans before the end are looked at, [`MAX_POINTS`] at most.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be read, or not in time.
@@ -157,7 +158,8 @@ impl Reader {
         self.ask(move |database| series(database, subject, &name, span, during, limit.min(MAX_POINTS))).await
     }
 
-    /// Why shares of a subject did not count, the most frequent reason first.
+    /// Why shares of a subject did not count in the spans that begin in this time, the last [`MAX_POINTS`] at most; the most frequent reason
+    /// first.
     ///
     /// # Errors
     /// As [`Reader::series`].

@@ -25,7 +25,7 @@ const FIRST: &str = "
     INSERT INTO meta VALUES ('version', '1');
     INSERT INTO subjects (kind, name) VALUES ('worker', 'old.1');
     INSERT INTO series SELECT 60, {at}, id, 42, 1.5, 0, 0, 0, 0, 0, 0, 0, 1 FROM subjects;
-    INSERT INTO records (at, topic, subject, words) VALUES ({at} * 1000, 'decision', 'hall', 'because');
+    INSERT INTO records (at, topic, subject, words) VALUES (CAST({at} AS BIGINT) * 1000, 'decision', 'hall', 'because');
 ";
 
 fn script(place: &Place, sql: &str) {

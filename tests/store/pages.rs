@@ -35,12 +35,14 @@ async fn what_was_put_in_is_read_back() {
         assert_eq!(points.iter().map(|point| point.at.as_second()).collect::<Vec<_>>(), minutes);
         let counts = points[0].counts;
         assert_eq!((counts.found, counts.work, counts.stale, counts.connections), (11, 11_000.0, 2, 2));
-        assert_eq!(series(Subject::Worker, "farm.001", 2).await[0].at.as_second(), minutes[1], "the newest of them");
-        assert_eq!(series(Subject::Pool, "farm.001", 9).await[0].counts.found, 7, "a pool is no worker of its name");
-        assert_eq!(series(Subject::Site, "", 9).await.len(), 3);
-        assert_eq!(series(Subject::Worker, "nobody", 9).await.len(), 0);
+        let until = During { to: Timestamp::from_second(minutes[2] + 60).unwrap(), ..last_hours(1) };
+        let newest = reader.series(Subject::Worker, "farm.001", Span::Minute, until, 2).await.unwrap();
+        assert_eq!(newest.iter().map(|point| point.at.as_second()).collect::<Vec<_>>(), minutes[1..], "the newest");
+        assert_eq!(series(Subject::Pool, "farm.001", 99).await[0].counts.found, 7, "a pool is no worker of its name");
+        assert_eq!(series(Subject::Site, "", 99).await.len(), 3);
+        assert_eq!(series(Subject::Worker, "nobody", 99).await.len(), 0);
         let trick = "'; DROP TABLE series; --\u{fffd}\u{1f980}";
-        assert_eq!(series(Subject::Worker, trick, 9).await.len(), 3);
+        assert_eq!(series(Subject::Worker, trick, 99).await.len(), 3);
         let rejects = reader.rejects(Subject::Worker, "farm.001", Span::Minute, last_hours(1)).await.unwrap();
         assert_eq!(rejects.iter().map(|reject| (&*reject.reason, reject.count)).collect::<Vec<_>>(), [("stale", 6)]);
 
@@ -133,7 +135,9 @@ async fn minutes_become_hours_and_days_and_the_old_go() {
         let open = place.open(ages);
         let reader = open.store.reader.clone();
         let series = async |span| {
-            let during = During { from: Timestamp::from_second(start).unwrap(), to: Timestamp::now() };
+            // A day is in it if it begins in it.
+            let from = start.div_euclid(span.seconds()) * span.seconds();
+            let during = During { from: Timestamp::from_second(from).unwrap(), to: Timestamp::now() };
             reader.series(Subject::Worker, "w", span, during, 1_440 * 2).await.unwrap()
         };
         eventually("minutes are gone", async || {
