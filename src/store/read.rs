@@ -372,19 +372,12 @@ fn all(
     let columns = Counts::COLUMNS.map(|column| format!("series.{column}")).join(", ");
     let sql = format!(
         "SELECT series.at, {columns}, subjects.name FROM series JOIN subjects ON subjects.id = series.subject \
-         WHERE series.span = $1 AND series.at >= $2 AND (series.at > $3 OR series.subject > $4) AND series.at < $5 AND subjects.kind = $6 \
-         ORDER BY series.span, series.at, series.subject LIMIT $7"
+         WHERE series.span = $1 AND (series.at, series.subject) > ($2, $3) AND series.at < $4 AND subjects.kind = $5 \
+         ORDER BY series.span, series.at, series.subject LIMIT $6"
     );
     let end = during.to.as_millisecond().saturating_add(999).div_euclid(1_000);
-    let values = [
-        span.seconds().into(),
-        from.into(),
-        from.into(),
-        id.into(),
-        end.into(),
-        subject.label().into(),
-        (limit as i64).into(),
-    ];
+    let values =
+        [span.seconds().into(), from.into(), id.into(), end.into(), subject.label().into(), (limit as i64).into()];
     let rows = database.query(&sql, &values)?;
     let read = |row: &Vec<Value>| {
         let name = row.last().and_then(Value::text).unwrap_or_default().to_owned();

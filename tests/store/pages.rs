@@ -134,7 +134,7 @@ async fn minutes_become_hours_and_days_and_the_old_go() {
         // What time has made due is done at the start, and from then on now and then.
         let open = place.open(ages);
         let reader = open.store.reader.clone();
-        let series = async |span| {
+        let series = async |span: Span| {
             // A day is in it if it begins in it.
             let from = start.div_euclid(span.seconds()) * span.seconds();
             let during = During { from: Timestamp::from_second(from).unwrap(), to: Timestamp::now() };
