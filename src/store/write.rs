@@ -133,7 +133,7 @@ impl Writer {
         let mut unknown: Vec<(Subject, Arc<str>)> = Vec::new();
         let mut seen = HashSet::new();
         for row in rows {
-            let key = (row.subject, row.name.clone());
+            let key = (row.subject, as_stored(&row.name));
             if !self.names.contains_key(&key) && seen.insert(key.clone()) {
                 unknown.push(key);
             }
@@ -198,7 +198,7 @@ impl Writer {
         let mut merged: HashMap<(i64, i64), Counts> = HashMap::with_capacity(rows.len());
         let mut rejects: HashMap<(i64, i64, &str), u64> = HashMap::new();
         for row in rows {
-            let Some(id) = self.names.get(&(row.subject, row.name.clone())) else { continue };
+            let Some(id) = self.names.get(&(row.subject, as_stored(&row.name))) else { continue };
             let counts = merged.entry((row.at, *id)).or_default();
             counts.add(&row.counts);
             counts.connections = row.counts.connections;
@@ -285,6 +285,14 @@ impl Counts {
     }
 }
 
+/// A name as the database gives it back.
+fn as_stored(name: &Arc<str>) -> Arc<str> {
+    match Value::from(&**name) {
+        Value::Text(stored) if *stored != **name => stored.into(),
+        _ => name.clone(),
+    }
+}
+
 fn write_records(database: &mut dyn Database, records: &[Record]) -> Result<(), StoreError> {
     for part in records.chunks(ROWS) {
         let sql = format!(
@@ -328,8 +336,13 @@ fn rolled_until(database: &mut dyn Database, into: Span) -> Result<i64, StoreErr
 /// The next span that is over and was not added up.
 fn next_roll(database: &mut dyn Database, from: Span, into: Span, now: i64) -> Result<Option<Roll>, StoreError> {
     let until = rolled_until(database, into)?;
-    // Hours of a day are there when they were added up themselves.
-    let known = if from == Span::Minute { now - GRACE_S } else { rolled_until(database, from)? };
+    // Hours of a day are there when no minute of it is left that was not added up.
+    let mut known = now - GRACE_S;
+    if from == Span::Hour {
+        let added_up = rolled_until(database, from)?;
+        let left = first_of(database, Span::Minute, added_up)?;
+        known = left.map_or(known, |minute| known.min(minute - minute.rem_euclid(from.seconds())));
+    }
     let Some(first) = first_of(database, from, until)? else { return Ok(None) };
     let at = first - first.rem_euclid(into.seconds());
     Ok((at + into.seconds() <= known).then_some(Roll { from, into, at, next: 0 }))
