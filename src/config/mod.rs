@@ -23,6 +23,7 @@ mod raw;
 mod routes;
 mod secret;
 mod signal;
+mod store;
 mod trust;
 mod units;
 mod user;
@@ -58,6 +59,7 @@ pub use self::{
         Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
         SignalSource, SourceKind, Spread, Window, Windows,
     },
+    store::{Store, StorePlace},
     trust::ServerTrust,
     user::{MAX_USER_BYTES, UserTemplate},
 };
@@ -78,6 +80,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// `[admin]`; `None` serves no API.
     pub admin: Option<Admin>,
+    /// `[store]`; `None` keeps nothing.
+    pub store: Option<Store>,
     /// `[limits]`: what miners may take of this machine.
     pub limits: Limits,
     /// `[[listener]]` in file order; never empty.

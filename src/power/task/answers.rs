@@ -54,8 +54,8 @@ pub(super) enum Answer {
     Commanded { key: DeviceKey, began: Instant, result: Result<(), DriverError> },
     /// A meter said so by itself.
     Said { key: DeviceKey, at: Timestamp, watts: Result<Watts, DriverError> },
-    /// The miners were counted; what they found before that began is in it.
-    Counted(Timestamp, Option<Census>),
+    /// The miners were counted.
+    Counted(Arc<Census>),
     /// A block's status.
     Status { block: usize, result: Result<Status, DriverError> },
     /// A block's word on a message.
@@ -335,17 +335,13 @@ impl Keeper {
         self.told.iter().flatten().filter(|told| !told.is_asked).map(|told| told.status_at).min()
     }
 
-    /// Has the miners counted.
+    /// Has the miners counted; what they did comes as an answer, also where somebody else has asked.
     pub(super) fn count_miners(&mut self, tick: Instant) {
         if self.census.is_under_way || tick < self.census.at {
             return;
         }
         self.census.begins(tick);
-        let (errands, answer) = (self.errands.clone(), self.answer.clone());
-        let began = Timestamp::now();
-        self.runtime.spawn(async move {
-            let _ = answer.send(Answer::Counted(began, errands.census().await)).await;
-        });
+        self.count.ask();
     }
 
     pub(super) fn take_answer(&mut self, answer: Answer) {
@@ -377,11 +373,9 @@ impl Keeper {
                 let result = watts.map(|watts| Drawn { watts, mode: None });
                 self.take_reading(now, key, self.clock.of(at), result);
             }
-            Answer::Counted(began, census) => {
-                self.census.is_under_way = false;
-                if let Some(census) = census {
-                    self.take_census(now, tick, began, &census);
-                }
+            Answer::Counted(census) => {
+                self.census.counted(tick);
+                self.take_census(now, tick, &census);
             }
             Answer::Status { block, result } => self.take_status(now, block, result),
             Answer::Lease { block, lease, result } => {
@@ -476,7 +470,7 @@ impl Keeper {
         }
     }
 
-    fn take_census(&mut self, now: Timestamp, tick: Instant, began: Timestamp, census: &Census) {
+    fn take_census(&mut self, now: Timestamp, tick: Instant, census: &Census) {
         let groups = self.config.power.as_ref().map_or(&[][..], |power| &power.groups);
         let is_asked = |key: DeviceKey| {
             groups.get(key.group).is_some_and(|group| group.as_ref().is_some_and(PowerGroup::is_measured_at_address))
@@ -487,7 +481,7 @@ impl Keeper {
         for (key, shares) in shares {
             self.site.handle(now, Input::Shares(key, shares));
         }
-        self.site.handle(now, Input::Counted(self.clock.of(began).min(now)));
+        self.site.handle(now, Input::Counted(self.clock.of(census.began).min(now)));
         for (key, efficiency) in self.miners.efficiencies(now) {
             self.site.handle(now, Input::Efficiency(key, efficiency));
         }

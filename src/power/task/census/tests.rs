@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::{Config, ProcessEnv},
-    router::Settled,
+    router::{Judgements, Settled},
 };
 
 fn devices() -> Devices {
@@ -20,16 +20,11 @@ fn id(connection: u64) -> ConnectionId {
 
 fn report(connection: u64, forwarded: u64) -> MinerReport {
     MinerReport {
-        connection: id(connection),
-        peer: "10.0.0.1".parse().unwrap(),
         user: Some("farm.1".into()),
         firmware: "x",
-        hashrate: None,
-        found: 2 * forwarded,
-        work: 0.0,
-        refused: 0,
+        shares: Judgements { found: 2 * forwarded, ..Judgements::default() },
         forwarded,
-        is_gone: false,
+        ..MinerReport::new(id(connection), "10.0.0.1".parse().unwrap(), std::time::Instant::now())
     }
 }
 
@@ -44,7 +39,7 @@ fn shares_of_all_connections_of_a_device_add_up_from_when_it_is_known() {
     let (mut devices, mut miners) = (devices(), Miners::default());
     let told = miners.take(
         at(0),
-        &Census { miners: vec![report(1, 5), report(2, 1)], settled: Vec::new() },
+        &Census { miners: vec![report(1, 5), report(2, 1)], ..Census::default() },
         &mut devices,
         |_| false,
     );
@@ -52,15 +47,15 @@ fn shares_of_all_connections_of_a_device_add_up_from_when_it_is_known() {
     assert_eq!(devices.add(0, &told.found[0].1), Some(KEY));
     // What was sent on before it was known is not missed when it is settled.
     let settled = |accepted, rejected| vec![(id(1), Settled { accepted, rejected, lost: 0 })];
-    let census = Census { miners: vec![report(1, 3), report(2, 4)], settled: settled(6, 1) };
+    let census = Census { miners: vec![report(1, 3), report(2, 4)], settled: settled(6, 1), ..Census::default() };
     let told = miners.take(at(1), &census, &mut devices, |_| false);
     let shares = Shares { found: 14, submitted: 7, accepted: 1, rejected: 1, timed_out: 0 };
     assert_eq!(told.shares, HashMap::from([(KEY, shares)]));
     // The last word on a connection that is gone.
     let gone = MinerReport { is_gone: true, ..report(1, 1) };
-    let told = miners.take(at(2), &Census { miners: vec![gone], settled: Vec::new() }, &mut devices, |_| false);
+    let told = miners.take(at(2), &Census { miners: vec![gone], ..Census::default() }, &mut devices, |_| false);
     assert_eq!(told.shares[&KEY].submitted, 1);
-    let told = miners.take(at(3), &Census { miners: Vec::new(), settled: settled(3, 0) }, &mut devices, |_| false);
+    let told = miners.take(at(3), &Census { miners: Vec::new(), settled: settled(3, 0), ..Census::default() }, &mut devices, |_| false);
     assert_eq!(told.shares[&KEY].accepted, 3);
     let late = at(4 + AFTER_GONE.as_secs() as i64);
     miners.take(late, &Census::default(), &mut devices, |_| false);
@@ -70,7 +65,7 @@ fn shares_of_all_connections_of_a_device_add_up_from_when_it_is_known() {
 #[test]
 fn connections_are_let_sleep_once_and_woken_once() {
     let (mut devices, mut miners) = (devices(), Miners::default());
-    let census = Census { miners: vec![report(1, 0), report(2, 0)], settled: Vec::new() };
+    let census = Census { miners: vec![report(1, 0), report(2, 0)], ..Census::default() };
     let told = miners.take(at(0), &census, &mut devices, |_| false);
     devices.add(0, &told.found[0].1);
     miners.take(at(1), &census, &mut devices, |_| false);
@@ -83,7 +78,7 @@ fn connections_are_let_sleep_once_and_woken_once() {
 #[test]
 fn efficiency_is_measured_over_the_window_and_only_while_it_mines() {
     let (mut devices, mut miners) = (devices(), Miners::default());
-    let told = miners.take(at(0), &Census { miners: vec![report(1, 0)], settled: Vec::new() }, &mut devices, |_| false);
+    let told = miners.take(at(0), &Census { miners: vec![report(1, 0)], ..Census::default() }, &mut devices, |_| false);
     devices.add(0, &told.found[0].1);
     let watts = Watts::new(3_000.0).unwrap();
     let window = WINDOW.as_secs() as i64;
@@ -92,7 +87,10 @@ fn efficiency_is_measured_over_the_window_and_only_while_it_mines() {
     let mut mine = |miners: &mut Miners, from: i64, to: i64| {
         for second in from..=to {
             miners.measured(at(second), KEY, watts, true);
-            let census = Census { miners: vec![MinerReport { work, ..report(1, 0) }], settled: Vec::new() };
+            let census = Census {
+                miners: vec![MinerReport { shares: Judgements { work, ..Judgements::default() }, ..report(1, 0) }],
+                ..Census::default()
+            };
             miners.take(at(second), &census, &mut devices, |_| false);
         }
     };
@@ -133,7 +131,7 @@ fn a_machine_is_woken_where_it_was_put_to_sleep_whoever_else_mines_with_its_name
     let (mut devices, mut miners) = (devices(), Miners::default());
     let from =
         |connection, peer: &str, is_gone| MinerReport { peer: peer.parse().unwrap(), is_gone, ..report(connection, 1) };
-    let census = |miners| Census { miners, settled: Vec::new() };
+    let census = |miners| Census { miners, ..Census::default() };
     let told = miners.take(at(0), &census(vec![from(1, "10.0.0.1", false)]), &mut devices, |_| false);
     devices.add(0, &told.found[0].1);
     let both = [from(1, "10.0.0.1", false), from(2, "10.0.0.2", false)];
@@ -153,7 +151,7 @@ fn from(connection: u64, peer: &str, is_gone: bool) -> MinerReport {
 }
 
 fn census(miners: Vec<MinerReport>) -> Census {
-    Census { miners, settled: Vec::new() }
+    Census { miners, ..Census::default() }
 }
 
 #[test]
