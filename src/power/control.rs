@@ -4,12 +4,13 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{group::Phase, receipt::Receipt, site::SiteView};
 use crate::{config::Mode, profit::Watts};
 
 /// An operator's word on a group. It outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum Control {
     /// Sleep, whatever mining pays.
@@ -73,7 +74,7 @@ pub enum ControlError {
 }
 
 /// What an order would do, now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// The group.
     pub group: Box<str>,
@@ -123,6 +124,8 @@ pub struct PowerTotals {
     pub refusals: u64,
     /// Drains and wakes that ended.
     pub receipts: u64,
+    /// Events that were kept to be seen.
+    pub events: u64,
 }
 
 /// Something that was logged.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::profit::{JoulesPerTerahash, Watts};
 
@@ -37,7 +38,7 @@ pub const DRIFT_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 const MAX_BACKOFF: u32 = 16;
 
 /// What a device is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// Mine.
@@ -143,7 +144,7 @@ pub enum Stage {
 }
 
 /// A stage without its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
     /// [`Stage::Pending`].

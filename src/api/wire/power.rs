@@ -1,13 +1,10 @@
-//! What the API says of the power side, and what it is asked, as types: the same on both ends, so that the command line reads what
-//! the proxy writes.
-//!
-//! All power is in kW at the site meter unless the key says otherwise; times are RFC 3339. A key that is added is no change for who
-//! reads; one that changes its meaning gets another name.
+//! The power side: the site, its groups, AI blocks and machines; the mode, and orders.
 //!
 //! Limits: [`MAX_EVENTS`] events and [`MAX_WHY`] bytes of a reason.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     config::{Mode, Profit},
@@ -15,6 +12,7 @@ use crate::{
         control::{Control, PowerSnapshot},
         device::{Goal, StageKind},
         group::Phase,
+        receipt::Receipt,
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level},
     },
     profit::{AiDecision, Watts, task::DecisionView},
@@ -27,7 +25,7 @@ pub const MAX_EVENTS: usize = 50;
 pub const MAX_WHY: usize = 256;
 
 /// How far decisions go, by its word in the config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum ModeWord {
@@ -68,7 +66,7 @@ impl From<ModeWord> for Mode {
 }
 
 /// The body of `PUT /api/v1/mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModeBody {
     /// From now on.
@@ -76,7 +74,7 @@ pub struct ModeBody {
 }
 
 /// Its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModeSet {
     /// From now on.
     pub mode: ModeWord,
@@ -85,7 +83,7 @@ pub struct ModeSet {
 }
 
 /// The body of `POST /api/v1/groups/{name}/drain`, and of the other orders. None is as an empty one.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderBody {
     /// Told to people, wherever the group is shown. A hold and a lockout must have it.
@@ -103,7 +101,7 @@ pub struct OrderBody {
 }
 
 /// `GET /api/v1/power`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PowerPage {
     /// When that was.
     pub at: Timestamp,
@@ -126,7 +124,7 @@ pub struct PowerPage {
 }
 
 /// The site at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SiteRow {
     /// What it may draw; `None`: nothing is capped.
     pub cap_kw: Option<f64>,
@@ -155,7 +153,7 @@ pub struct SiteRow {
 }
 
 /// A group at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GroupRow {
     /// Its name.
     pub name: String,
@@ -189,7 +187,7 @@ pub struct GroupRow {
 }
 
 /// How many machines are how far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Stages {
     /// To be told.
     pub pending: usize,
@@ -206,7 +204,7 @@ pub struct Stages {
 }
 
 /// An AI block at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BlockRow {
     /// Its name.
     pub name: String,
@@ -230,7 +228,7 @@ pub struct BlockRow {
 }
 
 /// A lease at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LeaseRow {
     /// As in the log and in messages to AI compute: epoch and number, `7-1`.
     pub id: String,
@@ -243,7 +241,7 @@ pub struct LeaseRow {
 }
 
 /// Something that was logged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventRow {
     /// When.
     pub at: Timestamp,
@@ -258,7 +256,7 @@ pub struct EventRow {
 }
 
 /// `GET /api/v1/groups/{name}/devices`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DevicePage {
     /// The group.
     pub group: String,
@@ -271,7 +269,7 @@ pub struct DevicePage {
 }
 
 /// A machine at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeviceRow {
     /// Its name.
     pub name: String,
@@ -287,6 +285,13 @@ pub struct DeviceRow {
     pub counts_watts: f64,
     /// The mode it will be woken in.
     pub mode: Option<String>,
+}
+
+/// `GET /api/v1/receipts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptsPage {
+    /// The newest first.
+    pub receipts: Vec<Receipt>,
 }
 
 /// The names that an index in a snapshot stands for, and whether the site has a cap.
