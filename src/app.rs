@@ -28,6 +28,7 @@ use tracing::{error, info};
 
 use crate::{
     api::Api,
+    census::Counts,
     config::{Config, Listener, PoolUrl, SimulatedPool},
     downstream::{Gate, ListenerSettings, Worker, mailbox, vardiff::VardiffSettings},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
@@ -169,6 +170,7 @@ impl Proxy {
         let (mut router, mut inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
         let (errands, to_do) = Errands::new(workers);
         inbox.take_errands(to_do);
+        let mut counts = Counts::new(errands.clone());
         let stop = CancellationToken::new();
         // What runs already ends if a later step fails.
         let guard = stop.clone().drop_guard();
@@ -187,7 +189,8 @@ impl Proxy {
         if let (Some(signals), Some(prepared)) = (&signals, prepared) {
             let (lost, stop) = (power_ended.clone(), stop.clone());
             let (errands, books) = (errands.clone(), books.clone());
-            let surroundings = Surroundings { signals: signals.clone(), errands, books, stop, lost };
+            let census = counts.subscribe("the power side", None);
+            let surroundings = Surroundings { signals: signals.clone(), errands, census, books, stop, lost };
             let (handle, running) = power_task::start(config.clone(), prepared, surroundings)?;
             (power, moving) = (Some(handle), Some(running));
         }
@@ -219,6 +222,7 @@ impl Proxy {
             threads.push(spawn_worker(index, ended, || worker.run()).map_err(system("a worker thread"))?);
         }
         tokio::spawn(router.run(inbox));
+        beside.push(tokio::spawn(counts.run(stop.clone())));
         guard.disarm();
         for (listener, address) in config.listeners.iter().zip(&addresses) {
             info!("listener {:?}: miners connect to stratum+tcp://{address}", listener.name);

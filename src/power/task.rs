@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! decisions, meter ── Signals ──► ┐                              ┌──► journal: one transaction, fsynced, then Input::Written
-//! miners ──────────── Errands ──► │ Input          Output        ├──► machines: commands before readings  (calls.rs)
+//! miners ──────────── Census ───► │ Input          Output        ├──► machines: commands before readings  (calls.rs)
 //! machines, AI ────── Answer ───► ├──────► Site ────────────────►├──► AI compute: grants and revocations
 //! operators ───────── Ask ──────► ┘                              └──► log, snapshot
 //! ```
@@ -92,6 +92,7 @@ use super::{
     site::{DeviceKey, Input, Joining, Output, Person, Site, Write},
 };
 use crate::{
+    census::{Asker, Subscription},
     config::{Config, Mode},
     metrics::Books,
     profit::{
@@ -152,6 +153,8 @@ pub struct Surroundings {
     pub signals: Signals,
     /// The way to the miners.
     pub errands: Errands,
+    /// The count of the miners.
+    pub census: Subscription,
     /// Whether pools are connected.
     pub books: Arc<Books>,
     /// Ends it.
@@ -203,9 +206,12 @@ pub fn start(
     let Prepared { machines, journal, book, purpose } = prepared;
     let now = Timestamp::now();
     let (to_task, asks) = mpsc::channel(ASK_QUEUE);
-    let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
+    let count = surroundings.census.asker();
+    let (keeper, snapshot, answers) =
+        Keeper::new(&config, machines, journal, book, &surroundings, count, &purpose, now)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
-    let Surroundings { signals, stop, lost, .. } = surroundings;
+    let Surroundings { signals, census, stop, lost, .. } = surroundings;
+    keeper.runtime.spawn(counted(census, keeper.answer.clone()));
     let run = move || {
         let guard = lost.clone().drop_guard();
         runtime.block_on(keeper.run(signals, asks, answers, stop.clone()));
@@ -253,6 +259,8 @@ struct Keeper {
     orders: Orders,
     runtime: Handle,
     errands: Errands,
+    /// Has the miners counted.
+    count: Asker,
     books: Arc<Books>,
     answer: mpsc::Sender<Answer>,
     clock: Clock,
@@ -288,6 +296,7 @@ impl Keeper {
         mut journal: Journal,
         mut book: Book,
         surroundings: &Surroundings,
+        count: Asker,
         purpose: &Purpose,
         now: Timestamp,
     ) -> Result<(Self, watch::Receiver<Arc<PowerSnapshot>>, Answers), PowerError> {
@@ -346,6 +355,7 @@ impl Keeper {
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),
+            count,
             books: surroundings.books.clone(),
             answer,
             clock: Clock::new(now),
@@ -644,6 +654,15 @@ impl Keeper {
 struct Answers {
     answers: answers::Received,
     to_engine: watch::Receiver<Option<PowerFacts>>,
+}
+
+/// Passes every count of the miners on, among the other answers.
+async fn counted(mut census: Subscription, answer: mpsc::Sender<Answer>) {
+    while let Some(census) = census.next().await {
+        if answer.send(Answer::Counted(census)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Tells the engine the newest facts, one after the other.

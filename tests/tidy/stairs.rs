@@ -58,6 +58,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/power/meter/", Floor::Task),
     ("src/power/compute/", Floor::Task),
     ("src/power/", Floor::Machine),
+    ("src/census/", Floor::Task),
     ("src/metrics/", Floor::Task),
     ("src/state.rs", Floor::Task),
     ("src/limits.rs", Floor::Task),

@@ -83,8 +83,7 @@ impl Group {
     pub(super) fn handle_permission(&mut self, now: Timestamp, number: u64, allowed: usize) {
         let Some(mut ask) = self.asked.take_if(|ask| ask.number == number) else { return };
         let rest = ask.devices.split_off(allowed.min(ask.devices.len()));
-        let watts = |group: &Self, devices: &[usize]| devices.iter().map(|index| group.increase(*index)).sum::<Watts>();
-        let (granted_w, rest_w) = (watts(self, &ask.devices), watts(self, &rest));
+        let granted_w: Watts = ask.devices.iter().map(|index| self.increase(*index)).sum();
         for index in &ask.devices {
             self.touch(now, *index, |device, _| device.permit());
         }
@@ -105,14 +104,15 @@ impl Group {
         if let State::WakePending { refused, .. } | State::Waking { refused, .. } = &mut self.state {
             *refused = Some(again);
         }
+        let devices = rest.len();
         for index in rest.into_iter().rev() {
             if !std::mem::replace(&mut self.slots[index].is_queued, true) {
                 self.queue.push_front(index);
             }
         }
         if !was_refused {
-            let (group, watts) = (self.name.clone(), rest_w);
-            self.tell(Event::Refused { group, watts, again_in: self.terms.ask_again });
+            let group = self.name.clone();
+            self.tell(Event::Refused { group, devices, again_in: self.terms.ask_again });
         }
     }
 

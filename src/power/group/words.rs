@@ -206,8 +206,8 @@ pub enum Event {
     Refused {
         /// Which group.
         group: Box<str>,
-        /// How much was asked for.
-        watts: Watts,
+        /// How many of them.
+        devices: usize,
         /// Until it is asked again.
         again_in: Duration,
     },
@@ -239,12 +239,11 @@ impl Display for Event {
             Self::Unavailable { group, device, counts } => {
                 write!(f, "group {group:?}: device {device:?} is not seen; it counts as {}", counts.in_words())
             }
-            Self::Refused { group, watts, again_in } => write!(
-                f,
-                "group {group:?}: no room for {} yet; asks again in {} s",
-                watts.in_words(),
-                again_in.as_secs()
-            ),
+            Self::Refused { group, devices, again_in } => {
+                let machines = if *devices == 1 { "1 machine".to_owned() } else { format!("{devices} machines") };
+                let seconds = again_in.as_secs();
+                write!(f, "group {group:?}: {machines} may not wake yet; the ledger is asked again in {seconds} s")
+            }
         }
     }
 }

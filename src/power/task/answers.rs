@@ -55,7 +55,7 @@ pub(super) enum Answer {
     /// A meter said so by itself.
     Said { key: DeviceKey, at: Timestamp, watts: Result<Watts, DriverError> },
     /// The miners were counted.
-    Counted(Option<Census>),
+    Counted(Arc<Census>),
     /// A block's status.
     Status { block: usize, result: Result<Status, DriverError> },
     /// A block's word on a message.
@@ -327,16 +327,13 @@ impl Keeper {
         self.told.iter().flatten().filter(|told| !told.is_asked).map(|told| told.status_at).min()
     }
 
-    /// Has the miners counted.
+    /// Has the miners counted; what they did comes as an answer, also where somebody else has asked.
     pub(super) fn count_miners(&mut self, tick: Instant) {
         if self.census.is_under_way || tick < self.census.at {
             return;
         }
         self.census.begins(tick);
-        let (errands, answer) = (self.errands.clone(), self.answer.clone());
-        self.runtime.spawn(async move {
-            let _ = answer.send(Answer::Counted(errands.census().await)).await;
-        });
+        self.count.ask();
     }
 
     pub(super) fn take_answer(&mut self, answer: Answer) {
@@ -368,10 +365,8 @@ impl Keeper {
                 self.take_reading(now, key, self.clock.of(at), result);
             }
             Answer::Counted(census) => {
-                self.census.is_under_way = false;
-                if let Some(census) = census {
-                    self.take_census(now, tick, &census);
-                }
+                self.census.counted(tick);
+                self.take_census(now, tick, &census);
             }
             Answer::Status { block, result } => self.take_status(now, block, result),
             Answer::Lease { block, lease, result } => {

@@ -75,7 +75,19 @@ impl Due {
     /// A count begins.
     pub fn begins(&mut self, tick: Instant) {
         self.is_under_way = true;
-        self.at = tick + if self.is_moving { CENSUS } else { CENSUS_AT_REST };
+        self.at = tick + self.period();
+    }
+
+    /// They were counted, whoever asked for it. One that is due already may have been asked for since it began.
+    pub fn counted(&mut self, tick: Instant) {
+        self.is_under_way = false;
+        if self.at > tick {
+            self.at = self.at.max(tick + self.period());
+        }
+    }
+
+    fn period(&self) -> Duration {
+        if self.is_moving { CENSUS } else { CENSUS_AT_REST }
     }
 }
 
@@ -145,10 +157,10 @@ impl Miners {
                 continue;
             };
             let shares = told.shares.entry(key).or_default();
-            shares.found += report.found;
+            shares.found += report.shares.found;
             shares.submitted += report.forwarded;
             if let Some(meter) = self.meters.get_mut(&key) {
-                meter.hashes += report.work * HASHES_PER_DIFFICULTY;
+                meter.hashes += report.shares.work * HASHES_PER_DIFFICULTY;
             }
         }
         for (connection, settled) in &census.settled {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::{Config, ProcessEnv},
-    router::Settled,
+    router::{Judgements, Settled},
 };
 
 fn devices() -> Devices {
@@ -20,16 +20,11 @@ fn id(connection: u64) -> ConnectionId {
 
 fn report(connection: u64, forwarded: u64) -> MinerReport {
     MinerReport {
-        connection: id(connection),
-        peer: "10.0.0.1".parse().unwrap(),
         user: Some("farm.1".into()),
         firmware: "x",
-        hashrate: None,
-        found: 2 * forwarded,
-        work: 0.0,
-        refused: 0,
+        shares: Judgements { found: 2 * forwarded, ..Judgements::default() },
         forwarded,
-        is_gone: false,
+        ..MinerReport::new(id(connection), "10.0.0.1".parse().unwrap(), std::time::Instant::now())
     }
 }
 
@@ -88,7 +83,10 @@ fn efficiency_is_measured_over_the_window_and_only_while_it_mines() {
     let mut mine = |miners: &mut Miners, from: i64, to: i64| {
         for second in from..=to {
             miners.measured(at(second), KEY, watts, true);
-            let census = Census { miners: vec![MinerReport { work, ..report(1, 0) }], settled: Vec::new() };
+            let census = Census {
+                miners: vec![MinerReport { shares: Judgements { work, ..Judgements::default() }, ..report(1, 0) }],
+                settled: Vec::new(),
+            };
             miners.take(at(second), &census, &mut devices);
         }
     };
