@@ -10,8 +10,9 @@ use std::{
 
 use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
-    api::Api,
+    api::{Api, Health, Subject},
     config::{Config, Env, Mode},
+    metrics::Books,
     power::{
         ASK_QUEUE, Ask, Power,
         control::{Control, ControlError, OverCap, PastEvent, Plan, PowerSnapshot, PowerTotals},
@@ -23,6 +24,7 @@ use hashgate::{
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView},
     },
     profit::{Watts, task},
+    router::{Errand, Errands},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -56,6 +58,8 @@ pub struct Site {
     pub api: Arc<Api>,
     pub asked: Asked,
     stop: CancellationToken,
+    /// The router's end, which does nothing.
+    _to_do: mpsc::Receiver<Errand>,
 }
 
 impl Drop for Site {
@@ -94,11 +98,21 @@ impl Site {
         let (signals, _) = task::start(Arc::new(config), None, stop.clone());
         let asked = Asked::default();
         let power = has_power.then(|| power(asked.clone()));
-        let api = Api::new(&admin, signals, power);
+        let (errands, to_do) = Errands::new(1);
+        let health = Health {
+            begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            worker_ended: CancellationToken::new(),
+            power_ended: CancellationToken::new(),
+            errands,
+        };
+        let books = Arc::new(Books::new(1, 1, 1));
+        let subject = Subject { signals, power, books, health };
+        let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));
-        Self { address, api, asked, stop }
+        Self { address, api, asked, stop, _to_do: to_do }
     }
 
     pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, Value) {

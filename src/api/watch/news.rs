@@ -13,7 +13,6 @@ use crate::{
     },
     metrics::Totals,
     power::{
-        MAX_PAST_EVENTS,
         control::PowerSnapshot,
         receipt::Receipt,
         site::{EventKind, Level},
@@ -177,7 +176,7 @@ impl Before {
     pub fn power(&mut self, api: &Api, now: Timestamp, power: &PowerSnapshot) {
         let new = power.totals.events.saturating_sub(self.power_events);
         self.power_events = power.totals.events;
-        let held = usize::try_from(new).unwrap_or(MAX_PAST_EVENTS).min(power.events.len());
+        let held = usize::try_from(new).unwrap_or(usize::MAX).min(power.events.len());
         let left_out = new.saturating_sub(held as u64);
         if left_out > 0 {
             let words = format!("{left_out} events of the power side came too fast to be shown; the log has them");

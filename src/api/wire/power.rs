@@ -313,6 +313,13 @@ impl Names {
     }
 }
 
+impl Names {
+    /// That of a group.
+    pub fn group(&self, index: usize) -> Option<&str> {
+        self.groups.get(index).map(String::as_str)
+    }
+}
+
 impl PowerPage {
     /// Of a snapshot, and what is decided now.
     pub fn new(snapshot: &PowerSnapshot, decision: Option<&DecisionView>, names: &Names) -> Self {
@@ -374,7 +381,8 @@ impl PowerPage {
 }
 
 impl GroupRow {
-    fn new(name: &str, view: &GroupView, decision: Option<String>, operator: Option<Control>) -> Self {
+    /// Of one group, with what is decided now and what an operator ordered.
+    pub fn new(name: &str, view: &GroupView, decision: Option<String>, operator: Option<Control>) -> Self {
         Self {
             name: name.to_owned(),
             phase: view.phase,
