@@ -45,10 +45,10 @@ pub const MAX_STREAMS: usize = 64;
 const _: () = assert!(MAX_STREAMS < super::MAX_CONNECTIONS / 2);
 
 /// Between two signs of life.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How long a reader may take nothing.
-pub const SLOW: Duration = Duration::from_secs(30);
+pub const SLOW: Duration = Duration::from_secs(15);
 
 /// Events in one piece of a stream.
 const PIECE: usize = 256;
