@@ -71,7 +71,7 @@ pub struct EventFilter {
 
 /// `GET /api/v1/events`.
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "past",
+    get, path = "/api/v1/events", operation_id = "events", tag = "past",
     params(EventFilter, ("Last-Event-ID" = Option<String>, Header, description = "Go on behind this event")),
     responses(
         (status = 200, description = "A page; with `Accept: text/event-stream` a stream whose messages are events, and `missed` with a count where some are gone", content(

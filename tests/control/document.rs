@@ -51,12 +51,27 @@ pub fn conforms(method: &Method, path: &str, status: StatusCode, answer: &Value)
     let mut checks = CHECKS.lock().unwrap();
     let check = checks.entry(schema.to_string()).or_insert_with(|| {
         let mut whole = json!({ "components": DOCUMENT["components"] });
+        close(&mut whole);
         whole.as_object_mut().unwrap().extend(schema.as_object().unwrap().clone());
         jsonschema::draft202012::new(&whole).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     });
     let faults: Vec<String> =
         check.iter_errors(answer).map(|error| format!("{} at {}", error, error.instance_path())).collect();
     assert!(faults.is_empty(), "{method} {path}: {faults:?}\n{answer}");
+}
+
+/// A key that the document does not have is a fault, too.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.values_mut().for_each(close);
+            if object.get("properties").is_some_and(Value::is_object) && object.contains_key("type") {
+                object.entry("additionalProperties").or_insert(json!(false));
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(close),
+        _ => {}
+    }
 }
 
 #[test]
@@ -82,6 +97,12 @@ fn every_name_in_the_document_is_explained_and_every_reference_leads_somewhere()
             assert!(is_explained || property["oneOf"].is_array(), "{name}.{key} has no description: {property}");
         }
     }
+    let items = DOCUMENT["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let mut ids: Vec<&str> = items.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    let all = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "each operation has a name of its own: {ids:?}");
     let text = DOCUMENT.to_string();
     for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();

@@ -120,17 +120,7 @@ impl Site {
     }
 
     pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, Value) {
-        let mut request = Request::builder().method(method.clone()).uri(format!("http://{}{path}", self.address));
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        let answer = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}"));
-        document::conforms(&method, path, status, &answer);
-        (status, answer)
+        ask(self.address, method, path, token, body).await
     }
 
     /// What was asked since it was asked for last.
@@ -141,6 +131,27 @@ impl Site {
     pub fn refused(&self, reason: &str) -> u64 {
         self.api.refused().find(|(known, _)| *known == reason).expect("a known reason").1
     }
+}
+
+/// Asks an API; its answer is held against the document.
+pub async fn ask(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let answer = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}"));
+    document::conforms(&method, path, status, &answer);
+    (status, answer)
 }
 
 fn power(asked: Asked) -> Power {
