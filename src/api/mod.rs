@@ -8,7 +8,7 @@
 //! | `paths.rs` | every path, and the document |
 //! | `server.rs` | connections; `door.rs` those that showed no token yet; `auth.rs` tokens and what each opens |
 //! | `status.rs`, `pools.rs`, `groups.rs`, `workers.rs` | what is |
-//! | `past.rs`, `events.rs` | what was; events as a page and as a stream |
+//! | `past.rs`, `kept.rs`, `events.rs` | what was; what the store has of it; events as a page and as a stream |
 //! | `power.rs`, `signals.rs` | the power side and its orders; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
 //! | `health.rs` | whether it lives, and whether it is ready |
@@ -41,6 +41,7 @@ mod events;
 mod groups;
 mod headers;
 mod health;
+mod kept;
 mod past;
 mod paths;
 mod pools;
@@ -72,15 +73,13 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
 pub use self::{
     events::{HEARTBEAT, MAX_STREAMS, SLOW},
     health::Health,
     paths::document,
 };
-use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
-use crate::{
-    census::Workers, config::Admin, metrics::Books, power::Power, profit::task::Signals, store::Store,
-};
+use crate::{census::Workers, config::Admin, metrics::Books, power::Power, profit::task::Signals, store::Store};
 
 /// Connections at once: senders of signals, a dashboard, a scraper.
 pub const MAX_CONNECTIONS: usize = 256;

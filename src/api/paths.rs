@@ -86,7 +86,8 @@ pub fn document() -> openapi::OpenApi {
     whole.merge(open().into_openapi());
     let components = whole.components.get_or_insert_with(Components::new);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-    let bearer = bearer.description(Some("`token` of [admin] opens everything, `read_token` GET, `signal_token` PUT signals"));
+    let bearer =
+        bearer.description(Some("`token` of [admin] opens everything, `read_token` GET, `signal_token` PUT signals"));
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     OpenApiBuilder::from(whole).build()
 }

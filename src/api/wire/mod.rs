@@ -38,7 +38,7 @@ pub use self::{
         AiShare, DecisionPage, GroupDecision, PerMwh, PushBody, RefusalRow, SignalRow, SignalState, SignalsPage,
         SourceRow, VerdictWord,
     },
-    status::{Alert, Earnings, GroupLine, PoolLine, Severity, ShareCounts, SiteLine, StatusPage},
+    status::{Alert, Earnings, GroupLine, PoolLine, Severity, ShareCounts, SiteLine, StatusPage, StoreLine},
     workers::{SickWord, WorkerCounts, WorkerPage, WorkerPoint, WorkerRow, WorkerSort, WorkersPage},
 };
 
