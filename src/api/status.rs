@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{Extension, extract::State, response::Response};
 use jiff::Timestamp;
 
 use super::{
-    Api, pools, reply,
+    Api,
+    auth::Role,
+    pools, reply,
     wire::{Earnings, GroupLine, PoolLine, ShareCounts, SiteLine, StatusPage, StoreLine},
     workers,
 };
@@ -30,13 +32,13 @@ pub const TERA: f64 = 1e12;
     get, path = "/api/v1/status", operation_id = "status", tag = "now",
     responses((status = 200, description = "The proxy on one page", body = StatusPage))
 )]
-pub async fn show(State(api): State<Arc<Api>>) -> Response {
-    reply::json(&api.status(Timestamp::now()))
+pub async fn show(State(api): State<Arc<Api>>, Extension(role): Extension<Role>) -> Response {
+    reply::json(&api.status(role, Timestamp::now()))
 }
 
 impl Api {
     /// The proxy on one page.
-    pub fn status(&self, now: Timestamp) -> StatusPage {
+    fn status(&self, role: Role, now: Timestamp) -> StatusPage {
         let totals = self.books.totals();
         let signals = self.signals.snapshot();
         let power = self.power.as_ref().map(|power| power.snapshot());
@@ -50,6 +52,7 @@ impl Api {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started,
             uptime_s: now.duration_since(self.started).as_secs_f64().max(0.0),
+            may_control: role == Role::Control,
             kernel: Kernel::get().name().to_owned(),
             mode: mode.map(Into::into),
             site_mode: decision.map(|view| view.decisions.mode.to_string()),

@@ -40,6 +40,9 @@ async fn the_first_page_says_what_it_does_why_and_what_is_wrong() {
     assert_eq!((&page["power"]["counts_kw"], &page["power"]["meter_kw"]), (&json!(53.0), &json!(51.0)));
     assert_eq!((&page["power"]["ai_granted_kw"], &page["power"]["devices"]), (&json!(40.0), &json!(3)));
     assert_eq!(page["version"], env!("CARGO_PKG_VERSION"));
+    // A dashboard shows its buttons to who may use them.
+    let (_, of_control) = site.ask(Method::GET, "/api/v1/status", Some(CONTROL), "").await;
+    assert_eq!((&page["may_control"], &of_control["may_control"]), (&json!(false), &json!(true)));
     // The double has no pool.
     let kinds: Vec<&str> = page["alerts"].as_array().unwrap().iter().map(|a| a["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["route_without_pool", "pool_down"], "the worst first: {page}");

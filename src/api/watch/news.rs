@@ -77,7 +77,7 @@ impl Before {
                 }
                 _ => tell(Level::Warn, EventWord::Pool, name, format!("pool {name:?} is lost: {why}")),
             }
-            if lives && (!lived || book.losses > losses) {
+            if lives && !lived {
                 tell(Level::Info, EventWord::Pool, name, format!("pool {name:?} is logged in and has work"));
             }
             if book.blocks > blocks {

@@ -20,6 +20,8 @@ pub struct StatusPage {
     pub started_at: Timestamp,
     /// How long ago that is, in seconds.
     pub uptime_s: f64,
+    /// Whether the token that asks may give orders.
+    pub may_control: bool,
     /// The kernel that hashes shares.
     pub kernel: String,
     /// How far decisions go; `null` where nothing is decided.
