@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    api::Api,
+    api::{Api, Health, Subject},
     census::{Counts, PERIOD, Placing, Table, Workers},
     config::{Config, Listener, PoolUrl, SimulatedPool},
     downstream::{Gate, ListenerSettings, Worker, mailbox, vardiff::VardiffSettings},
@@ -121,8 +121,8 @@ pub struct Proxy {
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
-    worker_ended: CancellationToken,
-    power_ended: CancellationToken,
+    /// What tells whether it is well.
+    health: Health,
     /// Ends what is not on a share's way: signals, the admin API, metrics.
     stop: CancellationToken,
     beside: Vec<tokio::task::JoinHandle<()>>,
@@ -185,6 +185,13 @@ impl Proxy {
         let (mut router, mut inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
         let (errands, to_do) = Errands::new(workers);
         inbox.take_errands(to_do);
+        let health = Health {
+            begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            worker_ended: worker_ended.clone(),
+            power_ended: power_ended.clone(),
+            errands: errands.clone(),
+        };
         let mut counts = Counts::new(errands.clone());
         let stop = CancellationToken::new();
         // What runs already ends if a later step fails.
@@ -234,9 +241,20 @@ impl Proxy {
             storing = Some(Storing { feeding, running });
         }
         let mut api = None;
-        if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
+        if let (Some((socket, address)), Some(admin), Some(signals), Some(live)) =
+            (admin, &config.admin, &signals, &live)
+        {
             info!("admin API on http://{address}/api/v1");
-            let serving = api.insert(Api::new(admin, signals.clone(), power.clone(), orphans.words())).clone();
+            let subject = Subject {
+                signals: signals.clone(),
+                power: power.clone(),
+                orphans: orphans.words(),
+                books: books.clone(),
+                workers: live.clone(),
+                store: store.clone(),
+                health: health.clone(),
+            };
+            let serving = api.insert(Api::new(admin, subject)).clone();
             let stop = stop.clone();
             beside.push(tokio::spawn(async move { serving.serve(socket, stop).await }));
         }
@@ -263,6 +281,7 @@ impl Proxy {
         tokio::spawn(router.run(inbox));
         beside.push(tokio::spawn(counts.run(stop.clone())));
         guard.disarm();
+        health.begun.cancel();
         for (listener, address) in config.listeners.iter().zip(&addresses) {
             info!("listener {:?}: miners connect to stratum+tcp://{address}", listener.name);
         }
@@ -281,8 +300,7 @@ impl Proxy {
             books,
             shutdown,
             threads,
-            worker_ended,
-            power_ended,
+            health,
             stop,
             beside,
             simulated,
@@ -347,14 +365,15 @@ impl Proxy {
     /// Returns when a thread has ended although nobody has told it to: the process should end, to be started anew.
     pub async fn lost(&self) -> Lost {
         select! {
-            () = self.worker_ended.cancelled() => Lost::Worker,
-            () = self.power_ended.cancelled() => Lost::Power,
+            () = self.health.worker_ended.cancelled() => Lost::Worker,
+            () = self.health.power_ended.cancelled() => Lost::Power,
         }
     }
 
     /// Ends it: no more shares are read, those in flight have `grace` to settle, then all closes. Returns how many shares were
     /// not settled.
     pub async fn shut_down(self, grace: Duration) -> u64 {
+        self.health.ending.cancel();
         let (done, unsettled) = oneshot::channel();
         let unsettled = match self.shutdown.send(Shutdown { grace, done }).await {
             Ok(()) => unsettled.await.unwrap_or(0),

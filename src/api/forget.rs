@@ -11,10 +11,32 @@ use axum::{
 };
 use tracing::info;
 
-use super::{Api, door::Visitor, reply, wire::ForgetBody};
-use crate::power::{Power, control::Forget};
+use super::{
+    Api,
+    door::Visitor,
+    reply,
+    wire::{ForgetBody, RefusedBody},
+};
+use crate::power::{
+    Power,
+    control::{Forget, Forgotten},
+};
 
 /// `POST /api/v1/groups/{name}/devices/{device}/forget`.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/devices/{device}/forget", operation_id = "forget", tag = "power",
+    params(("name" = String, Path, description = "The group's name"), ("device" = String, Path, description = "The machine's name")),
+    request_body = Option<ForgetBody>,
+    responses(
+        (status = 200, description = "Which machine counts no more, and what that frees", body = Forgotten),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "No such group or device, or nothing can be moved", body = RefusedBody),
+        (status = 409, description = "It may not be forgotten: why is said", body = RefusedBody),
+        (status = 413, description = "Too long", body = RefusedBody),
+        (status = 503, description = "It could not be written, or the power side has ended", body = RefusedBody),
+        (status = 504, description = "The power side did not answer in time; it may still be done", body = RefusedBody),
+    )
+)]
 pub async fn one(
     State(api): State<Arc<Api>>,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -36,6 +58,20 @@ pub async fn one(
 }
 
 /// `POST /api/v1/groups/{name}/devices/forget`.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/devices/forget", operation_id = "forget_older", tag = "power",
+    params(("name" = String, Path, description = "The group's name")),
+    request_body = ForgetBody,
+    responses(
+        (status = 200, description = "Which machines count no more, and what that frees", body = Forgotten),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "No such group or device, or nothing can be moved", body = RefusedBody),
+        (status = 409, description = "It may not be forgotten: why is said", body = RefusedBody),
+        (status = 413, description = "Too long", body = RefusedBody),
+        (status = 503, description = "It could not be written, or the power side has ended", body = RefusedBody),
+        (status = 504, description = "The power side did not answer in time; it may still be done", body = RefusedBody),
+    )
+)]
 pub async fn older(
     State(api): State<Arc<Api>>,
     Extension(visitor): Extension<Arc<Visitor>>,

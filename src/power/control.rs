@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{group::Phase, receipt::Receipt, site::SiteView};
 use crate::{config::Mode, profit::Watts};
@@ -14,21 +15,21 @@ use crate::{config::Mode, profit::Watts};
 const NAMED: usize = 20;
 
 /// An operator's word on a group. It outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum Control {
     /// Sleep, whatever mining pays.
     Drain {
         /// In words.
         why: Box<str>,
-        /// Until then; `None`: until it is released.
+        /// Until then; without it until it is released.
         until: Option<Timestamp>,
     },
     /// Mine, whatever power costs.
     Wake {
         /// In words.
         why: Box<str>,
-        /// Until then; `None`: until it is released.
+        /// Until then; without it until it is released.
         until: Option<Timestamp>,
     },
     /// Stay as it is: nothing is commanded.
@@ -57,7 +58,7 @@ pub enum Forget {
 }
 
 /// What an order to forget does, or would do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Forgotten {
     /// The group.
     pub group: Box<str>,
@@ -72,7 +73,7 @@ pub struct Forgotten {
 }
 
 /// A machine that is forgotten.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ForgottenDevice {
     /// Its name.
     pub name: Box<str>,
@@ -83,7 +84,7 @@ pub struct ForgottenDevice {
 }
 
 /// A machine that is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeptDevice {
     /// Its name.
     pub name: Box<str>,
@@ -133,13 +134,13 @@ pub enum ControlError {
 }
 
 /// What an order would do, now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// The group.
     pub group: Box<str>,
     /// Where it is.
     pub phase: Phase,
-    /// Where the order leads first; `None` if nothing changes.
+    /// Where the order leads first; none if nothing changes.
     pub leads_to: Option<Phase>,
     /// Machines that would be told.
     pub devices: u64,
@@ -185,6 +186,8 @@ pub struct PowerTotals {
     pub refusals: u64,
     /// Drains and wakes that ended.
     pub receipts: u64,
+    /// Events that were kept to be seen.
+    pub events: u64,
 }
 
 /// Something that was logged.

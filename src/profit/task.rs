@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Action, Currency, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Watts,
+    Action, Currency, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Rungs, Watts,
     signal::{CLOCK_SKEW, Outcome, Refusal, SignalBook, SignalView, SourceId},
     source::{self, FEED_QUEUE, Feed, FromSource},
 };
@@ -72,6 +72,8 @@ pub struct DecisionView {
     pub decisions: Decisions,
     /// Changes of each group since the start.
     pub switches: Vec<u64>,
+    /// Who earns what with the site's power.
+    pub rungs: Rungs,
 }
 
 /// Words of the power side that may wait; it waits for each to be taken.
@@ -409,6 +411,7 @@ impl Keeper {
             ai: profit.ai.iter().map(|block| block.name.clone()).collect(),
             decisions: deciding.engine.decisions().clone(),
             switches: deciding.switches.clone(),
+            rungs: deciding.engine.rungs(),
         });
         let currency = profit.map_or(Currency::USD, |profit| profit.currency);
         Snapshot { at: now, currency, signals: self.book.view(now), decision }

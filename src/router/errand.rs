@@ -265,6 +265,11 @@ impl Errands {
         census
     }
 
+    /// Whether nobody does errands any more: the router has ended, or ends.
+    pub fn is_over(&self) -> bool {
+        self.to_router.is_closed()
+    }
+
     /// These miners sleep, or do not any more.
     pub async fn sleepers(&self, connections: Vec<ConnectionId>, asleep: bool) {
         let _ = self.to_router.send(Errand::Sleepers { connections, asleep }).await;

@@ -40,6 +40,7 @@ use crate::{
 
 mod errands;
 mod settlement;
+mod standing;
 
 /// Events of pool connections that may wait; a settlement each for what all pools answer in a few milliseconds.
 const EVENT_QUEUE: usize = 4096;
@@ -320,7 +321,10 @@ impl Router {
                 self.has_work(now, key);
             }
             Event::Job(job) => self.job(now, key, job),
-            Event::Lost { id, .. } => self.lost(now, key, id),
+            Event::Lost { id, reason, retry_in } => {
+                self.note_loss(key, reason, retry_in);
+                self.lost(now, key, id);
+            }
             Event::Settled { outgoing, settlement } => self.settle(now, key, &outgoing, settlement),
             Event::Message(text) => info!("pool {:?} says: {text}", self.pool_name(key)),
         }
@@ -441,11 +445,6 @@ impl Router {
                 );
             }
         }
-    }
-
-    fn count_connections(&self, pool: usize) {
-        let live = self.connections.values().filter(|connection| connection.pool == pool && connection.live).count();
-        self.books.router().pools[pool].connections = live;
     }
 
     // ---- who mines where
@@ -608,6 +607,7 @@ impl Router {
             books.leases_live = live;
             books.leases_parked = parked;
         }
+        self.show_lanes();
         if self.state_changed && now >= self.last_saved + SAVE_EVERY {
             self.save();
         }

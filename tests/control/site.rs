@@ -10,8 +10,10 @@ use std::{
 
 use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
-    api::Api,
+    api::{Api, Health, Subject},
+    census::{Placing, Table, Workers},
     config::{Config, Env, Mode},
+    metrics::Books,
     power::{
         ASK_QUEUE, Ask, Power,
         control::{
@@ -26,6 +28,7 @@ use hashgate::{
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView, Whereabouts},
     },
     profit::{Watts, task},
+    router::{Errand, Errands},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -37,6 +40,8 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::document;
 
 /// How long anything may take; reached only when a test fails.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -58,7 +63,11 @@ pub struct Site {
     pub address: SocketAddr,
     pub api: Arc<Api>,
     pub asked: Asked,
+    pub health: Health,
+    pub books: Arc<Books>,
     stop: CancellationToken,
+    /// The router's end, which does nothing.
+    _to_do: mpsc::Receiver<Errand>,
 }
 
 impl Drop for Site {
@@ -81,15 +90,20 @@ impl Env for Nowhere {
 
 impl Site {
     pub async fn start() -> Self {
-        Self::of(true).await
+        Self::of(true, Table::new(Placing::default())).await
+    }
+
+    /// One with these workers.
+    pub async fn with(table: Table) -> Self {
+        Self::of(true, table).await
     }
 
     /// One whose config has nothing that could be moved.
     pub async fn without_power() -> Self {
-        Self::of(false).await
+        Self::of(false, Table::new(Placing::default())).await
     }
 
-    async fn of(has_power: bool) -> Self {
+    async fn of(has_power: bool, table: Table) -> Self {
         let tokens = format!("[admin]\ntoken = \"{CONTROL}\"\nread_token = \"{READ}\"\nsignal_token = \"{SIGNAL}\"\n");
         let (config, _) = Config::parse(&format!("{TABLES}{tokens}"), &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let admin = config.admin.clone().expect("it is there");
@@ -97,23 +111,34 @@ impl Site {
         let (signals, _) = task::start(Arc::new(config), None, stop.clone());
         let asked = Asked::default();
         let power = has_power.then(|| power(asked.clone()));
-        let api = Api::new(&admin, signals, power, Vec::new());
+        let (errands, to_do) = Errands::new(1);
+        let health = Health {
+            begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            worker_ended: CancellationToken::new(),
+            power_ended: CancellationToken::new(),
+            errands,
+        };
+        let books = Arc::new(Books::new(1, 1, 1));
+        let workers = Workers::new(table);
+        let subject = Subject {
+            signals,
+            power,
+            orphans: Vec::new(),
+            books: books.clone(),
+            workers: workers.clone(),
+            store: None,
+            health: health.clone(),
+        };
+        let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));
-        Self { address, api, asked, stop }
+        Self { address, api, asked, health, books, stop, _to_do: to_do }
     }
 
     pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, Value) {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}")))
+        ask(self.address, method, path, token, body).await
     }
 
     /// What was asked since it was asked for last.
@@ -124,6 +149,27 @@ impl Site {
     pub fn refused(&self, reason: &str) -> u64 {
         self.api.refused().find(|(known, _)| *known == reason).expect("a known reason").1
     }
+}
+
+/// Asks an API; its answer is held against the document.
+pub async fn ask(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let answer = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}"));
+    document::conforms(&method, path, status, &answer);
+    (status, answer)
 }
 
 fn power(asked: Asked) -> Power {

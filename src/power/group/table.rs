@@ -3,9 +3,10 @@
 //! Knows phases and causes by name; when a cause arises is the machine's matter (`group.rs`). What has no row changes nothing.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a group is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Phase {
     /// It mines.

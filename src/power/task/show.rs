@@ -165,6 +165,7 @@ impl Shown {
         }
         self.totals.refusals += u64::from(event.kind == EventKind::Refusal);
         if event.level > Level::Debug {
+            self.totals.events += 1;
             self.events.truncate(MAX_PAST_EVENTS - 1);
             self.events.push_front(PastEvent { at: now, event });
         }
