@@ -5,7 +5,7 @@ use crate::{
     config::ProcessEnv,
     metrics::PoolBook,
     power::{
-        control::{OverCap, PowerTotals},
+        control::{Orphans, OverCap, PowerTotals},
         device::Goal,
         group::Order,
         ledger::{Balance, Epoch},
