@@ -154,7 +154,8 @@ fn feed(now: Instant, session: &mut Session, lines: &mut Lines, mut input: &[u8]
         let _ = session.take_line(now, line, io);
     }
     session.judge_round(now, io);
-    let credited = io.effects.drain(..).filter(|effect| matches!(effect, Effect::Judged(Ok(_)))).count();
+    let credited =
+        io.effects.drain(..).filter(|effect| matches!(effect, Effect::Judged { verdict: Ok(_), .. })).count();
     black_box(&io.out);
     io.out.clear();
     credited

@@ -22,7 +22,7 @@ use axum::{
     routing::{get, post},
 };
 use hashgate::{
-    config::Secret,
+    config::{Secret, ServerTrust},
     power::{
         compute::{
             Compute, Webhook,
@@ -136,7 +136,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Speaks to it as the proxy does.
 async fn tried_out(url: &str, secret: Secret) -> Result<(), Box<dyn Error>> {
     let (lease, status) = (format!("{url}/lease").parse()?, format!("{url}/status").parse()?);
-    let hook = Webhook::new(lease, status, secret, Duration::from_secs(10), Ratio::ONE)?;
+    let hook = Webhook::new(lease, status, secret, &ServerTrust::System, Duration::from_secs(10), Ratio::ONE)?;
     let (watts, expires) = (Watts::MEGAWATT, Timestamp::now().checked_add(SignedDuration::from_secs(120))?);
     let what = LeaseOrder::Grant { watts, expires };
     let grant = LeaseMessage { lease: LeaseId(7 << 32 | 1), epoch: Epoch(7), what };

@@ -35,7 +35,8 @@ use self::{
     sockets::{bind_all, listen},
 };
 use crate::{
-    api::Api,
+    api::{Api, Health, Subject},
+    census::{Counts, PERIOD, Placing, Table, Workers},
     config::{Config, Places},
     downstream::{Gate, ListenerSettings, Worker, mailbox},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
@@ -43,6 +44,7 @@ use crate::{
     power::{
         Power,
         actuator::Drivers,
+        control::Orphans,
         task::{self as power_task, PowerError, Surroundings},
     },
     profit::{
@@ -51,6 +53,7 @@ use crate::{
     },
     reload::{Reload, Status},
     router::{Errands, ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
+    store::{self, Store, StoreError, feed},
 };
 
 /// How long one of the tasks that no share depends on may take to end.
@@ -78,6 +81,9 @@ pub enum StartError {
     /// What moves machines and tells AI compute.
     #[error("{0}")]
     Power(#[from] PowerError),
+    /// Where counts and events are kept.
+    #[error("[store]: {0}")]
+    Store(#[from] StoreError),
     /// Threads, runtimes or a simulated pool.
     #[error("can't start {what}: {source}")]
     System {
@@ -97,6 +103,12 @@ pub enum Lost {
     Power,
 }
 
+/// What fills the store, and what writes it.
+struct Storing {
+    feeding: tokio::task::JoinHandle<()>,
+    running: store::Running,
+}
+
 /// A running proxy.
 pub struct Proxy {
     config: Arc<Config>,
@@ -105,14 +117,17 @@ pub struct Proxy {
     admin_address: Option<SocketAddr>,
     signals: Option<Signals>,
     errands: Errands,
+    workers: Option<Workers>,
+    store: Option<Store>,
+    storing: Option<Storing>,
     power: Option<Power>,
     /// Its thread.
     moving: Option<power_task::Running>,
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
-    worker_ended: CancellationToken,
-    power_ended: CancellationToken,
+    /// What tells whether it is well.
+    health: Health,
     /// Ends what is not on a share's way: signals, the admin API, metrics.
     stop: CancellationToken,
     beside: Vec<tokio::task::JoinHandle<()>>,
@@ -145,6 +160,7 @@ impl Proxy {
         }
         // Whether there is a ledger is known before anything runs that would have to be ended.
         let prepared = power_task::prepare(&config, drivers)?;
+        let orphans = if prepared.is_none() { orphans(&config) } else { Orphans::default() };
         let file = config.clone();
         let mut simulated = Simulated::default();
         let started = simulated.resolve(&mut config).await.map_err(system("a simulated pool"))?;
@@ -184,6 +200,14 @@ impl Proxy {
         // One after the other: the reloader waits until one is in force.
         let (to_router, changes) = mpsc::channel(1);
         inbox.take_changes(changes);
+        let health = Health {
+            begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            worker_ended: worker_ended.clone(),
+            power_ended: power_ended.clone(),
+            errands: errands.clone(),
+        };
+        let mut counts = Counts::new(errands.clone());
         let stop = CancellationToken::new();
         // What runs already ends if a later step fails.
         let guard = stop.clone().drop_guard();
@@ -202,15 +226,51 @@ impl Proxy {
         if let (Some(signals), Some(prepared)) = (&signals, prepared) {
             let (lost, stop) = (power_ended.clone(), stop.clone());
             let (errands, books) = (errands.clone(), books.clone());
-            let surroundings = Surroundings { signals: signals.clone(), errands, books, stop, lost };
+            let census = counts.subscribe("the power side", None);
+            let surroundings = Surroundings { signals: signals.clone(), errands, census, books, stop, lost };
             let (handle, running) = power_task::start(config.clone(), prepared, surroundings)?;
             (power, moving) = (Some(handle), Some(running));
         }
         let admin_address = admin.as_ref().map(|(_, address)| *address);
+        // Nobody is counted by name where nobody could look.
+        let live = (admin.is_some() || config.store.is_some()).then(|| {
+            let live = Workers::new(Table::new(Placing::new(&config)));
+            beside.push(tokio::spawn(live.clone().run(counts.subscribe("the table of workers", Some(PERIOD)))));
+            live
+        });
+        let (mut store, mut storing) = (None, None);
+        if let (Some(of), Some(workers)) = (&config.store, &live) {
+            let of = Arc::new(of.clone());
+            let opening = of.clone();
+            let opened = tokio::task::spawn_blocking(move || store::start(&opening)).await;
+            let (queue, running) = opened.map_err(|error| system("the store")(io::Error::other(error)))??;
+            store = Some(Store::new(&of, queue.clone()));
+            let sources = feed::Sources {
+                reload: reload.clone(),
+                workers: workers.clone(),
+                books: books.clone(),
+                signals: signals.clone(),
+                power: power.clone(),
+            };
+            let feeding = tokio::spawn(feed::run(sources, queue, stop.clone()));
+            storing = Some(Storing { feeding, running });
+        }
         let mut api = None;
-        if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
+        if let (Some((socket, address)), Some(admin), Some(signals), Some(live)) =
+            (admin, &config.admin, &signals, &live)
+        {
             info!("admin API on http://{address}/api/v1");
-            let serving = api.insert(Api::new(admin, signals.clone(), power.clone(), reload.clone())).clone();
+            let subject = Subject {
+                signals: signals.clone(),
+                power: power.clone(),
+                orphans: orphans.words(),
+                books: books.clone(),
+                workers: live.clone(),
+                store: store.clone(),
+                health: health.clone(),
+                reload: reload.clone(),
+            };
+            let serving = api.insert(Api::new(admin, subject)).clone();
             let stop = stop.clone();
             beside.push(tokio::spawn(async move { serving.serve(socket, stop).await }));
         }
@@ -219,6 +279,7 @@ impl Proxy {
             let profit = ProfitMetrics { signals: signals.clone(), api: api.clone() };
             let power = power.clone().map(|power| PowerMetrics::new(power, &config));
             let exporter = Exporter::new(books.clone(), reload.clone(), profit, power).map_err(system("metrics"))?;
+            let exporter = exporter.with_orphans(orphans.clone());
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
             beside.push(tokio::spawn(async move {
@@ -234,6 +295,7 @@ impl Proxy {
             threads.push(spawn_worker(index, ended, || worker.run()).map_err(system("a worker thread"))?);
         }
         tokio::spawn(router.run(inbox));
+        beside.push(tokio::spawn(counts.run(stop.clone())));
         let log = Arc::new(OnceLock::new());
         let (addresses_now, log_now) = (addresses.clone(), log.clone());
         let reloader = Reloader {
@@ -250,6 +312,7 @@ impl Proxy {
         };
         let reloading = tokio::spawn(reloader.run(asks, stop.clone()));
         guard.disarm();
+        health.begun.cancel();
         for (listener, address) in config.listeners.iter().zip(&addresses) {
             info!("listener {:?}: miners connect to stratum+tcp://{address}", listener.name);
         }
@@ -260,13 +323,15 @@ impl Proxy {
             admin_address,
             signals,
             errands,
+            workers: live,
+            store,
+            storing,
             power,
             moving,
             books,
             shutdown,
             threads,
-            worker_ended,
-            power_ended,
+            health,
             stop,
             beside,
             reload,
@@ -315,6 +380,16 @@ impl Proxy {
         &self.errands
     }
 
+    /// Every worker by name, as it is now; `None` if the config has neither an admin API nor a store.
+    pub fn workers(&self) -> Option<&Workers> {
+        self.workers.as_ref()
+    }
+
+    /// What is kept of all that; `None` if the config has no store.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
     /// What moves machines and tells AI compute; `None` if the config names no actuator and no AI compute's control.
     pub fn power(&self) -> Option<&Power> {
         self.power.as_ref()
@@ -333,14 +408,15 @@ impl Proxy {
     /// Returns when a thread has ended although nobody has told it to: the process should end, to be started anew.
     pub async fn lost(&self) -> Lost {
         select! {
-            () = self.worker_ended.cancelled() => Lost::Worker,
-            () = self.power_ended.cancelled() => Lost::Power,
+            () = self.health.worker_ended.cancelled() => Lost::Worker,
+            () = self.health.power_ended.cancelled() => Lost::Power,
         }
     }
 
     /// Ends it: no more shares are read, those in flight have `grace` to settle, then all closes. Returns how many shares were
     /// not settled.
     pub async fn shut_down(self, grace: Duration) -> u64 {
+        self.health.ending.cancel();
         let (done, unsettled) = oneshot::channel();
         let unsettled = match self.shutdown.send(Shutdown { grace, done }).await {
             Ok(()) => unsettled.await.unwrap_or(0),
@@ -357,6 +433,13 @@ impl Proxy {
         {
             error!("the power side ended by a panic");
         }
+        if let Some(Storing { feeding, running }) = self.storing {
+            // The last minute is counted, then it is written.
+            let _ = tokio::time::timeout(END_BESIDE, feeding).await;
+            if !matches!(tokio::task::spawn_blocking(move || running.join()).await, Ok(true)) {
+                error!("the store's thread ended by a panic");
+            }
+        }
         for task in self.beside {
             // A scrape that hangs is not waited for.
             let _ = tokio::time::timeout(END_BESIDE, task).await;
@@ -366,6 +449,18 @@ impl Proxy {
         }
         unsettled
     }
+}
+
+/// What a ledger knows that nothing can move any more. Shares go on without it.
+fn orphans(config: &Config) -> Orphans {
+    let orphans = power_task::orphans(config).unwrap_or_else(|error| {
+        error!("{error}: whether machines sleep that nothing can wake any more is not known");
+        Orphans::default()
+    });
+    for words in orphans.words() {
+        error!("{words}");
+    }
+    orphans
 }
 
 /// A thread of its own. `ended` is told when it ends, by a panic as well.

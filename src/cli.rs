@@ -9,6 +9,7 @@
 mod admin;
 mod asic;
 mod backtest;
+mod export;
 mod ledger;
 mod power;
 mod reload;
@@ -34,6 +35,7 @@ pub(crate) use self::power::receipts_in_words;
 use self::{
     asic::AsicCommand,
     backtest::BacktestArgs,
+    export::ExportArgs,
     ledger::{TakeOverArgs, WakeAllArgs},
     power::PowerCommand,
     reload::ReloadArgs,
@@ -43,6 +45,7 @@ use crate::{
     config::{self, Config, LoadError, LogFormat},
     demo::{self, DemoArgs},
     limits,
+    power::task::orphans,
     reload::Why,
     sim::{
         load::{self, LoadArgs, LoadSettings},
@@ -72,6 +75,8 @@ enum Command {
     Check(CheckArgs),
     /// Replay price history: what this config's policy would have earned
     Backtest(BacktestArgs),
+    /// Write what the store has of a time as CSV: workers, pools, decisions and more
+    Export(ExportArgs),
     /// Show the whole thing with simulated pools, miners, AI compute and prices, no set-up needed
     Demo(DemoArgs),
     /// Simulated pools and miners, to load-test a deployment
@@ -176,6 +181,13 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Check(args) => check(&args),
         Command::Backtest(args) => replay(&args),
+        Command::Export(args) => match load(&args.config) {
+            Ok((config, _)) => {
+                init_log(LogFormat::Text, "warn");
+                block_on(async { done(export::run(&args, &config).await) })
+            }
+            Err(code) => code,
+        },
         Command::Demo(args) => {
             // It says itself what its power side does.
             init_log(LogFormat::Text, "warn,hashgate::power=off");
@@ -320,6 +332,12 @@ fn check(args: &CheckArgs) -> ExitCode {
     say(&config::describe(&config).to_string());
     for warning in &warnings {
         say(&format!("warning: {warning}\n"));
+    }
+    match orphans(&config) {
+        Ok(orphans) => orphans.words().iter().for_each(|words| say(&format!("warning: {}\n", admin::printable(words)))),
+        Err(error) => {
+            say(&format!("warning: {error}: whether machines sleep that this config can't wake is not known\n"))
+        }
     }
     ExitCode::SUCCESS
 }

@@ -25,7 +25,10 @@ use hyper_util::{
 use tokio::time::timeout;
 use url::Url;
 
-use crate::tls::{self, TlsError, Trust};
+use crate::{
+    config::ServerTrust,
+    tls::{self, TlsError, Trust},
+};
 
 /// Bytes of an answer: a year of hourly prices is a quarter of it.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -115,12 +118,24 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError::Setup`] if there are no roots.
     pub fn idle(tls: bool, pin: Option<[u8; 32]>, idle: usize) -> Result<Self, HttpError> {
+        Self::with(tls.then(|| Trust::configured(pin)), idle)
+    }
+
+    /// The same for servers that are trusted so.
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`] if there are no roots.
+    pub fn trusting(tls: bool, trusted: &ServerTrust, idle: usize) -> Result<Self, HttpError> {
+        Self::with(tls.then(|| Trust::of(trusted)), idle)
+    }
+
+    fn with(trust: Option<Result<Trust, TlsError>>, idle: usize) -> Result<Self, HttpError> {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_max_idle_per_host(idle);
         // Without a timer, idle ones would stay until the server ends them.
         builder.pool_timer(TokioTimer::new());
-        let client = if tls {
-            let config = tls::client_config(Trust::configured(pin)?)?;
+        let client = if let Some(trust) = trust {
+            let config = tls::client_config(trust?)?;
             let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
             AnyClient::Tls(builder.build(connector))
         } else {

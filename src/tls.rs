@@ -3,9 +3,10 @@
 //! | configured | trusted |
 //! |---|---|
 //! | nothing | what a root certificate of this system vouches for, for this host name |
+//! | `ca_file` | what an authority of this file vouches for, for this host name, and nothing else |
 //! | `tls_fingerprint` | the one certificate with this SHA-256, whoever signed it, whatever its names and dates |
 //!
-//! In both cases the handshake's signature is checked: the other side has the certificate's key. There is no way to switch
+//! In all cases the handshake's signature is checked: the other side has the certificate's key. There is no way to switch
 //! verification off. An error tells the fingerprint that was presented.
 
 use std::{fmt, sync::Arc};
@@ -24,6 +25,8 @@ use tokio_rustls::{
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     },
 };
+
+use crate::config::ServerTrust;
 
 /// Why there is no TLS at all.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,24 @@ pub(crate) enum Trust {
 
 impl Trust {
     /// What the config says. Reads the system's roots from disk, where they are asked for.
+    pub fn of(trusted: &ServerTrust) -> Result<Self, TlsError> {
+        match trusted {
+            ServerTrust::System => Self::configured(None),
+            ServerTrust::Pinned(pin) => Ok(Self::Pinned(*pin)),
+            ServerTrust::Authorities(authorities) => {
+                let mut roots = RootCertStore::empty();
+                for authority in authorities.iter() {
+                    let added = roots.add(CertificateDer::from(authority.to_vec()));
+                    added.map_err(|error| {
+                        TlsError::Setup(format!("a certificate of ca_file is no authority's: {error}"))
+                    })?;
+                }
+                Ok(Self::Roots(roots))
+            }
+        }
+    }
+
+    /// The system's roots, or one certificate.
     pub fn configured(pin: Option<[u8; 32]>) -> Result<Self, TlsError> {
         if let Some(pin) = pin {
             return Ok(Self::Pinned(pin));

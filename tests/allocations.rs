@@ -59,7 +59,7 @@ impl Miner {
     }
 
     fn judged(&self) -> usize {
-        self.io.effects.iter().filter(|effect| matches!(effect, Effect::Judged(_))).count()
+        self.io.effects.iter().filter(|effect| matches!(effect, Effect::Judged { .. })).count()
     }
 }
 

@@ -50,7 +50,7 @@ fn setting(line: &str) -> Option<&str> {
     let line = line.strip_prefix('#')?.trim_start_matches(['#', ' ']);
     let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
     let is_key = !value.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    (is_key || line.starts_with("[[") || line == "[admin]").then_some(line)
+    (is_key || line.starts_with("[[") || matches!(line, "[admin]" | "[store]")).then_some(line)
 }
 
 /// The tables that the example keeps in comments, each as text.

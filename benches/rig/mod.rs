@@ -203,7 +203,7 @@ impl Router {
                         session.handle_attached(now, &attached, io);
                     }
                     Effect::Close(_) => is_open = false,
-                    Effect::WantOffer | Effect::Judged(_) | Effect::Submit { .. } | Effect::Retargeted => {}
+                    Effect::WantOffer | Effect::Judged { .. } | Effect::Submit { .. } | Effect::Retargeted => {}
                 }
             }
         }

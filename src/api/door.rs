@@ -89,7 +89,12 @@ impl Visitor {
         self.door.line().waiting.retain(|other| other.number != self.number);
     }
 
-    /// Returns when it has to go, which for one who is known is never.
+    /// Its connection is ended.
+    pub fn send_away(&self) {
+        self.leave.cancel();
+    }
+
+    /// Returns when it has to go: a stranger for another, a reader that does not read.
     pub async fn sent_away(&self) {
         self.leave.cancelled().await;
     }

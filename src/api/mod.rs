@@ -1,49 +1,64 @@
-//! The admin API: signals in, an operator's orders in; signals, decisions and the power side out; over HTTP with bearer tokens.
+//! The admin API: signals in, an operator's orders in; what the proxy is, does and did out; over HTTP with bearer tokens.
 //!
-//! | request | answer |
+//! Which paths there are, and what their answers look like, is said by the OpenAPI document that is made from this code (`paths.rs`); it is
+//! served at `/api/v1/openapi.json`, and a copy is in `docs/openapi.json`.
+//!
+//! | file | what |
 //! |---|---|
-//! | `PUT /api/v1/signals/{name}` with `{"value": 42.5}` or `{"verdict": "unprofitable"}`, and if wanted `"observed_at"`, `"unit"` | 200 and what the signal says now; else a reason |
-//! | `GET /api/v1/signals` | every signal with its sources and what was refused |
-//! | `GET /api/v1/decision` | what each group is to do, and why |
-//! | `GET /api/v1/power` | mode, site, groups, AI blocks with their leases, the last events ([`wire::PowerPage`]) |
-//! | `GET /api/v1/groups/{name}/devices?offset=0&limit=100` | the machines of a group ([`wire::DevicePage`]) |
-//! | `GET /api/v1/receipts?limit=20` | what the last drains and wakes moved and cost, the newest first |
-//! | `POST /api/v1/groups/{name}/drain`, `wake`, `hold`, `lockout`, `release`, `unlock` with [`wire::OrderBody`] | the plan: what follows, in words and kW; with `dry_run` only that |
-//! | `PUT /api/v1/mode` with `{"mode": "active"}` | the mode, and the one before |
-//! | `GET /api/v1/reload` | the config's file, what came of its last reload, what waits for a restart ([`reload::ReloadPage`]) |
-//! | `POST /api/v1/reload`, if wanted with `{"dry_run": true}` | the config's file is read again: what changed ([`reload::ReloadDone`]) |
+//! | `paths.rs` | every path, and the document |
+//! | `server.rs` | connections; `door.rs` those that showed no token yet; `auth.rs` tokens and what each opens |
+//! | `status.rs`, `pools.rs`, `groups.rs`, `workers.rs` | what is |
+//! | `past.rs`, `kept.rs`, `events.rs` | what was; what the store has of it; events as a page and as a stream |
+//! | `power.rs`, `forget.rs`, `signals.rs` | the power side, its orders, machines that are gone; signals and the decision |
+//! | `watch/` | looks at the proxy every second, and remembers |
+//! | `reload.rs` | the config: what came of its last reload, and the order to read it again |
+//! | `health.rs` | whether it lives, and whether it is ready |
+//! | `wire/` | all of it as types |
+//! | `query.rs`, `reply.rs`, `headers.rs` | parameters; answers; what every answer carries |
 //!
 //! | refused with | when | changed |
 //! |---|---|---|
-//! | 400 | no JSON, or not of this form | nothing |
+//! | 400 | no JSON, not of this form, a parameter that nobody knows | nothing |
 //! | 401 | no token, or another one | nothing |
 //! | 403 | a token that is for something else (`auth.rs`) | nothing |
-//! | 404 | no such path, signal or group; a signal that is not pushed; nothing that could be moved | nothing |
+//! | 404 | no such path, signal, group, worker or chart; a signal that is not pushed; nothing that could be moved | nothing |
 //! | 405 | a method that is not for this path | nothing |
 //! | 409 | not newer than what was taken last: a replay; an order that the mode or the group does not allow; a config that wants what can't be had | nothing |
 //! | 413 | more than [`MAX_BODY`] bytes | nothing |
 //! | 422 | a unit, value or time that can't be; a config that is wrong | nothing |
 //! | 429 | too many wrong tokens | nothing |
-//! | 503 | an order that could not be written, a source that is gone | nothing |
+//! | 503 | an order that could not be written, a source that is gone, too many streams | nothing |
 //! | 504 | the power side did not answer in time | perhaps |
 //!
 //! Every refusal is JSON with `error` and `reason`, and counted by that reason. Does not know what a signal is for or what an order does,
-//! and serves no TLS: it belongs on loopback or behind something that does.
+//! and serves no TLS: it belongs on loopback or behind something that does. Nothing here is on a share's way: it reads books and snapshots.
 //!
-//! Limits: [`MAX_CONNECTIONS`], of which those without a right token are fewer (`door.rs`), [`MAX_BODY`], [`PATIENCE`] for the head of a
-//! request and again for its body.
+//! Limits: [`MAX_CONNECTIONS`], of which those without a right token are fewer (`door.rs`) and streams too (`events.rs`), [`MAX_BODY`],
+//! [`PATIENCE`] for the head of a request and again for its body; lists and charts as `query.rs` says.
 
 mod auth;
 mod door;
+mod events;
+mod forget;
+mod groups;
+mod headers;
+mod health;
+mod kept;
+mod past;
+mod paths;
+mod pools;
 mod power;
+mod query;
 pub mod reload;
 mod reply;
+mod server;
 mod signals;
+mod status;
+mod watch;
 pub mod wire;
+mod workers;
 
 use std::{
-    io,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -52,32 +67,30 @@ use std::{
 };
 
 use axum::{
-    Extension, Router,
     body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
-    http::{Method, StatusCode},
-    middleware::{Next, from_fn_with_state},
+    http::StatusCode,
     response::Response,
-    routing::{get, post, put},
 };
-use hyper::{body::Incoming, server::conn::http1, service::Service};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-use self::{
-    auth::{Admission, TokenCheck},
-    door::{Door, Visitor},
-    reply::refused,
-    wire::Names,
+use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
+pub use self::{
+    events::{HEARTBEAT, MAX_STREAMS, SLOW},
+    health::Health,
+    paths::document,
 };
-use crate::{config::Admin, power::Power, profit::task::Signals, reload::Reload};
+use crate::{
+    census::Workers,
+    config::{Admin, Config},
+    metrics::{Books, Totals},
+    power::Power,
+    profit::task::Signals,
+    reload::{Reload, Status},
+    store::Store,
+};
 
 /// Connections at once: senders of signals, a dashboard, a scraper.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -91,25 +104,27 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Where signals are, each by its name: what `signal_token` opens.
 const SIGNALS_PATH: &str = "/api/v1/signals/";
 
-/// Time for requests under way when it ends.
-const GRACE: Duration = Duration::from_secs(1);
-
 /// Why requests were refused before they reached a signal or a group, in order of [`Api::refused`]; `crowded` is for a connection that gave
-/// way to another.
-const REFUSALS: [&str; 19] = [
+/// way to another, `slow_reader` for a stream that was cut off.
+const REFUSALS: [&str; 24] = [
     "unauthorized",
     "forbidden",
     "too_many",
     "crowded",
+    "streams_full",
+    "slow_reader",
     "not_found",
     "unknown_signal",
     "unknown_group",
+    "unknown_device",
+    "unknown_worker",
     "bad_request",
     "too_large",
     "no_power",
     "not_managed",
     "dry_run",
     "nothing_to_end",
+    "not_forgotten",
     "not_written",
     "ended",
     "no_answer",
@@ -118,29 +133,93 @@ const REFUSALS: [&str; 19] = [
     "no_file",
 ];
 
+/// What the API shows and asks.
+pub struct Subject {
+    /// Signals and the decision; the config.
+    pub signals: Signals,
+    /// The power side; `None` where nothing can be moved.
+    pub power: Option<Power>,
+    /// What is said then of machines that sleep on.
+    pub orphans: Vec<String>,
+    /// Shares, pools, routes.
+    pub books: Arc<Books>,
+    /// Miners by name.
+    pub workers: Workers,
+    /// What was kept; `None` where nothing is.
+    pub store: Option<Store>,
+    /// Whether all is well.
+    pub health: Health,
+    /// The config in force, and the way to another.
+    pub reload: Reload,
+}
+
 /// The admin API of one proxy.
 pub struct Api {
     tokens: TokenCheck,
     signals: Signals,
     power: Option<Power>,
+    /// What is said where nothing can be moved.
+    orphans: Vec<String>,
+    books: Arc<Books>,
+    workers: Workers,
+    store: Option<Store>,
+    health: Health,
     reload: Reload,
     names: Names,
+    watched: Watched,
+    started: Timestamp,
     counts: [AtomicU64; REFUSALS.len()],
+    /// Places for streams.
+    streams: Arc<Semaphore>,
+    /// Ends streams, and who looks.
+    stop: CancellationToken,
 }
 
 impl Api {
-    /// Opened by the tokens of `[admin]`. `power` is `None` where nothing can be moved.
-    pub fn new(admin: &Admin, signals: Signals, power: Option<Power>, reload: Reload) -> Arc<Self> {
-        let config = signals.config();
+    /// Opened by the tokens of `[admin]`.
+    pub fn new(admin: &Admin, subject: Subject) -> Arc<Self> {
+        let Subject { signals, power, orphans, books, workers, store, health, reload } = subject;
+        let config = reload.status().places.config.clone();
         // Where nobody says what is capped, the ledger's cap is one.
         let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
         let names = Names::new(config.profit.as_ref(), is_capped);
-        Arc::new(Self { tokens: TokenCheck::new(admin), names, signals, power, reload, counts: Default::default() })
+        let started = Timestamp::now();
+        let watched = Watched::new(&config, signals.snapshot().currency, started);
+        Arc::new(Self {
+            tokens: TokenCheck::new(admin),
+            names,
+            watched,
+            signals,
+            power,
+            orphans,
+            books,
+            workers,
+            store,
+            health,
+            reload,
+            started,
+            counts: Default::default(),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            stop: CancellationToken::new(),
+        })
     }
 
     /// Opened by these tokens, from the next request on.
     pub fn set_tokens(&self, admin: &Admin) {
         self.tokens.set(admin);
+    }
+
+    /// The config in force, every pool, route and listener at its place.
+    fn config(&self) -> Arc<Config> {
+        self.reload.status().places.config.clone()
+    }
+
+    /// The config in force, and books that know all that it names. They know a pool or a route that is added before it does: what they name
+    /// may not be in it yet.
+    fn in_force(&self) -> (Arc<Status>, Totals) {
+        // In this order.
+        let status = self.reload.status();
+        (status, self.books.totals())
     }
 
     /// Requests refused before they reached a signal, or by the power side, by reason.
@@ -153,6 +232,16 @@ impl Api {
     fn refuse(&self, status: StatusCode, reason: &'static str, why: &str) -> Response {
         self.count(reason);
         refused(status, reason, why)
+    }
+
+    /// The answer to what is not of the form that it should be.
+    fn bad(&self, why: &str) -> Response {
+        self.refuse(StatusCode::BAD_REQUEST, "bad_request", why)
+    }
+
+    /// The answer that there is no decision.
+    fn nothing_decided(&self) -> Response {
+        self.refuse(StatusCode::NOT_FOUND, "not_found", "nothing is decided: the config has no [[group]]")
     }
 
     fn count(&self, reason: &str) {
@@ -186,88 +275,6 @@ impl Api {
             Err(_) => Err(bad("the body did not arrive in time")),
         }
     }
-
-    /// Serves until `stop`, then lets requests under way end.
-    pub async fn serve(self: Arc<Self>, socket: TcpListener, stop: CancellationToken) {
-        let router = Router::new()
-            .route("/api/v1/signals", get(signals::list))
-            .route("/api/v1/signals/{name}", put(signals::put))
-            .route("/api/v1/decision", get(signals::decision))
-            .route("/api/v1/power", get(power::show))
-            .route("/api/v1/groups/{name}/devices", get(power::devices))
-            .route("/api/v1/groups/{name}/{order}", post(power::order))
-            .route("/api/v1/receipts", get(power::receipts))
-            .route("/api/v1/mode", put(power::mode))
-            .route("/api/v1/reload", get(reload::show).post(reload::order))
-            .fallback(not_found)
-            .method_not_allowed_fallback(wrong_method)
-            .layer(from_fn_with_state(self.clone(), admit))
-            .with_state(self.clone());
-        let door = Arc::new(Door::default());
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let under_way = GracefulShutdown::new();
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = accept(&socket, &places) => accepted,
-            };
-            let (stream, address, place) = match accepted {
-                Ok(accepted) => accepted,
-                // A client that is gone already, or no file left for now.
-                Err(error) => {
-                    debug!("admin API: a connection was not accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let (visitor, was_crowded) = door.enter(address);
-            if was_crowded {
-                self.count("crowded");
-            }
-            let visitor = Arc::new(visitor);
-            let service = Visited { inner: TowerToHyperService::new(router.clone()), visitor: visitor.clone() };
-            let served = under_way.watch(http.serve_connection(TokioIo::new(stream), service));
-            tokio::spawn(async move {
-                let _place = place;
-                tokio::select! {
-                    ended = served => if let Err(error) = ended {
-                        debug!("admin API: a connection ended: {error}");
-                    },
-                    () = visitor.sent_away() => debug!("admin API: a connection from {address} without a token gave way to another"),
-                }
-            });
-        }
-        // Who has not ended by then is cut off with the runtime.
-        let _ = timeout(GRACE, under_way.shutdown()).await;
-    }
-}
-
-/// The API as one connection sees it: each request says whose it is.
-struct Visited {
-    inner: TowerToHyperService<Router>,
-    visitor: Arc<Visitor>,
-}
-
-impl Service<hyper::Request<Incoming>> for Visited {
-    type Response = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Response;
-    type Error = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Error;
-    type Future = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Future;
-
-    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.visitor.clone());
-        self.inner.call(request)
-    }
-}
-
-async fn accept(
-    socket: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address) = socket.accept().await?;
-    Ok((stream, address.ip(), place))
 }
 
 /// The JSON of bytes, or what is wrong with it.
@@ -282,41 +289,4 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 fn is_too_large(error: &axum::Error) -> bool {
     let source = std::error::Error::source(error);
     source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-}
-
-/// Lets in who shows a token, to what that is for. Paths are not told apart before.
-async fn admit(
-    State(api): State<Arc<Api>>,
-    Extension(visitor): Extension<Arc<Visitor>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match api.tokens.admit(request.headers(), std::time::Instant::now()) {
-        Admission::Open(role) => {
-            visitor.is_known();
-            if role.may(request.method(), request.uri().path()) {
-                next.run(request).await
-            } else {
-                api.refuse(StatusCode::FORBIDDEN, "forbidden", role.in_words())
-            }
-        }
-        Admission::Wrong => {
-            let why = "send the header Authorization: Bearer <token>, with the token of [admin] in the config";
-            api.refuse(StatusCode::UNAUTHORIZED, "unauthorized", why)
-        }
-        Admission::TooMany => {
-            api.refuse(StatusCode::TOO_MANY_REQUESTS, "too_many", "too many requests without the right token")
-        }
-    }
-}
-
-async fn not_found(State(api): State<Arc<Api>>) -> Response {
-    let why = "there is, under /api/v1: signals, signals/{name}, decision, power, groups/{name}/devices, groups/{name}/{order}, receipts, mode, reload";
-    api.refuse(StatusCode::NOT_FOUND, "not_found", why)
-}
-
-async fn wrong_method(State(api): State<Arc<Api>>, method: Method) -> Response {
-    let why =
-        format!("{method} is not for this path: PUT a signal by its name and the mode, POST an order, GET the rest");
-    api.refuse(StatusCode::METHOD_NOT_ALLOWED, "bad_request", &why)
 }

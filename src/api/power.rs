@@ -2,39 +2,42 @@
 //!
 //! Knows the form of an order; what it would do and whether it may is the power side's word ([`Power`]).
 //!
-//! Limits: [`PATIENCE`] for the power side's answer; [`MAX_DEVICES`] machines and [`MAX_RECEIPTS`] receipts in one answer.
+//! Limits: [`PATIENCE`] for the power side's answer; [`MAX_LIMIT`] machines or receipts in one answer.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, RawQuery, State, rejection::PathRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::Response,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::{
     Api, PATIENCE,
     door::Visitor,
+    query::{self, Asked, LIMIT, MAX_LIMIT, Newest, Part},
     reply,
-    wire::{DevicePage, DeviceRow, MAX_WHY, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage},
+    watch::News,
+    wire::{
+        DevicePage, DeviceRow, EventWord, MAX_WHY, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage, ReceiptsPage,
+        RefusedBody,
+    },
 };
 use crate::power::{
     MAX_RECEIPTS, Power,
-    control::{Control, ControlError},
+    control::{Control, ControlError, Plan},
+    site::Level,
 };
 
-/// Machines in one answer: some 200 KiB.
-const MAX_DEVICES: usize = 1_000;
-
-/// Machines in one answer, and receipts, unless more are asked for.
-const DEVICES: usize = 100;
+/// Receipts in one answer, unless more are asked for.
 const RECEIPTS: usize = 20;
+
+const _: () = assert!(MAX_LIMIT <= MAX_RECEIPTS);
 
 /// The reason of who gives none.
 const NO_REASON: &str = "no reason given";
@@ -43,6 +46,13 @@ const NO_REASON: &str = "no reason given";
 const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);
 
 /// `GET /api/v1/power`.
+#[utoipa::path(
+    get, path = "/api/v1/power", operation_id = "power", tag = "power",
+    responses(
+        (status = 200, description = "Mode, site, groups, AI blocks with their leases, the last events", body = PowerPage),
+        (status = 404, description = "Nothing can be moved", body = RefusedBody),
+    )
+)]
 pub async fn show(State(api): State<Arc<Api>>) -> Response {
     match &api.power {
         Some(power) => {
@@ -54,18 +64,27 @@ pub async fn show(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// `GET /api/v1/groups/{name}/devices`.
+#[utoipa::path(
+    get, path = "/api/v1/groups/{name}/devices", tag = "power",
+    params(("name" = String, Path, description = "The group's name"), Part),
+    responses(
+        (status = 200, description = "The machines of a group", body = DevicePage),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "No such group, or nothing can be moved", body = RefusedBody),
+        (status = 503, description = "The power side has ended", body = RefusedBody),
+        (status = 504, description = "The power side did not answer in time", body = RefusedBody),
+    )
+)]
 pub async fn devices(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    query: Asked<Part>,
 ) -> Response {
-    let Ok(Path(group)) = path else {
-        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
-    };
-    let numbers = numbers(query.as_deref(), [("offset", 0, usize::MAX), ("limit", DEVICES, MAX_DEVICES)]);
-    let [offset, limit] = match numbers {
-        Ok(numbers) => numbers,
-        Err(why) => return api.refuse(StatusCode::BAD_REQUEST, "bad_request", &why),
+    let Ok(Path(group)) = path else { return api.bad("the path is no text") };
+    let page = query::asked(query).and_then(|part: Part| Ok((part.offset, query::limit(part.limit, LIMIT)?)));
+    let (offset, limit) = match page {
+        Ok(page) => page,
+        Err(why) => return api.bad(&why),
     };
     let asked = async |power: &Power| power.devices(&group).await;
     match api.ask(asked).await {
@@ -80,18 +99,39 @@ pub async fn devices(
 }
 
 /// `GET /api/v1/receipts`.
-pub async fn receipts(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
-    let [limit] = match numbers(query.as_deref(), [("limit", RECEIPTS, MAX_RECEIPTS)]) {
-        Ok(numbers) => numbers,
-        Err(why) => return api.refuse(StatusCode::BAD_REQUEST, "bad_request", &why),
+#[utoipa::path(
+    get, path = "/api/v1/receipts", tag = "power", params(Newest),
+    responses(
+        (status = 200, description = "What the last drains and wakes moved and cost, the newest first", body = ReceiptsPage),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "Nothing can be moved", body = RefusedBody),
+        (status = 503, description = "The power side has ended", body = RefusedBody),
+        (status = 504, description = "The power side did not answer in time", body = RefusedBody),
+    )
+)]
+pub async fn receipts(State(api): State<Arc<Api>>, query: Asked<Newest>) -> Response {
+    let limit = match query::asked(query).and_then(|newest: Newest| query::limit(newest.limit, RECEIPTS)) {
+        Ok(limit) => limit,
+        Err(why) => return api.bad(&why),
     };
     match api.ask(async |power: &Power| power.receipts(limit).await).await {
-        Ok(receipts) => reply::answer(StatusCode::OK, &json!({ "receipts": receipts })),
+        Ok(receipts) => reply::json(&ReceiptsPage { receipts }),
         Err(refusal) => refusal,
     }
 }
 
 /// `PUT /api/v1/mode`.
+#[utoipa::path(
+    put, path = "/api/v1/mode", tag = "power", request_body = ModeBody,
+    responses(
+        (status = 200, description = "The mode, and the one before", body = ModeSet),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "Nothing can be moved", body = RefusedBody),
+        (status = 413, description = "Too long", body = RefusedBody),
+        (status = 503, description = "It could not be written, or the power side has ended", body = RefusedBody),
+        (status = 504, description = "The power side did not answer in time; it may still be done", body = RefusedBody),
+    )
+)]
 pub async fn mode(State(api): State<Arc<Api>>, Extension(visitor): Extension<Arc<Visitor>>, body: Body) -> Response {
     let ModeBody { mode } = match api.read(body).await {
         Ok(body) => body,
@@ -101,10 +141,8 @@ pub async fn mode(State(api): State<Arc<Api>>, Extension(visitor): Extension<Arc
         Ok(before) => {
             let before = before.into();
             let (mode_label, before_label) = (mode.label(), ModeWord::label(before));
-            info!(
-                "admin API: an operator at {} set the mode to {mode_label}; it was {before_label}",
-                visitor.address()
-            );
+            let address = visitor.address();
+            api.told(None, format!("an operator at {address} set the mode to {mode_label}; it was {before_label}"));
             reply::json(&ModeSet { mode, before })
         }
         Err(refusal) => refusal,
@@ -112,6 +150,22 @@ pub async fn mode(State(api): State<Arc<Api>>, Extension(visitor): Extension<Arc
 }
 
 /// `POST /api/v1/groups/{name}/{order}`.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/{order}", tag = "power", request_body = Option<OrderBody>,
+    params(
+        ("name" = String, Path, description = "The group's name"),
+        ("order" = String, Path, description = "`drain`, `wake`, `hold`, `lockout`, `release` or `unlock`"),
+    ),
+    responses(
+        (status = 200, description = "The plan: what follows, in words and kW; with `dry_run` only that", body = Plan),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "No such group or order, or nothing can be moved", body = RefusedBody),
+        (status = 409, description = "The mode or the group does not allow it", body = RefusedBody),
+        (status = 413, description = "Too long", body = RefusedBody),
+        (status = 503, description = "It could not be written, or the power side has ended", body = RefusedBody),
+        (status = 504, description = "The power side did not answer in time; it may still be done", body = RefusedBody),
+    )
+)]
 pub async fn order(
     State(api): State<Arc<Api>>,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -119,7 +173,7 @@ pub async fn order(
     body: Body,
 ) -> Response {
     let Ok(Path((group, order))) = path else {
-        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
+        return api.bad("the path is no text");
     };
     let Some(order) = Word::ALL.into_iter().find(|word| word.label() == order) else {
         let known: Vec<&str> = Word::ALL.map(Word::label).into();
@@ -133,14 +187,15 @@ pub async fn order(
     let (dry_run, why) = (body.dry_run, body.why.clone());
     let control = match control(order, body, Timestamp::now()) {
         Ok(control) => control,
-        Err(why) => return api.refuse(StatusCode::BAD_REQUEST, "bad_request", &why),
+        Err(why) => return api.bad(&why),
     };
     match api.ask(async |power: &Power| power.control(&group, control.clone(), dry_run).await).await {
         Ok(plan) => {
             if !dry_run {
                 let why = why.as_deref().unwrap_or(NO_REASON);
                 let (order, address) = (order.label(), visitor.address());
-                info!("admin API: an operator at {address} ordered {order} of group {group:?}: {why}");
+                let words = format!("an operator at {address} ordered {order} of group {group:?}: {why}");
+                api.told(Some(group), words);
             }
             reply::json(&plan)
         }
@@ -222,32 +277,23 @@ fn after(lasts: &str, now: Timestamp) -> Result<Timestamp, String> {
     lasts.and_then(|lasts| now.checked_add(lasts).ok()).ok_or_else(|| format!("for is no duration: {help}"))
 }
 
-/// Whole numbers of a query, each with its default and its highest.
-fn numbers<const N: usize>(query: Option<&str>, wanted: [(&str, usize, usize); N]) -> Result<[usize; N], String> {
-    let mut numbers = wanted.map(|(_, default, _)| default);
-    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        let Some(at) = wanted.iter().position(|(known, ..)| *known == name) else {
-            return Err(format!("there is no such parameter: there is {}", wanted.map(|(name, ..)| name).join(", ")));
-        };
-        let (name, _, most) = wanted[at];
-        numbers[at] = match value.parse() {
-            Ok(number) if number <= most => number,
-            _ if most == usize::MAX => return Err(format!("{name} is no whole number")),
-            _ => return Err(format!("{name} is no whole number up to {most}")),
-        };
-    }
-    Ok(numbers)
-}
-
 impl Api {
+    /// Logs what an operator did, and shows it.
+    fn told(&self, about: Option<String>, words: String) {
+        info!("admin API: {words}");
+        let news = News { level: Level::Info, kind: EventWord::Operator, about, words };
+        self.watched.events.tell(Timestamp::now(), news);
+    }
+
     /// The answer that there is no power side.
     fn no_power(&self) -> Response {
         let why = "nothing can be moved: no [[group]] of the config has an actuator";
-        self.refuse(StatusCode::NOT_FOUND, "no_power", why)
+        let why: Vec<&str> = [why].into_iter().chain(self.orphans.iter().map(String::as_str)).collect();
+        self.refuse(StatusCode::NOT_FOUND, "no_power", &why.join("; "))
     }
 
     /// Asks the power side; a refusal of its own is an answer already.
-    async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
+    pub(super) async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
         let Some(power) = &self.power else { return Err(self.no_power()) };
         match timeout(PATIENCE, ask(power)).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -265,6 +311,8 @@ impl Api {
     fn not_done(&self, error: &ControlError) -> Response {
         let (status, reason) = match error {
             ControlError::UnknownGroup { .. } => (StatusCode::NOT_FOUND, "unknown_group"),
+            ControlError::UnknownDevice { .. } => (StatusCode::NOT_FOUND, "unknown_device"),
+            ControlError::NotForgotten(_) => (StatusCode::CONFLICT, "not_forgotten"),
             ControlError::NotManaged(_) => (StatusCode::CONFLICT, "not_managed"),
             ControlError::DryRun => (StatusCode::CONFLICT, "dry_run"),
             ControlError::NothingToEnd(_) => (StatusCode::CONFLICT, "nothing_to_end"),

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use axum::{Extension, body::Body, extract::State, http::StatusCode, response::Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tracing::info;
+use utoipa::ToSchema;
 
-use super::{Api, door::Visitor, reply};
+use super::{Api, door::Visitor, reply, wire::RefusedBody};
 use crate::{
     config::{Change, Effect},
     reload::{Outcome, Refused, Status, Why},
 };
 
 /// The body of `POST /api/v1/reload`. None is as an empty one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadBody {
     /// Only say what it would change.
@@ -26,7 +26,7 @@ pub struct ReloadBody {
 }
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChangeRow {
     /// `pool "eu"`.
     pub place: String,
@@ -50,7 +50,7 @@ impl From<&Change> for ChangeRow {
 }
 
 /// The answer to `POST /api/v1/reload`: what changed, or with `dry_run` would.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadDone {
     /// Whether it was only said.
     pub dry_run: bool,
@@ -61,7 +61,7 @@ pub struct ReloadDone {
 }
 
 /// The answer to `GET /api/v1/reload`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadPage {
     /// The file; `None` if the config is in none.
     pub file: Option<String>,
@@ -103,11 +103,27 @@ impl From<&Status> for ReloadPage {
 }
 
 /// `GET /api/v1/reload`.
+#[utoipa::path(
+    get, path = "/api/v1/reload", operation_id = "reload", tag = "config",
+    responses((status = 200, description = "Where the config is, what came of its last reload, what waits for a restart", body = ReloadPage))
+)]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> Response {
     reply::json(&ReloadPage::from(&*api.reload.status()))
 }
 
 /// `POST /api/v1/reload`.
+#[utoipa::path(
+    post, path = "/api/v1/reload", operation_id = "reload_now", tag = "config",
+    request_body = Option<ReloadBody>,
+    responses(
+        (status = 200, description = "The file was read again: what changed, or with `dry_run` would", body = ReloadDone),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 409, description = "It wants something that can't be had, or this proxy's config is in no file: the config before stays", body = RefusedBody),
+        (status = 413, description = "Too long", body = RefusedBody),
+        (status = 422, description = "It is wrong, every problem is said: the config before stays", body = RefusedBody),
+        (status = 503, description = "The proxy ends", body = RefusedBody),
+    )
+)]
 pub(super) async fn order(
     State(api): State<Arc<Api>>,
     Extension(visitor): Extension<Arc<Visitor>>,
@@ -123,7 +139,7 @@ pub(super) async fn order(
     match api.reload.file(Why::Operator, dry_run).await {
         Ok(Outcome { changes, warnings }) => {
             let changes = changes.iter().map(ChangeRow::from).collect();
-            reply::answer(StatusCode::OK, &json!(ReloadDone { dry_run, changes, warnings }))
+            reply::json(&ReloadDone { dry_run, changes, warnings })
         }
         Err(refused) => {
             let (status, reason) = match &refused {

@@ -9,10 +9,12 @@ use axum::{
     response::Response,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Api, reply};
+use super::{
+    Api, reply,
+    wire::{DecisionPage, PushBody, RefusedBody, SignalRow, SignalsPage, VerdictWord},
+};
 use crate::{
     config::{Signal, SourceKind},
     profit::{
@@ -21,62 +23,60 @@ use crate::{
     },
 };
 
-/// The body of a PUT.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pushed {
-    value: Option<f64>,
-    verdict: Option<Verdict>,
-    observed_at: Option<Time>,
-    unit: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Profitable,
-    Unprofitable,
-}
-
 /// RFC 3339, or seconds since 1970.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "Value")]
-struct Time(Timestamp);
-
-impl TryFrom<Value> for Time {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        let time = match &value {
-            Value::String(text) => text.parse().ok(),
-            Value::Number(number) => number.as_f64().and_then(|seconds| {
-                let since_1970 = SignedDuration::try_from_secs_f64(seconds).ok()?;
-                Timestamp::UNIX_EPOCH.checked_add(since_1970).ok()
-            }),
-            _ => None,
-        };
-        let help = "observed_at is no time: write \"2026-01-31T12:00:00Z\", or seconds since 1970";
-        time.map(Self).ok_or_else(|| help.to_owned())
-    }
+fn time(value: &Value) -> Result<Timestamp, String> {
+    let time = match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_f64().and_then(|seconds| {
+            let since_1970 = SignedDuration::try_from_secs_f64(seconds).ok()?;
+            Timestamp::UNIX_EPOCH.checked_add(since_1970).ok()
+        }),
+        _ => None,
+    };
+    time.ok_or_else(|| "observed_at is no time: write \"2026-01-31T12:00:00Z\", or seconds since 1970".to_owned())
 }
 
 /// `GET /api/v1/signals`.
+#[utoipa::path(
+    get, path = "/api/v1/signals", operation_id = "signals", tag = "money",
+    responses((status = 200, description = "Every signal, with its sources and what was refused last", body = SignalsPage))
+)]
 pub async fn list(State(api): State<Arc<Api>>) -> Response {
     let (snapshot, now) = (api.signals.snapshot(), Timestamp::now());
-    let signals: Vec<Value> = snapshot.signals.iter().map(|view| reply::signal(view, snapshot.currency, now)).collect();
-    reply::answer(StatusCode::OK, &json!({ "at": snapshot.at.to_string(), "signals": signals }))
+    let signals = snapshot.signals.iter().map(|view| reply::signal(view, snapshot.currency, now)).collect();
+    reply::json(&SignalsPage { at: snapshot.at, signals })
 }
 
 /// `GET /api/v1/decision`.
+#[utoipa::path(
+    get, path = "/api/v1/decision", tag = "money",
+    responses(
+        (status = 200, description = "What each group is to do, and why", body = DecisionPage),
+        (status = 404, description = "Nothing is decided: the config has no `[[group]]`", body = RefusedBody),
+    )
+)]
 pub async fn decision(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.signals.snapshot();
     match &snapshot.decision {
-        Some(view) => reply::answer(StatusCode::OK, &reply::decision(view, &snapshot)),
-        None => api.refuse(StatusCode::NOT_FOUND, "not_found", "nothing is decided: the config has no [[group]]"),
+        Some(view) => reply::json(&reply::decision(view, snapshot.currency)),
+        None => api.nothing_decided(),
     }
 }
 
 /// `PUT /api/v1/signals/{name}`.
+#[utoipa::path(
+    put, path = "/api/v1/signals/{name}", operation_id = "push", tag = "money", request_body = PushBody,
+    params(("name" = String, Path, description = "The signal's name")),
+    responses(
+        (status = 200, description = "Taken: what the signal says now", body = SignalRow),
+        (status = 400, description = "Not of this form", body = RefusedBody),
+        (status = 404, description = "No such signal, or none that is pushed", body = RefusedBody),
+        (status = 409, description = "Not newer than what was taken last", body = RefusedBody),
+        (status = 413, description = "Too long", body = RefusedBody),
+        (status = 422, description = "A unit, value or time that can't be", body = RefusedBody),
+        (status = 503, description = "The proxy ends", body = RefusedBody),
+    )
+)]
 pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRejection>, body: Body) -> Response {
     let Ok(Path(name)) = path else {
         return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
@@ -92,7 +92,7 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
     };
     let signal = &config.signals[index];
     let currency = api.signals.snapshot().currency;
-    let pushed: Pushed = match api.read(body).await {
+    let pushed: PushBody = match api.read(body).await {
         Ok(pushed) => pushed,
         Err(response) => return response,
     };
@@ -108,7 +108,7 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
         Ok(Outcome::Accepted | Outcome::Unchanged) => {
             let snapshot = api.signals.snapshot();
             let shown = reply::signal(&snapshot.signals[index], currency, Timestamp::now());
-            reply::answer(StatusCode::OK, &shown)
+            reply::json(&shown)
         }
         Err(refusal) => reply::not_taken(&refusal),
     }
@@ -123,7 +123,9 @@ enum Rejected {
 }
 
 /// The observation in a body, in the signal's canonical unit.
-fn observed(signal: &Signal, currency: Currency, pushed: &Pushed) -> Result<Observation, Rejected> {
+fn observed(signal: &Signal, currency: Currency, pushed: &PushBody) -> Result<Observation, Rejected> {
+    let when =
+        pushed.observed_at.as_ref().map_or(Ok(When::Now), |at| time(at).map(When::At)).map_err(Rejected::Form)?;
     let wrong_unit = |why: String| Rejected::Signal(Refusal::Unit(why));
     let canonical = signal.quantity.unit(currency);
     let unit = match &pushed.unit {
@@ -150,9 +152,8 @@ fn observed(signal: &Signal, currency: Currency, pushed: &Pushed) -> Result<Obse
             return Err(wrong_unit(format!("this signal is a number in {canonical}: send it as value")));
         }
         (Some(value), None) => unit.map_or(value, |unit| unit.canonical(value)),
-        (None, Some(Verdict::Profitable)) => 1.0,
-        (None, Some(Verdict::Unprofitable)) => 0.0,
+        (None, Some(VerdictWord::Profitable)) => 1.0,
+        (None, Some(VerdictWord::Unprofitable)) => 0.0,
     };
-    let when = pushed.observed_at.as_ref().map_or(When::Now, |time| When::At(time.0));
     Ok(Observation { value, when })
 }

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::Failure;
 use crate::{
-    config::{Firmware, Make},
+    config::{Firmware, Make, Survives},
     power::{
         Target,
         actuator::{Actuator, DriverError, Identify, Line, Trace, build_firmware},
@@ -134,6 +134,15 @@ async fn probe(args: &MachineArgs) -> Result<(), Failure> {
         }
         None => println!("{} does not tell what it draws: a meter or a PDU does", args.kind.label()),
     }
+    println!(
+        "{}",
+        match driver.sleep_survives_power_cycle_of(&target) {
+            Survives::Yes =>
+                "as its version is documented, a sleep outlives a power cut: test it before you rely on it",
+            Survives::No => "as its version is documented, a power cut wakes it",
+            Survives::Unknown => "whether a sleep outlives a power cut is not documented for it: test it",
+        }
+    );
     Ok(())
 }
 

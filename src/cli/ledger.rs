@@ -118,7 +118,8 @@ pub(super) fn begin(args: &TakeOverArgs, config: &Config) -> Result<(), Failure>
     let epoch = take_over(config).map_err(failure)?;
     tell(&format!(
         "a new power ledger begins at {ledger}, in epoch {epoch}; start the proxy with `hashgate run`: machines that the config names are told to \
-         wake, in their firmware's own mode; those that it does not name and that sleep are not known any more: wake these by hand"
+         wake, in their firmware's own mode; those that it does not name are found by their connections, and who of them sleeps is offered in \
+         words: `hashgate wake GROUP` wakes it"
     ));
     Ok(())
 }

@@ -18,7 +18,7 @@ use super::{
     admin::{Reach, typed},
     say,
 };
-use crate::api::wire::{ModeBody, ModeSet, ModeWord, OrderBody, PowerPage};
+use crate::api::wire::{ForgetBody, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage};
 
 /// Machines, and receipts, that one answer holds.
 const PAGE: RangeInclusive<i64> = 1..=1_000;
@@ -31,6 +31,8 @@ pub enum PowerCommand {
     Groups(ShowArgs),
     /// Show the machines of a group
     Devices(DevicesArgs),
+    /// Forget machines that were found by their connections and are gone: they count no more
+    Forget(ForgetArgs),
     /// Show what the last drains and wakes moved and cost
     Receipts(ReceiptsArgs),
     /// Show or set how far decisions go
@@ -125,6 +127,27 @@ pub struct DevicesArgs {
     reach: Reach,
 }
 
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The group, by its name in the config
+    group: String,
+    /// The machine, by its name in `hashgate devices`
+    #[arg(conflicts_with = "older_than")]
+    device: Option<String>,
+    /// All machines of the group that are gone and were not seen for so long, as in 7d
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    older_than: Option<String>,
+    /// Say which, and forget none
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
 /// Arguments of `receipts`.
 #[derive(Debug, Args)]
 pub struct ReceiptsArgs {
@@ -171,6 +194,7 @@ pub(super) async fn run(command: PowerCommand) -> Result<(), Failure> {
             let answer = args.reach.caller()?.get(&["groups", &args.group, "devices"], &query).await?;
             print(answer, args.json, |page| show::devices(&page, Timestamp::now()))
         }
+        PowerCommand::Forget(args) => forget(args).await,
         PowerCommand::Receipts(args) => {
             let answer = args.reach.caller()?.get(&["receipts"], &[("limit", args.limit.into())]).await?;
             print(answer, args.json, |page| show::receipts(&page))
@@ -189,6 +213,22 @@ async fn order(word: &str, order: Order, why: Option<String>, lasts: Option<Stri
     let body = OrderBody { why, lasts, until: None, dry_run: order.dry_run };
     let answer = order.reach.caller()?.order(Method::POST, &["groups", &order.group, word], &body).await?;
     print(answer, order.json, |plan| show::plan(&plan, order.dry_run))
+}
+
+async fn forget(args: ForgetArgs) -> Result<(), Failure> {
+    if args.device.is_none() && args.older_than.is_none() {
+        let help = "name a machine of the group, or write --older-than 7d for all that are gone for so long";
+        return Err(Failure::Misused(help.to_owned()));
+    }
+    let body = ForgetBody { older_than: args.older_than, dry_run: args.dry_run };
+    let caller = args.reach.caller()?;
+    let answer = match &args.device {
+        Some(device) => {
+            caller.order(Method::POST, &["groups", &args.group, "devices", device, "forget"], &body).await?
+        }
+        None => caller.order(Method::POST, &["groups", &args.group, "devices", "forget"], &body).await?,
+    };
+    print(answer, args.json, |forgotten| show::forgotten(&forgotten, args.dry_run, Timestamp::now()))
 }
 
 async fn mode(args: &ModeArgs) -> Result<(), Failure> {

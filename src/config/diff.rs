@@ -7,6 +7,7 @@
 //! | `[proxy]` | `shutdown_grace`, `watch` | `workers`, `state_file` |
 //! | `[log]` | `filter` | `format` |
 //! | `[metrics]`, `[admin]` | the tokens | addresses, and whether there are any |
+//! | `[store]`, the power ledger's place | | all of it |
 //! | `[limits]`, `[[listener]]`, `[[pool]]`, `[[route]]` | all of it | |
 //! | `[[signal]]`, `[profit]`, `[site]`, `[[group]]`, `[[ai]]`, `[power]` | `diff/money.rs` has the table: all that changed, or nothing of it | |
 //!
@@ -19,13 +20,14 @@ mod tests;
 
 use std::{
     fmt::{self, Display, Formatter},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Admin, Answer, Config, Limits, Listener, Log, LogFormat, Metrics, Pool, PoolUrl, Proxy, Route, Secret, Vardiff,
-    WorkerNames, units,
+    Admin, Answer, Config, Limits, Listener, Log, LogFormat, Metrics, Pool, PoolUrl, Proxy, Route, Secret, Store,
+    StorePlace, Vardiff, WorkerNames, units,
 };
 use crate::stratum::VersionDialect;
 
@@ -75,12 +77,13 @@ const DOOR: Effect =
 
 /// What changes from one config to another, in the order of the file.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    // Without `..`, as below. The first four are `process`, the last three `money`.
+    // Without `..`, as below. The first four are `process`, the last three but for the ledger `money`.
     let Config {
         proxy: _,
         log: _,
         metrics: _,
         admin: _,
+        store,
         limits,
         listeners: _,
         pools: _,
@@ -88,13 +91,20 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         signals: _,
         profit: _,
         power: _,
+        ledger,
     } = old;
     let mut differ = Differ::default();
     differ.process(old, new);
+    differ.store(store.as_ref(), new.store.as_ref());
     differ.limits(limits, &new.limits);
     differ.listeners(old, new);
     differ.pools(old, new);
     differ.routes(old, new);
+    // Where machines are moved, `money` tells it.
+    if (old.power.is_none() || new.power.is_none()) && *ledger != new.ledger {
+        let shown = |path: &Path| path.display().to_string();
+        differ.field("[power]", "ledger", shown(ledger), shown(&new.ledger), Effect::Restart);
+    }
     let mut changes = differ.0;
     changes.append(&mut money::diff(old, new));
     changes
@@ -120,6 +130,7 @@ pub fn followed(old: &Config, new: &Config) -> Config {
             (Some(old), Some(new)) => Some(admin(old, new)),
             (old, _) => old.clone(),
         },
+        store: old.store.clone(),
         limits: new.limits.clone(),
         listeners: new.listeners.clone(),
         pools: new.pools.clone(),
@@ -127,6 +138,7 @@ pub fn followed(old: &Config, new: &Config) -> Config {
         signals: money.signals.clone(),
         profit: money.profit.clone(),
         power: money.power.clone(),
+        ledger: old.ledger.clone(),
     }
 }
 
@@ -221,6 +233,24 @@ impl Differ {
             (false, true) => self.push(place, "added", Effect::Restart),
             (true, false) => self.push(place, "removed", Effect::Restart),
             _ => {}
+        }
+    }
+
+    fn store(&mut self, old: Option<&Store>, new: Option<&Store>) {
+        let place = |place: &StorePlace| match place {
+            StorePlace::File(path) => path.display().to_string(),
+            StorePlace::Postgres(_) => "a PostgreSQL server".to_owned(),
+        };
+        match (old, new) {
+            (Some(old), Some(new)) => compare!(self, "[store]", old, new, Store {
+                place: place => Effect::Restart,
+                keep_minutes: time => Effect::Restart,
+                keep_hours: time => Effect::Restart,
+                keep_days: time => Effect::Restart,
+                keep_records: time => Effect::Restart,
+                max_bytes: text => Effect::Restart,
+            } apart {}),
+            (old, new) => self.section("[store]", old.is_some(), new.is_some()),
         }
     }
 

@@ -26,6 +26,8 @@ mod raw;
 mod routes;
 mod secret;
 mod signal;
+mod store;
+mod trust;
 mod units;
 mod user;
 mod validate;
@@ -49,9 +51,9 @@ pub use self::{
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
     power::{
-        ActuatorKind, ComputeKind, DeviceEntry, Firmware, HttpCall, HttpMethod, MAX_DEVICES, MAX_SLURM_NODES,
-        MAX_TEMPLATE_BYTES, Make, Miners, Moves, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter, Slurm,
-        SlurmNode, Survives, TemplateError, WattsSource, template,
+        ActuatorKind, AsicRs, ComputeKind, DeviceEntry, Firmware, HttpCall, HttpMethod, MAX_DEVICES, MAX_SLURM_NODES,
+        MAX_TEMPLATE_BYTES, Make, Miners, Moves, OtherMake, Place, Power, PowerBlock, PowerGroup, PowerUnit, SiteMeter,
+        Slurm, SlurmNode, Survives, TemplateError, WattsSource, template,
     },
     profit::{
         AfterHold, Ai, AiPrice, Efficiency, Feeder, Group, Market, Mode, Policy, Profit, Quote, Rule, Site, StaleGrid,
@@ -62,6 +64,8 @@ pub use self::{
         Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
         SignalSource, SourceKind, Spread, Window, Windows,
     },
+    store::{Store, StorePlace},
+    trust::ServerTrust,
     user::{MAX_USER_BYTES, UserTemplate},
 };
 pub use crate::stratum::VersionDialect;
@@ -84,6 +88,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// `[admin]`; `None` serves no API.
     pub admin: Option<Admin>,
+    /// `[store]`; `None` keeps nothing.
+    pub store: Option<Store>,
     /// `[limits]`: what miners may take of this machine.
     pub limits: Limits,
     /// `[[listener]]` in file order; never empty.
@@ -98,6 +104,8 @@ pub struct Config {
     pub profit: Option<Profit>,
     /// What moves the groups' machines and tells AI compute; `None` where nothing does.
     pub power: Option<Power>,
+    /// Where the power ledger is, or would be: where nothing is moved any more, it may know what was.
+    pub ledger: PathBuf,
 }
 
 /// `[proxy]`: the process itself.

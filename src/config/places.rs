@@ -22,6 +22,8 @@ pub const MAX_PLACES: usize = 1024;
 pub struct Places {
     /// Every pool, route and listener that there ever was, each at its place; the last known settings of those that are gone.
     pub config: Arc<Config>,
+    /// Places of the pools that there are, in the order of the file.
+    pub pools: Vec<usize>,
     /// Places of the routes that there are, in the order in which they are tried; never empty.
     pub routes: Vec<usize>,
     /// Places of the listeners that there are.
@@ -40,8 +42,9 @@ pub struct NoPlace {
 impl Places {
     /// Those of a start: as in the file.
     pub fn first(config: Arc<Config>) -> Self {
-        let (routes, listeners) = ((0..config.routes.len()).collect(), (0..config.listeners.len()).collect());
-        Self { config, routes, listeners }
+        let (pools, routes) = ((0..config.pools.len()).collect(), (0..config.routes.len()).collect());
+        let listeners = (0..config.listeners.len()).collect();
+        Self { config, pools, routes, listeners }
     }
 
     /// Those after this config came. What was there before is where it was.
@@ -69,7 +72,7 @@ impl Places {
             route_places.push(routes.put(placed, |route| &route.name)?);
         }
         let config = Config { pools: pools.all, listeners: listeners.all, routes: routes.all, ..new.clone() };
-        Ok(Self { config: Arc::new(config), routes: route_places, listeners: listener_places })
+        Ok(Self { config: Arc::new(config), pools: pool_places, routes: route_places, listeners: listener_places })
     }
 
     /// The routes that there are, each with its place, in the order in which they are tried.
@@ -142,7 +145,7 @@ mod tests {
         let first = Places::first(Arc::new(config(&["a", "b", "c"], &["x", "y"])));
         let next = first.next(&config(&["c", "d"], &["y", "z"])).unwrap();
         assert_eq!(names(&next), (vec!["a", "b", "c", "d"], vec!["y", "z"]));
-        assert_eq!(next.routes, [1, 2]);
+        assert_eq!((&next.pools[..], &next.routes[..]), (&[2, 3][..], &[1, 2][..]));
         assert_eq!(next.config.routes[2].pools, [2, 3], "by their places");
         assert!(next.is_routed(2) && !next.is_routed(0));
         let back = next.next(&config(&["b"], &["x"])).unwrap();

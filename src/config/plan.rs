@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, power, profit,
-    signal, units::time,
+    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, StorePlace, VersionDialect, WorkerNames, power,
+    profit, signal, units::time,
 };
 use crate::profit::Currency;
 
@@ -75,10 +75,27 @@ fn process(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
             let read = admin.read_token.as_ref().map_or("", |_| ", another to look");
             let signal = admin.signal_token.as_ref().map_or("", |_| ", another to send signals");
             let (at, token) = (admin.listen, &admin.token);
-            line(f, "admin API", format_args!("http://{at}/api/v1, token {token}{read}{signal}"))
+            line(f, "admin API", format_args!("http://{at}/api/v1, token {token}{read}{signal}"))?;
         }
-        None => line(f, "admin API", "none"),
+        None => line(f, "admin API", "none")?,
     }
+    store(config, f)
+}
+
+fn store(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
+    let Some(store) = &config.store else {
+        return line(f, "store", "none: no history of workers, pools and decisions");
+    };
+    let (minutes, hours, days) = (time(store.keep_minutes), time(store.keep_hours), time(store.keep_days));
+    match &store.place {
+        StorePlace::File(path) => {
+            let gib = store.max_bytes as f64 / f64::from(1 << 30);
+            line(f, "store", format_args!("{}, up to {gib:.1} GiB", path.display()))?;
+        }
+        StorePlace::Postgres(url) => line(f, "store", format_args!("PostgreSQL, {url}"))?,
+    }
+    let records = time(store.keep_records);
+    line(f, "", format_args!("minutes for {minutes}, hours for {hours}, days for {days}, events for {records}"))
 }
 
 fn limits(limits: &Limits, f: &mut Formatter<'_>) -> fmt::Result {
@@ -258,6 +275,8 @@ mod tests {
           log              text, info
           metrics          http://127.0.0.1:9333/metrics
           admin API        none
+          store            hashgate-store.db, up to 8.0 GiB
+                           minutes for 3days, hours for 90days, days for 3660days, events for 366days
 
         limits
           connections      100000, from one address 100000, 2000 new ones a second
@@ -338,6 +357,7 @@ pools = ["eu", "us"]
           log              JSON, info
           metrics          none
           admin API        none
+          store            none: no history of workers, pools and decisions
 
         limits
           connections      100000, from one address 100000, 2000 new ones a second

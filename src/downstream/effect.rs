@@ -36,8 +36,14 @@ pub enum Effect {
         /// The first authorized worker; `None` if there is none yet.
         user: Option<Arc<str>>,
     },
-    /// A share was judged.
-    Judged(Result<ValidShare, Reject>),
+    /// A share was judged. `place`: of its worker on this connection, as in [`Session::workers`](super::Session::workers); 0, the first, if it
+    /// names none that is authorized.
+    Judged {
+        /// How.
+        verdict: Result<ValidShare, Reject>,
+        /// Whose.
+        place: u16,
+    },
     /// A share that its pool should see.
     Submit {
         /// What.

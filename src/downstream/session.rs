@@ -58,6 +58,9 @@ const MAX_MALFORMED: u8 = 8;
 /// A suggestion this soon after the first work replaces the difficulty we started with.
 const SUGGESTION_IN_TIME: Duration = Duration::from_secs(15);
 
+/// Bytes of a user agent that are kept for each connection: names with versions have half as many.
+const MAX_AGENT: usize = 64;
+
 /// What the router says of a miner's route.
 #[derive(Debug, Clone)]
 pub struct Attached {
@@ -149,6 +152,14 @@ enum StartFrom {
     Listener,
 }
 
+/// A worker that was authorized on a connection.
+#[derive(Debug)]
+struct Authorized {
+    name: Arc<str>,
+    /// How many were authorized before it; its own for as long as the connection lives.
+    place: u16,
+}
+
 /// One miner's connection.
 #[derive(Debug)]
 pub struct Session {
@@ -157,8 +168,10 @@ pub struct Session {
     lease: Option<ExtranonceLease<Parked>>,
     held: Held,
     quirks: &'static Quirks,
-    /// Authorized worker names, sorted.
-    workers: Vec<Arc<str>>,
+    /// What its firmware calls itself, cut to [`MAX_AGENT`].
+    agent: Option<Arc<str>>,
+    /// Authorized workers, sorted by name.
+    workers: Vec<Authorized>,
     /// The first of them, which decides the route.
     user: Option<Arc<str>>,
     asked_route: AskedRoute,
@@ -214,6 +227,7 @@ impl Session {
             lease: None,
             held: Held::Nothing,
             quirks: Quirks::of(""),
+            agent: None,
             workers: Vec::new(),
             user: None,
             asked_route: AskedRoute::No,
@@ -273,6 +287,21 @@ impl Session {
     /// The first authorized worker.
     pub fn user(&self) -> Option<&Arc<str>> {
         self.user.as_ref()
+    }
+
+    /// All authorized workers in the order of their names, each with its place: how many were authorized before it.
+    pub fn workers(&self) -> impl ExactSizeIterator<Item = (u16, &Arc<str>)> {
+        self.workers.iter().map(|worker| (worker.place, &worker.name))
+    }
+
+    /// What its firmware calls itself; `None` before it has subscribed, or where it says nothing.
+    pub fn agent(&self) -> Option<&Arc<str>> {
+        self.agent.as_ref()
+    }
+
+    /// When it connected.
+    pub fn connected(&self) -> Instant {
+        self.connected
     }
 
     /// The firmware, by its user agent.
@@ -362,7 +391,7 @@ impl Session {
         match request {
             Ok(request) => self.request(now, id, request, line, io),
             Err(error) if frame.method.as_deref() == Some("mining.submit") => {
-                self.reject(id, Reject::Malformed(error.0), io);
+                self.reject(id, 0, Reject::Malformed(error.0), io);
             }
             Err(error) => Response(&mut io.out).error(id, 20, error),
         }
@@ -482,8 +511,10 @@ impl Session {
         }
         while self.awaited.front().is_some_and(|first| now >= first.since + self.answer_timeout()) {
             match self.awaited.pop_front() {
-                Some(Awaited { id, is_lost: true, .. }) => self.reject(RawId::from_bytes(&id), Reject::NoPool, io),
-                Some(Awaited { id, verdict, .. }) => self.credit(RawId::from_bytes(&id), verdict, io),
+                Some(Awaited { id, place, is_lost: true, .. }) => {
+                    self.reject(RawId::from_bytes(&id), place, Reject::NoPool, io);
+                }
+                Some(Awaited { id, place, verdict, .. }) => self.credit(RawId::from_bytes(&id), place, verdict, io),
                 None => {}
             }
         }

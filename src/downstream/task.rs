@@ -33,7 +33,7 @@ use crate::{
         outbox::Outbox,
     },
     metrics::WorkerBook,
-    router::{Berth, CensusPart, ConnectionId, LaneId, Layout, MinerReport, Offer, ToRouter, ToWorker},
+    router::{Berth, CensusPart, ConnectionId, Judgements, LaneId, Layout, MinerReport, Offer, ToRouter, ToWorker},
     stratum::{Lines, RawId, Response},
     upstream::{Origin, Outgoing},
     work::{HASHES_PER_DIFFICULTY, Hashrate, UpstreamId, WorkSeries},
@@ -407,10 +407,10 @@ impl Hall {
         let mut judged = 0;
         for effect in effects.drain(..) {
             match effect {
-                Effect::Judged(verdict) => {
+                Effect::Judged { verdict, place } => {
                     judged += 1;
                     if is_counted {
-                        self.slots[index].tally.judge(&verdict);
+                        self.slots[index].tally.judge(self.now, &verdict, place);
                     }
                     match verdict {
                         Ok(share) => self.book.credit(share),

@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     config::MAX_PLACES,
     downstream::CloseReason,
@@ -116,6 +118,12 @@ pub struct LatencyBucket {
 }
 
 impl LatencySum {
+    /// Their mean; `None` without events.
+    pub fn mean(&self) -> Option<Duration> {
+        let sum_us: u64 = self.buckets.iter().map(|bucket| bucket.sum_us).sum();
+        sum_us.checked_div(self.count()).map(Duration::from_micros)
+    }
+
     /// Events.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.events).sum()
@@ -259,6 +267,36 @@ pub struct PoolBook {
     pub losses: u64,
     /// From a share sent to its answer.
     pub latency: LatencySum,
+    /// Since when it has connections with work, or has none any more; `None` before its first.
+    pub since: Option<Timestamp>,
+    /// The last connection that was lost, or could not be made.
+    pub last_loss: Option<PoolLoss>,
+    /// Its connections, with work or without.
+    pub lanes: Vec<LaneBook>,
+}
+
+/// The end of a connection to a pool, or of an attempt at one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolLoss {
+    /// When.
+    pub at: Timestamp,
+    /// Why, for people.
+    pub why: String,
+    /// How long until the next attempt.
+    pub retry_in: Duration,
+}
+
+/// One connection to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneBook {
+    /// The lane of miners that it serves; `None` for a standby without one.
+    pub lane: Option<u32>,
+    /// Logged in, with work.
+    pub is_live: bool,
+    /// It closes when its late shares have settled.
+    pub is_retiring: bool,
+    /// Miners on it.
+    pub miners: usize,
 }
 
 impl PoolBook {

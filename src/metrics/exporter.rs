@@ -18,6 +18,7 @@ use super::{Books, LATENCY_BOUNDS_US, LatencySum, PowerMetrics, ProfitMetrics, T
 use crate::{
     config::Config,
     hash::Kernel,
+    power::control::Orphans,
     reload::{Reload, Status},
 };
 
@@ -28,6 +29,8 @@ pub struct Exporter {
     recorder: PrometheusRecorder,
     profit: ProfitMetrics,
     power: Option<PowerMetrics>,
+    /// Where nothing can be moved: what was.
+    orphans: Orphans,
     /// What histograms were given already.
     last: Mutex<Recorded>,
 }
@@ -57,7 +60,13 @@ impl Exporter {
             super::profit::describe();
             super::power::describe();
         });
-        Ok(Self { books, reload, recorder, profit, power, last: Mutex::default() })
+        Ok(Self { books, reload, recorder, profit, power, orphans: Orphans::default(), last: Mutex::default() })
+    }
+
+    /// What a ledger knows to sleep or to be lent, where nothing can be moved.
+    pub fn with_orphans(mut self, orphans: Orphans) -> Self {
+        self.orphans = orphans;
+        self
     }
 
     /// The text that Prometheus reads.
@@ -68,8 +77,9 @@ impl Exporter {
             self.record(&totals, &status.places.config);
             record_reloads(&status);
             self.profit.record(jiff::Timestamp::now());
-            if let Some(power) = &self.power {
-                power.record();
+            match &self.power {
+                Some(power) => power.record(),
+                None => super::power::record_orphans(&self.orphans),
             }
         });
         self.recorder.handle().render()

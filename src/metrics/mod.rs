@@ -6,8 +6,8 @@ mod power;
 mod profit;
 
 pub use books::{
-    Books, Counter, LATENCY_BOUNDS_US, Latencies, LatencyBucket, LatencySum, PoolBook, Refusal, RouterBook, Sum,
-    Totals, WorkerBook,
+    Books, Counter, LATENCY_BOUNDS_US, LaneBook, Latencies, LatencyBucket, LatencySum, PoolBook, PoolLoss, Refusal,
+    RouterBook, Sum, Totals, WorkerBook,
 };
 pub use exporter::Exporter;
 pub use power::PowerMetrics;

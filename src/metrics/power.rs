@@ -10,7 +10,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::{
     config::{Config, Mode},
-    power::{Power, device::StageKind, group::Phase},
+    power::{Power, control::Orphans, device::StageKind, group::Phase},
     profit::Watts,
 };
 
@@ -67,7 +67,8 @@ impl PowerMetrics {
                         .set(*count as f64);
                 }
             }
-            gauge!("hashgate_group_devices_measured", "group" => name).set(group.measured as f64);
+            gauge!("hashgate_group_devices_measured", "group" => name.clone()).set(group.measured as f64);
+            gauge!("hashgate_group_devices_idle", "group" => name).set(group.idle as f64);
         }
         for (name, block) in self.blocks.iter().zip(&site.blocks) {
             let (Some(block), name) = (block, name.to_string()) else { continue };
@@ -81,11 +82,18 @@ impl PowerMetrics {
                 gauge!("hashgate_lease_watts", "ai" => name.clone(), "what" => what).set(number(watts));
             }
         }
+        record_orphans(&snapshot.orphans);
         counter!("hashgate_ledger_refused_total").absolute(snapshot.totals.refusals);
         counter!("hashgate_receipts_total").absolute(snapshot.totals.receipts);
         counter!("hashgate_over_cap_readings_total").absolute(snapshot.over_cap.readings);
         gauge!("hashgate_over_cap_max_watts").set(number(Some(snapshot.over_cap.most.unwrap_or(Watts::ZERO))));
     }
+}
+
+/// What nobody can move any more.
+pub(super) fn record_orphans(orphans: &Orphans) {
+    gauge!("hashgate_orphan_machines").set(orphans.machine_count() as f64);
+    gauge!("hashgate_orphan_lease_watts").set(orphans.lent().get());
 }
 
 fn number(watts: Option<Watts>) -> f64 {
@@ -97,6 +105,14 @@ pub(super) fn describe() {
         "hashgate_power_watts",
         "Power of the site: by its meter, as the sum of what was measured, as it counts against the cap, and the cap; NaN if not known."
     );
+    describe_gauge!(
+        "hashgate_orphan_machines",
+        "Machines that the ledger has put to sleep and no group of the config has with an actuator."
+    );
+    describe_gauge!(
+        "hashgate_orphan_lease_watts",
+        "Power that AI blocks hold which the config has not with a control."
+    );
     describe_gauge!("hashgate_power_mode", "1 for how far decisions go: dry_run, advise or active.");
     describe_gauge!("hashgate_power_epoch", "Term of office of this controller; each start has a higher one.");
     describe_gauge!("hashgate_group_phase", "1 for where a group is between mining and asleep.");
@@ -104,6 +120,10 @@ pub(super) fn describe() {
     describe_gauge!(
         "hashgate_group_devices",
         "Machines of a group that do not just mine, by goal and how far they are."
+    );
+    describe_gauge!(
+        "hashgate_group_devices_idle",
+        "Machines of a group that sleep although nobody here put them to sleep."
     );
     describe_gauge!("hashgate_group_devices_measured", "Machines of a group with a fresh reading of their watts.");
     describe_gauge!(

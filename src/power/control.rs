@@ -2,28 +2,34 @@
 //!
 //! Values; the site's machine plans (`site.rs`), the task carries out (`task.rs`), API and command line show.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{group::Phase, receipt::Receipt, site::SiteView};
 use crate::{config::Mode, profit::Watts};
 
+/// Machines that are named in one sentence.
+const NAMED: usize = 20;
+
 /// An operator's word on a group. It outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum Control {
     /// Sleep, whatever mining pays.
     Drain {
         /// In words.
         why: Box<str>,
-        /// Until then; `None`: until it is released.
+        /// Until then; without it until it is released.
         until: Option<Timestamp>,
     },
     /// Mine, whatever power costs.
     Wake {
         /// In words.
         why: Box<str>,
-        /// Until then; `None`: until it is released.
+        /// Until then; without it until it is released.
         until: Option<Timestamp>,
     },
     /// Stay as it is: nothing is commanded.
@@ -42,6 +48,50 @@ pub enum Control {
     Unlock,
 }
 
+/// Machines that are to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forget {
+    /// One, by its name.
+    Device(String),
+    /// All of the group that were found by their connections, are gone, and were not seen for so long.
+    OlderThan(Duration),
+}
+
+/// What an order to forget does, or would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Forgotten {
+    /// The group.
+    pub group: Box<str>,
+    /// Who is forgotten.
+    pub devices: Vec<ForgottenDevice>,
+    /// Who was not seen for so long and is kept all the same.
+    pub kept: Vec<KeptDevice>,
+    /// What counts no more, at the site meter, in kW.
+    pub frees_kw: f64,
+    /// What follows, in sentences.
+    pub words: Vec<String>,
+}
+
+/// A machine that is forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ForgottenDevice {
+    /// Its name.
+    pub name: Box<str>,
+    /// When it was there last.
+    pub seen: Option<Timestamp>,
+    /// What the ledger counted for it, in watts at the site meter.
+    pub counts_watts: f64,
+}
+
+/// A machine that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptDevice {
+    /// Its name.
+    pub name: Box<str>,
+    /// Why.
+    pub why: Box<str>,
+}
+
 /// Why an operator's word was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -53,6 +103,17 @@ pub enum ControlError {
         /// What there is.
         known: String,
     },
+    /// No such machine.
+    #[error("group {group:?} has no machine {name:?}: `hashgate devices {group}` lists them")]
+    UnknownDevice {
+        /// The group.
+        group: String,
+        /// What was asked for.
+        name: String,
+    },
+    /// A machine that must not be forgotten.
+    #[error("{0}")]
+    NotForgotten(String),
     /// A group without an actuator.
     #[error("group {0:?} has no actuator: nothing can put it to sleep or wake it")]
     NotManaged(String),
@@ -73,13 +134,13 @@ pub enum ControlError {
 }
 
 /// What an order would do, now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// The group.
     pub group: Box<str>,
     /// Where it is.
     pub phase: Phase,
-    /// Where the order leads first; `None` if nothing changes.
+    /// Where the order leads first; none if nothing changes.
     pub leads_to: Option<Phase>,
     /// Machines that would be told.
     pub devices: u64,
@@ -114,6 +175,8 @@ pub struct PowerSnapshot {
     pub over_cap: OverCap,
     /// Counted since the start.
     pub totals: PowerTotals,
+    /// What the ledger knew at the start and the config can't move.
+    pub orphans: Orphans,
 }
 
 /// What is counted since the start.
@@ -123,6 +186,8 @@ pub struct PowerTotals {
     pub refusals: u64,
     /// Drains and wakes that ended.
     pub receipts: u64,
+    /// Events that were kept to be seen.
+    pub events: u64,
 }
 
 /// Something that was logged.
@@ -141,4 +206,52 @@ pub struct OverCap {
     pub readings: u64,
     /// The highest excess; `None` without one.
     pub most: Option<Watts>,
+}
+
+/// What a ledger knows to sleep, or to be lent, and the config can't wake or ask back (`task/orphans.rs`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Orphans {
+    /// Machines that were put to sleep, or were on their way, by the group that they were in.
+    pub machines: BTreeMap<String, Vec<String>>,
+    /// What AI blocks hold, at the site meter.
+    pub leases: BTreeMap<String, Watts>,
+}
+
+impl Orphans {
+    /// Whether nobody is left.
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.leases.is_empty()
+    }
+
+    /// How many machines.
+    pub fn machine_count(&self) -> usize {
+        self.machines.values().map(Vec::len).sum()
+    }
+
+    /// What is lent.
+    pub fn lent(&self) -> Watts {
+        self.leases.values().copied().sum()
+    }
+
+    /// What is to be done, in a sentence for each group and block.
+    pub fn words(&self) -> Vec<String> {
+        let machines = self.machines.iter().map(|(group, names)| {
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!(
+                "{} machines of group {group:?} were told to sleep, or were on their way, and no group of the config has them with an actuator: \
+                 nobody wakes them; name them in a group with [group.actuator] again, or wake them by hand: {}{more}",
+                names.len(),
+                names[..names.len().min(NAMED)].join(", ")
+            )
+        });
+        let leases = self.leases.iter().map(|(block, watts)| {
+            format!(
+                "AI block {block:?} holds {} by its leases and is not in the config with a control: nobody can ask it back; put its [ai.control] \
+                 back until it has returned that",
+                watts.in_words()
+            )
+        });
+        machines.chain(leases).collect()
+    }
 }

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! MINING        ── sleep | emergency ────────────────────────► DRAIN_PENDING
-//! DRAIN_PENDING ── mine ─────────────────────────────────────► MINING
+//! MINING        ── resume, to mine ──────────────────────────► WAKE_PENDING
+//! DRAIN_PENDING ── mine | nobody ────────────────────────────► MINING
 //! DRAIN_PENDING ── ready ────────────────────────────────────► DRAINING
 //! DRAIN_PENDING ── resume, to mine ──────────────────────────► WAKE_PENDING
 //! DRAINING      ── settled ──────────────────────────────────► ASLEEP
@@ -33,20 +34,27 @@
 //! * Nothing is commanded before the record of the phase is on disk ([`Output::Persist`]), so that a crash forgets no sleeper.
 //! * Down: a canary first, the worst J/TH first, never under the floor. Up: the best first, each batch with the ledger's permission, in the mode
 //!   that was saved. Both under a ramp; an emergency knows no dwell, canary or ramp, and waits for records and proofs like any drain.
+//! * A device that woke before the ledger let it to may be told to sleep until then ([`Input::Restrain`]): its turn comes.
 //! * A device that nothing can put to sleep, or that is not seen when the drain begins, is left as it is and counts as load.
 //! * ASLEEP is reached when every device is proven or given up, and no share was submitted for a while and none is without an answer.
 //!   Devices that are given up count at their bound; the rest is free.
+//! * MINING is reached when every device draws and has found a share, or is given up; FAULT instead if more than a few are ([`Terms::may_fail`]).
+//!   Those that it mines without count at their bound and are told again, each time later (`strays.rs`).
 //! * In LOCKOUT devices are put to sleep and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
 //!   person's hold or lockout lasts.
+//! * What sleeps although nobody here put it to sleep (the ledger that knew of it is lost) is left as it is until a person wants it awake.
 //! * After a restart devices are probed before anything is decided ([`Group::rebuild`]). A device that may have been told to wake is told to
 //!   sleep again before its watts prove anything.
 //!
 //! Limits: work grows with devices per phase, and with the logarithm of their number per input. Outputs wait until they are polled.
 
+mod forget;
 mod operation;
 mod queue;
 mod ramp;
 mod sleep;
+mod state;
+mod strays;
 mod table;
 mod view;
 mod wake;
@@ -64,17 +72,19 @@ use self::{
     queue::class,
     ramp::Ramp,
     sleep::Canary,
+    state::{Sleeping, Slot, State},
+    strays::Strays,
     wake::Ask,
 };
 use super::{
     device::{Device, Goal, Patience, Spec, Stage, StageKind, later},
     receipt::{Move, Outcome},
 };
-use crate::profit::{MoneyPerMwh, Watts};
+use crate::profit::{MoneyPerMwh, Ratio, Watts};
 
 pub use self::{
     table::{Cause, Phase},
-    words::{Command, DeviceRecord, Event, Input, Order, Output, Record, Request},
+    words::{Command, DeviceRecord, Event, Input, Order, Output, Overruled, Record, Request},
 };
 
 /// How a group is moved.
@@ -102,85 +112,10 @@ pub struct Terms {
     pub ask_again: Duration,
     /// How long waking miners wait for a pool's work; after that they wake all the same.
     pub work_wait: Duration,
-    /// After which a fault's order is tried again.
+    /// The share of its devices without which a group mines after a wake: so many, or one. More, or all, are a fault.
+    pub may_fail: Ratio,
+    /// After which a fault's order is tried again, and those that a group mines without are told again.
     pub fault_retry: Duration,
-}
-
-/// A device and what the group notes of it.
-#[derive(Debug, Clone)]
-struct Slot {
-    device: Device,
-    /// It is in `Group::queue`.
-    is_queued: bool,
-    /// It is in `Group::granted`.
-    is_granted: bool,
-    /// It is one of those that the present drain or wake moves.
-    is_moving: bool,
-    /// It is one of those, and how it ends is not known: neither was it ever proven, nor given up, nor out of sight.
-    is_awaited: bool,
-    /// Its entry in `Group::due`.
-    due: Option<Timestamp>,
-}
-
-impl Slot {
-    fn new(device: Device) -> Self {
-        Self { device, is_queued: false, is_granted: false, is_moving: false, is_awaited: false, due: None }
-    }
-
-    /// Whether first measurements wait for it.
-    fn is_unseen(&self) -> bool {
-        self.device.spec().can_sleep && self.device.stage() == Stage::Unavailable
-    }
-}
-
-/// Where the group is, with what that takes.
-#[derive(Debug)]
-enum State {
-    Mining { since: Timestamp },
-    DrainPending { operation: Operation, not_before: Timestamp },
-    Draining(Sleeping),
-    Asleep { since: Timestamp },
-    WakePending { operation: Operation, not_before: Timestamp, refused: Option<Timestamp>, was_asleep: bool },
-    Waking { operation: Operation, refused: Option<Timestamp> },
-    Fault { retry_at: Timestamp },
-    ManualHold,
-    Lockout(Sleeping),
-}
-
-/// Devices are told to sleep.
-#[derive(Debug)]
-struct Sleeping {
-    /// `None` when its receipt was given: only in a lockout.
-    operation: Option<Operation>,
-    canary: Canary,
-    /// Since when no device is awaited. Of thousands there is always one that drifts or comes back, and that is ASLEEP's to mend.
-    heard_at: Option<Timestamp>,
-    /// Since when no device is under way, or waited for any more.
-    settled_at: Option<Timestamp>,
-    /// When no share is under way, as far as is known; `None` when that is to be looked at again.
-    quiet_at: Option<Timestamp>,
-}
-
-impl State {
-    fn operation(&mut self) -> Option<&mut Operation> {
-        match self {
-            Self::DrainPending { operation, .. }
-            | Self::WakePending { operation, .. }
-            | Self::Waking { operation, .. } => Some(operation),
-            Self::Draining(sleeping) | Self::Lockout(sleeping) => sleeping.operation.as_mut(),
-            Self::Mining { .. } | Self::Asleep { .. } | Self::Fault { .. } | Self::ManualHold => None,
-        }
-    }
-
-    fn into_operation(self) -> Option<Operation> {
-        match self {
-            Self::DrainPending { operation, .. }
-            | Self::WakePending { operation, .. }
-            | Self::Waking { operation, .. } => Some(operation),
-            Self::Draining(sleeping) | Self::Lockout(sleeping) => sleeping.operation,
-            Self::Mining { .. } | Self::Asleep { .. } | Self::Fault { .. } | Self::ManualHold => None,
-        }
-    }
 }
 
 /// One power group.
@@ -219,6 +154,12 @@ pub struct Group {
     unseen: usize,
     /// What all devices draw, for the peak of a receipt.
     drawn_w: f64,
+    /// All shares that were found before that were told.
+    counted: Option<Timestamp>,
+    /// It was told to do what it does, in this life of the process.
+    is_ordered: bool,
+    /// While it mines: another device does not than the record says.
+    is_unrecorded: bool,
     has_work: bool,
     down: Ramp,
     up: Ramp,
@@ -245,10 +186,16 @@ impl Group {
                 // No wake was sent later than now, whatever the clock said then.
                 let at_most = later(now, spec.wake_time);
                 let rouses_until = match record.phase {
-                    Phase::Waking => Some(at_most),
+                    Phase::Waking | Phase::Mining => Some(at_most),
                     _ => device.rouses_until.map(|until| until.min(at_most)),
                 };
-                Device::rebuilt(spec, device.goal, is_proven, rouses_until, device.mode.clone())
+                // One that sleeps by proof dozes no more.
+                let asleep_at_most = later(rouses_until.unwrap_or(now), spec.sleep_time);
+                let dozes_until = match record.phase {
+                    Phase::Draining | Phase::Asleep | Phase::Lockout if !is_proven => Some(asleep_at_most),
+                    _ => device.dozes_until.map(|until| until.min(asleep_at_most)),
+                };
+                Device::rebuilt(spec, device.goal, is_proven, rouses_until, dozes_until, device.mode.clone())
             }
             None => Device::new(spec),
         });
@@ -263,7 +210,7 @@ impl Group {
             Phase::Waking => Phase::WakePending,
             phase => phase,
         };
-        group.state = State::Mining { since: record.since };
+        group.state = State::Mining { since: record.since, strays: Strays::default() };
         if phase != Phase::Mining {
             group.enter(now, phase, phase, None);
             group.persist();
@@ -281,7 +228,7 @@ impl Group {
         let mut group = Self {
             name,
             slots: slots.collect(),
-            state: State::Mining { since: Timestamp::MIN },
+            state: State::Mining { since: Timestamp::MIN, strays: Strays::default() },
             order,
             value: None,
             now,
@@ -300,6 +247,9 @@ impl Group {
             awaited: 0,
             unseen: 0,
             drawn_w: 0.0,
+            counted: None,
+            is_ordered: false,
+            is_unrecorded: false,
             has_work: false,
             down,
             up,
@@ -352,6 +302,7 @@ impl Group {
             Input::Lock(why) => {
                 self.cause(now, Cause::Lock, why);
             }
+            Input::Rouse(why) => self.rouse(now, why),
             Input::Release if matches!(self.state, State::ManualHold | State::Fault { .. }) => {
                 self.resume(now, "released by a person");
             }
@@ -360,6 +311,7 @@ impl Group {
             Input::Persisted(number) => self.saved = self.saved.max(number.min(self.record)),
             Input::Permission(ask, allowed) => self.handle_permission(now, ask, allowed),
             Input::Joined(spec) => self.join(spec),
+            Input::Left(index) => self.forget(now, index),
             Input::WorkReady => self.has_work = true,
             Input::Sample(index, sample) => {
                 self.touch(now, index, |device, patience| device.handle_sample(now, sample, patience));
@@ -367,12 +319,25 @@ impl Group {
             Input::Efficiency(index, efficiency) => {
                 self.touch(now, index, |device, _| device.handle_efficiency(efficiency));
             }
+            Input::Times(index, times) => self.touch(now, index, |device, _| device.expect(times)),
             Input::Unreachable(index) => self.touch(now, index, |device, _| device.handle_unreachable()),
+            Input::Sent(index) => {
+                self.touch(now, index, |device, _| device.send(now));
+                if let Some(operation) = self.state.operation() {
+                    operation.commands(now);
+                }
+            }
             Input::Refused(index) => {
                 self.touch(now, index, |device, patience| device.handle_refusal(now, patience));
             }
+            Input::Counted(at) => {
+                self.counted = self.counted.max(Some(at));
+                self.looks_again();
+            }
+            Input::Restrain(index) => self.restrain(now, index),
             Input::Shares(index, shares) => {
-                self.touch(now, index, |device, patience| device.handle_shares(now, &shares, patience));
+                let since = self.counted;
+                self.touch(now, index, |device, patience| device.handle_shares(now, since, &shares, patience));
                 let Some(slot) = self.slots.get(index) else { return };
                 let (is_moving, stage) = (slot.is_moving, slot.device.stage());
                 if is_moving {
@@ -416,7 +381,13 @@ impl Group {
         let ramp = |ramp: &Ramp, waits: bool| ramp.frees_at().filter(|_| waits);
         let ask = self.asked.as_ref().map(|ask| ask.again);
         let (own, ramp) = match &self.state {
-            State::Mining { .. } | State::ManualHold => (None, None),
+            State::Mining { strays, .. } => {
+                let waits = !self.queue.is_empty() || !self.granted.is_empty();
+                let asks = self.asks_at().filter(|_| !self.queue.is_empty());
+                let own = ask.or(asks).into_iter().chain(strays.due());
+                (own.min_by_key(|at| (*at <= self.now, *at)), ramp(&self.up, waits))
+            }
+            State::ManualHold => (None, None),
             State::DrainPending { not_before, .. } => (Some(*not_before), None),
             State::Draining(sleeping) | State::Lockout(sleeping) => {
                 let heard = sleeping.heard_at.map(|heard| later(heard, self.terms.quiet_limit));
@@ -449,6 +420,10 @@ impl Group {
         self.down.fits(biggest);
         self.up.fits(biggest);
         self.out.push_back(Output::Probe(index));
+        let until = later(self.now, self.terms.probe);
+        if let State::Mining { strays, .. } = &mut self.state {
+            strays.waits_for_more(until);
+        }
     }
 
     fn handle_order(&mut self, now: Timestamp, order: Order, value: Option<MoneyPerMwh>) {
@@ -459,6 +434,7 @@ impl Group {
         let urgent = is_urgent || (is_same && self.order.urgent);
         self.order = Order { urgent, ..order };
         self.value = value;
+        self.is_ordered = true;
         // What a fault waits for is time, not to be told again.
         if !is_new && self.phase() == Phase::Fault {
             return;
@@ -468,6 +444,10 @@ impl Group {
             (Goal::Mine, _) if self.phase() == Phase::DrainPending && self.has_touched() => Cause::ResumeMine,
             (Goal::Sleep, _) if matches!(self.state, State::WakePending { was_asleep: false, .. }) => {
                 Cause::ResumeSleep
+            }
+            (Goal::Sleep, _) if matches!(self.state, State::Mining { .. }) && !self.has_anybody() => {
+                self.tell(Event::Nobody { group: self.name.clone() });
+                Cause::Nobody
             }
             (Goal::Sleep, false) => Cause::Sleep,
             (Goal::Sleep, true) => Cause::Emergency,
@@ -492,7 +472,11 @@ impl Group {
         // Each turn moves on by a phase or a canary; a circle without an input or time in it would be a fault of the table.
         for _ in 0..Phase::ALL.len() {
             let has_moved = match &self.state {
-                State::Mining { .. } | State::ManualHold => false,
+                State::Mining { .. } => self.mind_strays(now),
+                State::ManualHold => false,
+                State::DrainPending { .. } if !self.has_anybody() && !self.has_touched() => {
+                    self.cause(now, Cause::Nobody, "no device is known that could be put to sleep".into())
+                }
                 State::DrainPending { not_before, .. } => {
                     let is_time = self.order.urgent || *not_before <= now;
                     self.may_command() && is_time && self.cause(now, Cause::Ready, self.order.why.clone())
@@ -534,7 +518,8 @@ impl Group {
             self.persist();
         }
         // They came in some order.
-        let goal = if matches!(self.state, State::WakePending { .. }) { Goal::Mine } else { Goal::Sleep };
+        let wakes = matches!(self.state, State::WakePending { .. } | State::Mining { .. });
+        let goal = if wakes { Goal::Mine } else { Goal::Sleep };
         self.requeue(now, goal);
         true
     }
@@ -546,7 +531,7 @@ impl Group {
         self.tell(Event::Moved { group: self.name.clone(), from, to, why });
         let before = std::mem::replace(&mut self.state, State::ManualHold);
         let since = match &before {
-            State::Mining { since } => later(*since, self.terms.min_mining),
+            State::Mining { since, .. } => later(*since, self.terms.min_mining),
             State::Asleep { since } => later(*since, self.terms.min_asleep),
             _ => now,
         };
@@ -582,7 +567,7 @@ impl Group {
             self.slots.iter_mut().for_each(|slot| (slot.is_queued, slot.is_granted) = (false, false));
         }
         self.state = match phase {
-            Phase::Mining => State::Mining { since: now },
+            Phase::Mining => State::Mining { since: now, strays: Strays::default() },
             Phase::DrainPending => State::DrainPending { operation: begins(self, Move::Drain), not_before: at },
             Phase::Draining | Phase::Lockout => {
                 let mut operation = operation.unwrap_or_else(|| begins(self, Move::Drain));
@@ -612,7 +597,15 @@ impl Group {
                 State::Waking { operation, refused: None }
             }
             Phase::Fault => State::Fault { retry_at: later(now, self.terms.fault_retry) },
-            Phase::ManualHold => State::ManualHold,
+            Phase::ManualHold => {
+                // What was to be told before is told no more.
+                for index in 0..self.slots.len() {
+                    if self.slots[index].device.is_waiting() {
+                        self.touch(now, index, |device, _| device.withdraw(now));
+                    }
+                }
+                State::ManualHold
+            }
         };
     }
 
@@ -628,10 +621,29 @@ impl Group {
     }
 
     fn command(&mut self, now: Timestamp, index: usize, command: Command) {
-        self.touch(now, index, |device, _| device.dispatch(now));
+        let goal = if command == Command::Sleep { Goal::Sleep } else { Goal::Mine };
+        let slot = &mut self.slots[index];
+        let most = slot.device.spec().most;
+        slot.is_told = true;
+        // It takes the place of one that was not sent.
+        if let Some(other) = slot.waits_to.replace(goal) {
+            self.ramp(other).release(most);
+        }
+        self.ramp(goal).hold(most);
+        self.touch(
+            now,
+            index,
+            |device, _| {
+                if goal == device.goal() { device.dispatch() } else { device.restrain(now) }
+            },
+        );
         self.out.push_back(Output::Command(index, command));
-        if let Some(operation) = self.state.operation() {
-            operation.commands(now);
+    }
+
+    fn ramp(&mut self, goal: Goal) -> &mut Ramp {
+        match goal {
+            Goal::Mine => &mut self.up,
+            Goal::Sleep => &mut self.down,
         }
     }
 
@@ -643,16 +655,18 @@ impl Group {
 
     fn persist(&mut self) {
         self.record += 1;
+        self.is_unrecorded = false;
         let devices = self.slots.iter().map(|slot| &slot.device).filter(|device| !device.is_untouched());
         let devices = devices.map(|device| DeviceRecord {
             name: device.spec().name.clone(),
             goal: device.goal(),
             is_proven_asleep: device.is_proven_asleep(),
             rouses_until: device.rouses_until(),
+            dozes_until: device.dozes_until(),
             mode: device.mode().cloned(),
         });
         let since = match &self.state {
-            State::Mining { since } | State::Asleep { since } => *since,
+            State::Mining { since, .. } | State::Asleep { since } => *since,
             _ => self.now,
         };
         self.out.push_back(Output::Persist(Record {
@@ -661,6 +675,8 @@ impl Group {
             phase: self.phase(),
             order: self.order.clone(),
             since,
+            // The site's to say.
+            overruled: None,
             devices: devices.collect(),
         }));
     }
@@ -668,6 +684,11 @@ impl Group {
     /// Whether what a crash would have to know is on disk.
     fn may_command(&self) -> bool {
         self.saved == self.record
+    }
+
+    /// Whether anything can put any of its devices to sleep.
+    fn has_anybody(&self) -> bool {
+        self.slots.iter().any(|slot| slot.device.spec().can_sleep)
     }
 
     /// Whether any device does not just mine.

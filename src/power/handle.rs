@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    control::{Control, ControlError, Plan, PowerSnapshot},
+    control::{Control, ControlError, Forget, Forgotten, Plan, PowerSnapshot},
     receipt::Receipt,
     site::DeviceView,
 };
@@ -30,6 +30,17 @@ pub enum Ask {
         dry_run: bool,
         /// The plan that is carried out, or would be.
         answer: oneshot::Sender<Result<Plan, ControlError>>,
+    },
+    /// Forget machines of a group that are gone, or with `dry_run` say only which.
+    Forget {
+        /// Its name.
+        group: String,
+        /// Which.
+        what: Forget,
+        /// Only say.
+        dry_run: bool,
+        /// Those that are forgotten, or would be.
+        answer: oneshot::Sender<Result<Forgotten, ControlError>>,
     },
     /// How far decisions go from now on.
     Mode {
@@ -84,6 +95,15 @@ impl Power {
     pub async fn control(&self, group: &str, control: Control, dry_run: bool) -> Result<Plan, ControlError> {
         let group = group.to_owned();
         self.ask(|answer| Ask::Control { group, control, dry_run, answer }).await?
+    }
+
+    /// Forgets machines that are gone, or with `dry_run` says only which.
+    ///
+    /// # Errors
+    /// [`ControlError`] if none was forgotten because it may not be, or can't.
+    pub async fn forget(&self, group: &str, what: Forget, dry_run: bool) -> Result<Forgotten, ControlError> {
+        let group = group.to_owned();
+        self.ask(|answer| Ask::Forget { group, what, dry_run, answer }).await?
     }
 
     /// Sets how far decisions go; what it was before.

@@ -8,6 +8,7 @@
 //!                  records(group, record)       what a group must know after a crash, JSON; replaced
 //!                  receipts(seq, receipt)       of drains and wakes, JSON; the oldest go
 //!                  devices(seq, group, name, address, worker)      found by their connections; kept while they sleep without one
+//!                  sightings(name, at, user)    when they were last seen, to the hour
 //!                  orders(group, control)       operators' words that hold, JSON
 //!                  settings(name, value)
 //! ledger.db.lock   locked while a controller runs, and stays behind; says which process
@@ -57,6 +58,10 @@ pub const KEPT_RECEIPTS: i64 = 10_000;
 
 /// Layout of the file, in SQLite's `user_version`. (1 had entries alone and was in no release, so nothing reads it.)
 const VERSION: i32 = 2;
+
+/// Beside the layout, and made where it is not there: who does not know it does without.
+const SIGHTINGS: &str =
+    "CREATE TABLE IF NOT EXISTS sightings (name TEXT PRIMARY KEY, at TEXT NOT NULL, user TEXT) STRICT;";
 
 const SCHEMA: &str = "
     CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
@@ -143,6 +148,8 @@ pub struct Book {
     pub records: HashMap<String, Record>,
     /// In the order in which they were found.
     pub devices: Vec<Found>,
+    /// Of those, when they were seen last.
+    pub sightings: Vec<Sighting>,
     /// By the name of the group.
     pub orders: HashMap<String, Control>,
     /// By name.
@@ -160,6 +167,17 @@ pub struct Found {
     pub address: Option<IpAddr>,
     /// The user name that it mines with.
     pub worker: Option<Arc<str>>,
+}
+
+/// When a device was seen last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Then.
+    pub at: Timestamp,
+    /// The user name that it mined with.
+    pub user: Option<Arc<str>>,
 }
 
 /// The open book. Who has it is the site's one controller on this host.
@@ -192,6 +210,25 @@ impl Journal {
         path.exists() || lock_path(path).exists()
     }
 
+    /// What a book says, whoever has it: nothing is locked, begun or written. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If it is not readable.
+    pub fn look(path: &Path) -> Result<Option<Book>, JournalError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let at = |source| JournalError::Database { path: path.to_owned(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(path, flags).map_err(at)?;
+        let found = database.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(at)?;
+        if found != VERSION {
+            return Err(JournalError::Version { path: path.to_owned(), found });
+        }
+        read(&database).map(Some).map_err(at)
+    }
+
     /// Opens a book and begins a new epoch, which is on the disk when this returns.
     ///
     /// # Errors
@@ -211,9 +248,10 @@ impl Journal {
         let last: u32 =
             database.query_row("SELECT coalesce(max(epoch), 0) FROM epochs", [], |row| row.get(0)).map_err(at)?;
         let next = last.checked_add(1).ok_or_else(|| JournalError::Epochs { path: path.to_owned(), last })?;
+        database.execute_batch(SIGHTINGS).map_err(at)?;
         let mut journal = Self::new(database, path, lock, Epoch(next));
         journal.begin(now)?;
-        let book = journal.read().map_err(at)?;
+        let book = read(&journal.database).map_err(at)?;
         journal.rows = book.entries.len() as i64;
         Ok((journal, book))
     }
@@ -236,6 +274,7 @@ impl Journal {
         let mut database = connect(path, flags).map_err(at)?;
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
         transaction.execute_batch(SCHEMA).map_err(at)?;
+        transaction.execute_batch(SIGHTINGS).map_err(at)?;
         transaction.pragma_update(None, "user_version", VERSION).map_err(at)?;
         transaction.commit().map_err(at)?;
         let mut journal = Self::new(database, path, lock, Epoch(next));
@@ -343,6 +382,43 @@ impl Journal {
         self.transact(all, 0)
     }
 
+    /// Keeps when devices were seen last. Of 100 000 that takes half a second, so it is written seldom, and together.
+    ///
+    /// # Errors
+    ///
+    /// If it can't.
+    pub fn sight(&mut self, sightings: &[Sighting]) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, _| {
+            let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO sightings VALUES (?1, ?2, ?3)")?;
+            for Sighting { name, at, user } in sightings {
+                insert.execute(params![&**name, at.to_string(), user.as_deref()])?;
+            }
+            Ok(())
+        };
+        self.transact(all, 0)
+    }
+
+    /// Forgets devices, with what the ledger's book must say of them then.
+    ///
+    /// # Errors
+    ///
+    /// If it can't: then they are known again after a start.
+    pub fn forget<'n>(
+        &mut self,
+        names: impl IntoIterator<Item = &'n str>,
+        entries: &[Entry],
+    ) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, epoch| {
+            insert_entries(transaction, epoch, entries)?;
+            for name in names {
+                transaction.prepare_cached("DELETE FROM devices WHERE name = ?1")?.execute([name])?;
+                transaction.prepare_cached("DELETE FROM sightings WHERE name = ?1")?.execute([name])?;
+            }
+            Ok(())
+        };
+        self.transact(all, entries.len())
+    }
+
     /// Keeps an operator's word on a group; `None` ends it.
     ///
     /// # Errors
@@ -428,21 +504,29 @@ impl Journal {
         self.rows = rows;
         Ok(())
     }
+}
 
-    fn read(&self) -> Result<Book, rusqlite::Error> {
-        let named = |row: &Row<'_>| row.get::<_, String>(0);
-        let query = "SELECT at, kind, subject, lease, watts, extra FROM entries ORDER BY seq";
-        let entries = self.database.prepare(query)?.query_map([], entry)?.collect::<Result<_, _>>()?;
-        let mut records = self.database.prepare("SELECT \"group\", record FROM records")?;
-        let records = records.query_map([], |row| Ok((named(row)?, from_json(row, 1)?)))?.collect::<Result<_, _>>()?;
-        let mut devices = self.database.prepare("SELECT \"group\", name, address, worker FROM devices ORDER BY seq")?;
-        let devices = devices.query_map([], found)?.collect::<Result<_, _>>()?;
-        let mut orders = self.database.prepare("SELECT \"group\", control FROM orders")?;
-        let orders = orders.query_map([], |row| Ok((named(row)?, from_json(row, 1)?)))?.collect::<Result<_, _>>()?;
-        let mut settings = self.database.prepare("SELECT name, value FROM settings")?;
-        let settings = settings.query_map([], |row| Ok((named(row)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        Ok(Book { entries, records, devices, orders, settings })
-    }
+fn read(database: &Connection) -> Result<Book, rusqlite::Error> {
+    let named = |row: &Row<'_>| row.get::<_, String>(0);
+    let query = "SELECT at, kind, subject, lease, watts, extra FROM entries ORDER BY seq";
+    let entries = database.prepare(query)?.query_map([], entry)?.collect::<Result<_, _>>()?;
+    let mut records = database.prepare("SELECT \"group\", record FROM records")?;
+    let records = records.query_map([], |row| Ok((named(row)?, from_json(row, 1)?)))?.collect::<Result<_, _>>()?;
+    let mut devices = database.prepare("SELECT \"group\", name, address, worker FROM devices ORDER BY seq")?;
+    let devices = devices.query_map([], found)?.collect::<Result<_, _>>()?;
+    // Who only looks may find a book of a version that knew none.
+    let sightings = match database.table_exists(None, "sightings")? {
+        true => {
+            let mut sightings = database.prepare("SELECT name, at, user FROM sightings")?;
+            sightings.query_map([], sighting)?.collect::<Result<_, _>>()?
+        }
+        false => Vec::new(),
+    };
+    let mut orders = database.prepare("SELECT \"group\", control FROM orders")?;
+    let orders = orders.query_map([], |row| Ok((named(row)?, from_json(row, 1)?)))?.collect::<Result<_, _>>()?;
+    let mut settings = database.prepare("SELECT name, value FROM settings")?;
+    let settings = settings.query_map([], |row| Ok((named(row)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(Book { entries, records, devices, sightings, orders, settings })
 }
 
 fn insert_entries<'e>(
@@ -478,6 +562,12 @@ fn found(row: &Row<'_>) -> Result<Found, rusqlite::Error> {
     // An address that can't be read is one that is not known.
     let address = text(2)?.and_then(|address| address.parse().ok());
     Ok(Found { group, name, address, worker: text(3)?.map(Arc::from) })
+}
+
+fn sighting(row: &Row<'_>) -> Result<Sighting, rusqlite::Error> {
+    // A time that can't be read is long ago.
+    let at = row.get_ref(1)?.as_str()?.parse().unwrap_or(Timestamp::MIN);
+    Ok(Sighting { name: row.get::<_, String>(0)?.into(), at, user: row.get::<_, Option<String>>(2)?.map(Arc::from) })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {

@@ -30,6 +30,7 @@
 mod block;
 mod device;
 mod entry;
+mod forget;
 mod meter;
 mod reading;
 mod reason;
@@ -555,6 +556,11 @@ impl Ledger {
             reserve: self.rules.reserve,
             cap: self.rules.cap,
         }
+    }
+
+    /// What the meter sees and nobody tells.
+    pub fn unexplained(&self) -> Watts {
+        self.meter.unexplained()
     }
 
     /// A wake is sent now that was booked before: it may take effect for as long as from now on.

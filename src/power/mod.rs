@@ -5,6 +5,7 @@
 //! | `merit.rs` | the merit order: sinks by margin under the caps of site and feeders |
 //! | `group.rs` | a power group that drains and wakes, batch by batch, with its table of phases |
 //! | `device.rs` | one ASIC of it: what it was told, and what its watts say of that |
+//! | `pace.rs` | how long machines of one kind really take to sleep and to wake |
 //! | `receipt.rs` | what a drain or a wake moved, how long it took, and what it cost |
 //! | `ledger.rs` | the power ledger: which watts are given out, and whether more may be |
 //! | `site.rs` | groups, ledger and leases as one machine; what is over the cap |
@@ -23,6 +24,7 @@ pub mod journal;
 pub mod ledger;
 mod merit;
 pub mod meter;
+pub mod pace;
 pub mod receipt;
 pub mod site;
 pub mod task;

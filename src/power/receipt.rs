@@ -12,11 +12,12 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::device::{Goal, Shares};
 
 /// Which way it went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Move {
     /// To sleep.
@@ -44,7 +45,7 @@ impl Move {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Every device got there.
@@ -73,7 +74,7 @@ impl Outcome {
 }
 
 /// What became of shares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ShareBill {
     /// Without the pool's answer when it began.
     pub in_flight_at_start: u64,
@@ -105,7 +106,7 @@ impl ShareBill {
 }
 
 /// Power of the group's devices, measured at the devices.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct WattBill {
     /// Of all devices when it began.
     pub before_w: f64,
@@ -116,12 +117,15 @@ pub struct WattBill {
 }
 
 /// How many devices, and what became of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct DeviceBill {
     /// Were to move.
     pub asked: u64,
     /// Did, by measurement.
     pub confirmed: u64,
+    /// Of these, woken by their watts alone: they have found no share in their time.
+    #[serde(default)]
+    pub by_watts: u64,
     /// Were told often enough.
     pub failed: u64,
     /// Were not seen at the end.
@@ -133,7 +137,7 @@ pub struct DeviceBill {
 }
 
 /// Seconds of each phase, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct SecondBill {
     /// From the order to the first command: the record on disk, dwell, the ledger's word.
     pub to_first_command_s: f64,
@@ -146,7 +150,7 @@ pub struct SecondBill {
 }
 
 /// What it cost.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
     /// Drawn between commands and proof.
     pub energy_wh: f64,
@@ -156,7 +160,7 @@ pub struct Cost {
 }
 
 /// Of one drain or one wake.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Receipt {
     /// Of this form.
     pub v: u32,

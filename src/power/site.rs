@@ -24,6 +24,7 @@
 //! or a block, all devices are summed up. Outputs wait until they are polled. Sentences about single devices are limited per group.
 
 mod book;
+mod forget;
 mod groups;
 mod keeper;
 mod leases;
@@ -40,17 +41,18 @@ use jiff::Timestamp;
 use self::{
     book::{After, Book},
     keeper::Keeper,
+    leases::Unexplained,
     member::Member,
     over_cap::OverCap,
 };
 use super::{
-    device::{Goal, StageKind, later},
+    device::{Device, Goal, StageKind, later},
     group::{Input as GroupInput, Order, Record},
     ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId, Ledger},
 };
 use crate::profit::{MoneyPerMwh, Watts};
 
-pub use self::words::*;
+pub use self::{forget::Kept, words::*};
 
 /// How often all is looked over.
 const LOOK: Duration = Duration::from_secs(1);
@@ -67,6 +69,7 @@ pub struct Site {
     keepers: Vec<Option<Keeper>>,
     book: Book,
     over_cap: Option<OverCap>,
+    unexplained: Unexplained,
     /// Whether the meter was there when it was last looked at; `None` before the first reading.
     meter: Option<bool>,
     /// Another controller was spoken of.
@@ -100,6 +103,7 @@ impl Site {
             Member::new(group.as_ref(), devices.next().unwrap_or_default(), record.as_ref(), now)
         };
         let members: Vec<Member> = terms.groups.iter().map(member).collect();
+        let was_over_cap = members.iter().any(|member| member.shed.is_some());
         let keepers = terms.blocks.iter().map(|block| block.clone().map(Keeper::new)).collect();
         let mut site = Self {
             terms,
@@ -108,7 +112,8 @@ impl Site {
             members,
             keepers,
             book: Book::default(),
-            over_cap: None,
+            over_cap: was_over_cap.then(|| OverCap::resumed(now)),
+            unexplained: Unexplained::default(),
             meter: None,
             is_superseded: false,
             observes: false,
@@ -153,10 +158,27 @@ impl Site {
             Input::Joined(group, joining) => self.handle_joined(now, group, joining),
             Input::Sample(key, sample) => self.handle_sample(now, key, sample),
             Input::Unreachable(key) => self.tell_group(now, key.group, GroupInput::Unreachable(key.device)),
+            Input::Sent(key) => self.handle_sent(now, key),
             Input::Refused(key) => self.tell_group(now, key.group, GroupInput::Refused(key.device)),
             Input::Shares(key, shares) => self.tell_group(now, key.group, GroupInput::Shares(key.device, shares)),
+            Input::Counted(at) => {
+                for group in 0..self.members.len() {
+                    self.tell_group(now, group, GroupInput::Counted(at));
+                }
+            }
             Input::Efficiency(key, joules) => {
                 self.tell_group(now, key.group, GroupInput::Efficiency(key.device, joules))
+            }
+            Input::Times(group, times) => {
+                for (device, times) in times {
+                    self.tell_group(now, group, GroupInput::Times(device, times));
+                }
+            }
+            Input::Survives(group, survives) => {
+                if let Some(member) = self.members.get_mut(group) {
+                    member.survives = survives;
+                    self.look_at = now;
+                }
             }
             Input::Meter(reading) => {
                 if self.ledger.read_meter(now, reading).is_ok() {
@@ -209,6 +231,11 @@ impl Site {
         let kind = device.stage().kind();
         matches!(kind, StageKind::Pending | StageKind::Dispatched | StageKind::Drifted)
             || device.goal() == Goal::Sleep && kind == StageKind::Confirmed && !self.ledger.is_freed(id)
+    }
+
+    /// A device, as its group sees it.
+    pub fn device(&self, key: DeviceKey) -> Option<&Device> {
+        self.members.get(key.group)?.device(key.device)
     }
 
     /// Whether a device is to sleep.
@@ -298,9 +325,10 @@ impl Site {
         self.look_at_meter(now);
         if !self.only_observes() {
             self.keep_leases(now);
-            if !self.guard_cap(now) {
-                self.ask_back(now);
-            }
+            self.guard_cap(now);
+            // It only frees power: also while the site is over its cap, and in the calm after that.
+            self.ask_back(now);
+            self.restrain(now);
         }
         self.sum_up_news(now);
     }

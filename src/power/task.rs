@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! decisions, meter ── Signals ──► ┐                              ┌──► journal: one transaction, fsynced, then Input::Written
-//! miners ──────────── Errands ──► │ Input          Output        ├──► machines: commands before readings  (calls.rs)
+//! miners ──────────── Census ───► │ Input          Output        ├──► machines: commands before readings  (calls.rs)
 //! machines, AI ────── Answer ───► ├──────► Site ────────────────►├──► AI compute: grants and revocations
 //! operators ───────── Ask ──────► ┘                              └──► log, snapshot
 //! ```
@@ -11,12 +11,18 @@
 //! |---|---|
 //! | `terms.rs` | what the site is made of, from the config |
 //! | `start.rs` | what a start finds in the journal |
+//! | `orphans.rs` | what a ledger knows and the config can't move any more |
 //! | `clock.rs` | the site's time, where the clock is set back |
 //! | `devices.rs` | which machines there are, and which connections are theirs |
+//! | `forget.rs` | machines that are gone for good |
+//! | `idle.rs` | machines that sleep and that nobody here put to sleep |
 //! | `census.rs` | what the count of the miners says of them: shares, efficiency |
 //! | `calls.rs` | when which machine is called |
+//! | `backlog.rs` | whether calls keep up with how old a reading may be |
+//! | `pace.rs` | how long machines take, learned from what was seen |
 //! | `modes.rs` | power modes that no reading tells |
 //! | `orders.rs` | decisions and operators' orders, and how far they go |
+//! | `engine.rs` | what the decision engine is told |
 //! | `answers.rs` | calls as they go out and come back |
 //! | `complaints.rs` | what drivers complain of, for people |
 //! | `asks.rs` | what operators ask and order |
@@ -38,20 +44,29 @@
 
 mod answers;
 mod asks;
+mod backlog;
 mod calls;
 mod census;
 mod clock;
 mod complaints;
+mod cuts;
 mod devices;
+mod engine;
+mod forget;
+mod idle;
 mod modes;
 mod orders;
+mod orphans;
+mod pace;
 mod show;
 mod start;
 mod terms;
 pub mod wake_all;
 
+pub use self::orphans::orphans;
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::PathBuf,
     sync::Arc,
@@ -71,13 +86,18 @@ use tracing::{error, info};
 
 use self::{
     answers::{Answer, Compute as Told, Machines},
+    backlog::Backlog,
     calls::Calls,
     census::{Due, Miners, is_moving},
     clock::Clock,
     complaints::Complaints,
+    cuts::Cuts,
     devices::Devices,
+    forget::Seen,
+    idle::Idle,
     modes::Modes,
     orders::Orders,
+    pace::Paces,
     show::{Manual, Shown},
     start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
@@ -85,18 +105,19 @@ use self::{
 use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
-    control::{Control, PowerSnapshot},
+    control::{Control, Orphans, PowerSnapshot},
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
-    site::{DeviceKey, Input, Joining, Output, Person, Site, Write},
+    site::{DeviceKey, EventKind, Input, Joining, Level, Output, Person, Site, SiteEvent, Write},
 };
 use crate::{
+    census::{Asker, Subscription},
     config::{Config, Mode},
     metrics::Books,
     profit::{
         Reading as SignalReading, Watts,
-        task::{GroupFact, PowerFacts, Signals, Snapshot},
+        task::{PowerFacts, Signals, Snapshot},
     },
     router::Errands,
 };
@@ -152,6 +173,8 @@ pub struct Surroundings {
     pub signals: Signals,
     /// The way to the miners.
     pub errands: Errands,
+    /// The count of the miners.
+    pub census: Subscription,
     /// Whether pools are connected.
     pub books: Arc<Books>,
     /// Ends it.
@@ -205,7 +228,8 @@ pub fn start(
     let (to_task, asks) = mpsc::channel(ASK_QUEUE);
     let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
-    let Surroundings { signals, stop, lost, .. } = surroundings;
+    let Surroundings { signals, census, stop, lost, .. } = surroundings;
+    keeper.runtime.spawn(counted(census, keeper.answer.clone()));
     let run = move || {
         let guard = lost.clone().drop_guard();
         runtime.block_on(keeper.run(signals, asks, answers, stop.clone()));
@@ -249,10 +273,15 @@ struct Keeper {
     devices: Devices,
     miners: Miners,
     calls: Calls,
+    backlog: Backlog,
     modes: Modes,
+    paces: Paces,
+    cuts: Cuts,
     orders: Orders,
     runtime: Handle,
     errands: Errands,
+    /// Has the miners counted.
+    count: Asker,
     books: Arc<Books>,
     answer: mpsc::Sender<Answer>,
     clock: Clock,
@@ -260,6 +289,8 @@ struct Keeper {
     /// Calls to a device that failed in a row.
     failures: HashMap<DeviceKey, u32>,
     complaints: Complaints,
+    seen: Seen,
+    idle: Idle,
     /// A write that failed.
     unwritten: Option<(u64, Vec<Write>, Instant)>,
     /// By the index of the group: it sleeps, and its connections are to be let sleep.
@@ -296,8 +327,8 @@ impl Keeper {
         let names: Vec<Arc<str>> = profit.groups.iter().map(|group| group.name.clone()).collect();
         let groups: Vec<_> = names.iter().cloned().zip(power.groups.iter().map(Option::as_ref)).collect();
         let mut devices = Devices::new(&groups);
-        devices.restore(&book.devices);
         clock::forget_the_future(now, &mut book);
+        devices.restore(&book.devices, &book.sightings, now);
         adopt(&mut journal, &mut book, &names, &devices)?;
         let held = held_by_a_dry_run(profit.mode, purpose, &book, &names);
         let mut calls = Calls::new(tick, names.len(), power.calls, power.poll, power.poll_moving);
@@ -307,6 +338,7 @@ impl Keeper {
             calls.add(tick, key, machines.is_asked(key.group));
             joinings[key.group].push(joining);
         }
+        let paces = Paces::new(power, &names, &devices, &book.settings, &mut journal, tick)?;
         let mode = match purpose {
             Purpose::Control => mode(profit.mode, &book, &mut journal)?,
             Purpose::Wake(_) => Mode::Advise,
@@ -319,6 +351,7 @@ impl Keeper {
         let persons = purpose.overrule(&mut controls, &records);
         let orders = Orders::new(mode, controls, profit.ai.len());
         let facts = facts_of_start(&records, &book.entries, &terms, &orders);
+        let orphans = Orphans::of(&book, Some(&devices), &orphans::blocks(config));
         let found = devices.len();
         let (epoch, entries) = (journal.epoch(), book.entries.len());
         info!(
@@ -326,10 +359,12 @@ impl Keeper {
             mode.label(),
             power.ledger.display()
         );
+        let survive =
+            terms.groups.iter().map(|group| group.as_ref().is_some_and(|group| group.survives_power_cycle)).collect();
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
         let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
         let receipts = journal.receipts(SHOWN_RECEIPTS)?;
-        let (shown, snapshot) = Shown::new(&site, &orders, receipts, now);
+        let (shown, snapshot) = Shown::new(&site, &orders, receipts, orphans.clone(), now);
         let (answer, answers) = mpsc::channel(answers::queue(power));
         let (facts, to_engine) = watch::channel(Some(facts));
         let groups = names.len();
@@ -342,16 +377,22 @@ impl Keeper {
             devices,
             miners: Miners::default(),
             calls,
+            backlog: Backlog::new(tick),
             modes: Modes::default(),
+            paces,
+            cuts: Cuts::new(survive),
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),
+            count: surroundings.census.asker(),
             books: surroundings.books.clone(),
             answer,
             clock: Clock::new(now),
             facts,
             failures: HashMap::new(),
             complaints: Complaints::default(),
+            seen: Seen::new(tick),
+            idle: Idle::new(tick),
             unwritten: None,
             dormant: records.iter().map(|record| record.as_ref().is_some_and(slept)).collect(),
             rousing: vec![false; groups],
@@ -366,6 +407,11 @@ impl Keeper {
             names,
             proves_by_watts: matches!(purpose, Purpose::Wake(_)),
         };
+        // What is lent to nobody's block is the site's to tell.
+        for words in (Orphans { leases: BTreeMap::new(), ..orphans }).words() {
+            let event = SiteEvent { level: Level::Error, kind: EventKind::Device, group: None, words: words.into() };
+            keeper.shown.tell(now, event);
+        }
         // Before anything else is heard.
         for input in keeper.orders.persons().into_iter().chain(persons).chain(held) {
             keeper.site.handle(now, input);
@@ -395,7 +441,7 @@ impl Keeper {
             snapshots.mark_unchanged();
             self.hear(&snapshot);
         }
-        let telling = self.runtime.spawn(tell(signals, to_engine));
+        let telling = self.runtime.spawn(engine::tell(signals, to_engine));
         loop {
             self.act();
             let wake = self.wakes_at();
@@ -454,7 +500,7 @@ impl Keeper {
             }
         }
         self.shown.decision = snapshot.decision.clone();
-        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+        for wanted in self.orders.wanted(self.shown.decision.as_ref()) {
             self.site.handle(now, wanted);
         }
     }
@@ -471,13 +517,15 @@ impl Keeper {
             self.site.handle_timeout(now);
         }
         self.look_for_work(now, tick);
-        while let Some(output) = self.site.poll_output() {
-            self.carry_out(now, tick, output);
-        }
-        self.call(tick);
+        self.learn_times(now, tick);
+        self.carry_out_all(now, tick);
+        self.call(now, tick);
         self.ask_compute(tick);
         self.count_miners(tick);
-        self.ask_people(tick);
+        self.ask_people(now, tick);
+        self.keep_sightings(now, tick);
+        self.look_for_idle(now, tick);
+        self.look_at_backlog(now, tick);
         if tick >= self.tell_efficiency {
             self.tell_efficiency = tick + TELL_EFFICIENCY;
             self.tell_engine();
@@ -485,6 +533,7 @@ impl Keeper {
         if self.shown.is_due(tick) {
             let view = self.site.view(now);
             self.phases = self.shown.phases(&view);
+            self.ask_for_unmeasured(tick, &view);
             self.census.looks(tick, is_moving(&view));
             self.shown.publish(tick, view, &self.orders);
         }
@@ -509,6 +558,13 @@ impl Keeper {
         wake
     }
 
+    /// Does all that the site wants done.
+    fn carry_out_all(&mut self, now: Timestamp, tick: Instant) {
+        while let Some(output) = self.site.poll_output() {
+            self.carry_out(now, tick, output);
+        }
+    }
+
     fn carry_out(&mut self, now: Timestamp, tick: Instant, output: Output) {
         let is_dry = self.orders.mode() == Mode::DryRun;
         self.shown.touch();
@@ -518,6 +574,10 @@ impl Keeper {
             // Nothing should want it; that nothing gets it is sure.
             Output::Command(..) | Output::Tell(..) if is_dry => {}
             Output::Command(key, command) => self.command(tick, key, command),
+            Output::Withdraw(key) => {
+                self.calls.forget_command(key);
+                self.manual[key.group].forget_one(key);
+            }
             Output::Tell(block, message) => self.tell_compute(block, self.clock.told(message)),
             Output::Dormant(group) => {
                 self.dormant[group] = true;
@@ -610,25 +670,9 @@ impl Keeper {
         }
     }
 
-    /// What the decision engine is to know.
-    fn tell_engine(&mut self) {
-        let Some(profit) = &self.config.profit else { return };
-        let groups = profit.groups.iter().enumerate().map(|(index, group)| {
-            let (lockout, order) = self.orders.of_engine(index);
-            let is_mining = self.phases.get(index).copied().flatten() == Some(Phase::Mining);
-            let is_measured = is_mining && terms::is_measured(&group.rule);
-            let efficiency = is_measured.then(|| self.miners.efficiency(index)).flatten();
-            GroupFact { lockout, unsafe_to_run: false, order, efficiency, doing: None }
-        });
-        let facts = PowerFacts { mode: self.orders.mode(), groups: groups.collect(), ai: Vec::new() };
-        self.facts.send_if_modified(|told| {
-            let is_new = told.as_ref() != Some(&facts);
-            *told = Some(facts);
-            is_new
-        });
-    }
-
     fn say_goodbye(&mut self) {
+        self.write_sightings(self.clock.of(Timestamp::now()));
+        self.keep_times();
         let view = self.site.view(self.clock.of(Timestamp::now()));
         let lent: Watts = view.blocks.iter().flatten().map(|block| block.granted).sum();
         let asleep: usize = view.groups.iter().flatten().map(|group| group.sleeping.iter().sum::<usize>()).sum();
@@ -646,13 +690,10 @@ struct Answers {
     to_engine: watch::Receiver<Option<PowerFacts>>,
 }
 
-/// Tells the engine the newest facts, one after the other.
-async fn tell(signals: Signals, mut facts: watch::Receiver<Option<PowerFacts>>) {
-    while facts.changed().await.is_ok() {
-        let newest = facts.borrow_and_update().clone();
-        if let Some(newest) = newest
-            && signals.tell_power(newest).await.is_none()
-        {
+/// Passes every count of the miners on, among the other answers.
+async fn counted(mut census: Subscription, answer: mpsc::Sender<Answer>) {
+    while let Some(census) = census.next().await {
+        if answer.send(Answer::Counted(census)).await.is_err() {
             return;
         }
     }

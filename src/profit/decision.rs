@@ -28,6 +28,7 @@
 mod group;
 mod lease;
 mod reason;
+mod rung;
 #[cfg(test)]
 mod tests;
 
@@ -48,7 +49,10 @@ use crate::{
     power::{Limits, Merit, Sink},
 };
 
-pub use self::reason::{AiReason, AiWhy, Fault, Reason, Unknown, What, Why};
+pub use self::{
+    reason::{AiReason, AiWhy, Fault, Reason, Unknown, What, Why},
+    rung::{Rung, Rungs},
+};
 
 /// What a site does as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,8 @@ mod templates;
 mod units;
 
 pub use decision::{
-    AiDecision, AiReason, AiWhy, Decision, Decisions, Engine, Fault, Margins, Reason, SiteMode, Unknown, What, Why,
+    AiDecision, AiReason, AiWhy, Decision, Decisions, Engine, Fault, Margins, Reason, Rung, Rungs, SiteMode, Unknown,
+    What, Why,
 };
 pub use economics::{GpuTerms, SwitchTerms, ai_value, at_meter, hashprice, mining_value, round_trip, start_up};
 pub use extract::extract;

@@ -31,12 +31,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Action, Currency, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Watts,
+    Action, Currency, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Rungs, Watts,
     signal::{CLOCK_SKEW, Outcome, Refusal, SignalBook, SignalView, SourceId},
     source::{self, FEED_QUEUE, Feed, FromSource},
 };
 use crate::{
-    config::{Class, Config, Mode, SourceKind},
+    config::{Class, Config, Mode, PowerGroup, Signal, SourceKind, WattsSource},
     router::TappedJob,
 };
 
@@ -72,6 +72,8 @@ pub struct DecisionView {
     pub decisions: Decisions,
     /// Changes of each group since the start.
     pub switches: Vec<u64>,
+    /// Who earns what with the site's power.
+    pub rungs: Rungs,
 }
 
 /// Words of the power side that may wait; it waits for each to be taken.
@@ -369,10 +371,7 @@ impl Keeper {
                 continue;
             }
             let name = &signal.name;
-            let then = match signal.class {
-                Class::Economic | Class::Verdict => "what rests on it stays as it is for max_hold",
-                Class::Grid => "stale_grid says what that means",
-            };
+            let then = without(&self.config, signal);
             match reading {
                 Reading::Stale { observed_at, .. } => {
                     told.push(Told::Complains(format!(
@@ -446,6 +445,7 @@ impl Keeper {
             ai: profit.ai.iter().map(|block| block.name.clone()).collect(),
             decisions: deciding.engine.decisions().clone(),
             switches: deciding.switches.clone(),
+            rungs: deciding.engine.rungs(),
         });
         let currency = profit.map_or(Currency::USD, |profit| profit.currency);
         Snapshot { at: now, currency, signals: self.book.view(now), decision }
@@ -458,6 +458,24 @@ pub fn action_label(action: Action) -> &'static str {
         Action::Mine => "mine",
         Action::Ai => "ai",
         Action::Curtail => "curtail",
+    }
+}
+
+/// What follows while a signal says nothing. A meter decides nothing, so nothing is held for it.
+fn without(config: &Config, signal: &Signal) -> &'static str {
+    let power = config.power.as_ref();
+    let is_sites = power.and_then(|power| power.meter.as_ref()).is_some_and(|meter| meter.signal == signal.name);
+    let is_of =
+        |group: &PowerGroup| matches!(&group.watts, WattsSource::Group { signal: meter } if *meter == signal.name);
+    if is_sites {
+        return "it is the site's meter: nobody is given more power and nothing is woken until it is back; drains go on";
+    }
+    if power.is_some_and(|power| power.groups.iter().flatten().any(is_of)) {
+        return "it is a group's meter: its machines count at all they may draw until it is back";
+    }
+    match signal.class {
+        Class::Economic | Class::Verdict => "what rests on it stays as it is for max_hold",
+        Class::Grid => "stale_grid says what that means",
     }
 }
 
@@ -524,6 +542,37 @@ mod tests {
             says(&mut keeper, later(minute), 47.0, When::At(later(minute))).unwrap();
         }
         assert_eq!(first(&keeper), Action::Mine);
+    }
+
+    #[test]
+    fn a_meter_that_goes_is_told_by_what_it_is_for() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let signal = |name, unit| {
+            format!("[[signal]]\nname = \"{name}\"\nkind = \"push\"\nunit = \"{unit}\"\nmax_age = \"30s\"\n")
+        };
+        let text = "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nurl = \"sim://\"\nuser = \"u\"\n[profit]\nsignal = \"pays\"\n\
+                    [site]\ncap = \"1 MW\"\nmeter = \"site\"\n\
+                    [[group]]\nname = \"a\"\npower = \"1 MW\"\nnameplate = \"3500 W\"\nsubnets = [\"10.0.0.0/8\"]\n\
+                    [group.actuator]\nkind = \"manual\"\n[group.watts]\nkind = \"group\"\nsignal = \"hall\"\n"
+            .to_owned();
+        let text = text + &signal("pays", "verdict") + &signal("site", "kW") + &signal("hall", "kW");
+        let (config, _) = Config::parse(&text, &ProcessEnv { folder: ".".into() }).unwrap_or_else(|e| panic!("{e}"));
+        let mut keeper = Keeper::new(Arc::new(config), start);
+        for signal in 0..3 {
+            let observed = vec![Observation { value: if signal == 0 { 1.0 } else { 100.0 }, when: When::Now }];
+            keeper.take(start, SourceId { signal, source: 0 }, Ok(observed)).0.unwrap();
+        }
+        assert_eq!(keeper.noticed(start), []);
+        let told = keeper.noticed(start + SignedDuration::from_mins(1));
+        let words: Vec<String> = told.iter().map(|told| format!("{told:?}")).collect();
+        assert_eq!(words.len(), 3, "{words:?}");
+        for (words, says) in words.iter().zip([
+            "what rests on it stays as it is for max_hold",
+            "it is the site's meter: nobody is given more power and nothing is woken until it is back; drains go on",
+            "it is a group's meter: its machines count at all they may draw until it is back",
+        ]) {
+            assert!(words.contains(says), "{says:?}: {words}");
+        }
     }
 
     #[test]

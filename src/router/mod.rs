@@ -9,7 +9,7 @@
 //! | file | what |
 //! |---|---|
 //! | `connection.rs` | what the router knows of one pool connection |
-//! | `errand.rs` | what the power side wants: a census, word of those that sleep |
+//! | `errand.rs` | what others want: a census, word of those that sleep |
 //! | `layout.rs` | how a pool's extranonce2 is divided |
 //! | `lease.rs` | who has which extranonce |
 //! | `offers.rs` | what a listener offers its miners, from what pools grant |
@@ -28,7 +28,7 @@ mod switchboard;
 mod tally;
 mod task;
 
-pub use errand::{Census, CensusPart, ERRAND_QUEUE, Errand, Errands, MinerReport, Settled};
+pub use errand::{Census, CensusPart, ERRAND_QUEUE, Errand, Errands, Judgements, MAX_ABSENT, MinerReport, Settled};
 pub use layout::{Layout, MIN_POOL_EXTRANONCE2, Offer};
 pub use lease::{
     Exhausted, ExtranonceLease, Grant, LaneId, LeaseBook, LeaseTerms, MAX_LANES, MAX_PARKED, PARK, Released, SessionId,

@@ -154,6 +154,11 @@ impl Switchboard {
         self.berths.get(&berth)?.bound
     }
 
+    /// Miners of a berth.
+    pub fn miners_in(&self, berth: Berth) -> usize {
+        self.berths.get(&berth).map_or(0, |state| state.miners)
+    }
+
     /// Miners of all berths of a route.
     pub fn miners_of(&self, route: usize) -> usize {
         self.berths.iter().filter(|(berth, _)| berth.route == route).map(|(_, state)| state.miners).sum()

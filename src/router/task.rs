@@ -42,6 +42,7 @@ mod connections;
 mod errands;
 mod reload;
 mod settlement;
+mod standing;
 
 pub use reload::Reconfigure;
 
@@ -322,7 +323,10 @@ impl Router {
                 self.has_work(now, key);
             }
             Event::Job(job) => self.job(now, key, job),
-            Event::Lost { id, .. } => self.lost(now, key, id),
+            Event::Lost { id, reason, retry_in } => {
+                self.note_loss(key, reason, retry_in);
+                self.lost(now, key, id);
+            }
             Event::Settled { outgoing, settlement } => self.settle(now, key, &outgoing, settlement),
             Event::Message(text) => info!("pool {:?} says: {text}", self.pool_name(key)),
         }
@@ -570,6 +574,7 @@ impl Router {
             books.leases_live = live;
             books.leases_parked = parked;
         }
+        self.show_lanes();
         if self.state_changed && now >= self.last_saved + SAVE_EVERY {
             self.save();
         }

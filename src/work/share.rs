@@ -80,8 +80,11 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// How many there are.
+    pub const COUNT: usize = 12;
+
     /// Every reject, for tables and metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; Self::COUNT] = [
         Self::Malformed(""),
         Self::NotSubscribed,
         Self::Unauthorized,

@@ -84,7 +84,7 @@ async fn what_there_is_is_shown_on_a_screen() {
             "site draws 50.5 kW by its machines' own word, 51.0 kW by its meter; 53.0 kW of 100 kW count as taken, 47.0 kW are free",
             "2 times over the cap, by 1.50 kW at most",
             "group hall-a: MINING for",
-            "3 machines, 1 without a fresh measurement",
+            "3 machines, 1 without a fresh measurement, 1 asleep that nobody here put to sleep",
             "to mine: margin 3.1 $/MWh",
             "waits for the ledger",
             "an operator ordered a drain until it is released: visitors",
@@ -99,7 +99,13 @@ async fn what_there_is_is_shown_on_a_screen() {
     let done = with(&site, READ, &["devices", "hall-a", "--limit", "2"]).await;
     contains(
         &done.out,
-        &["rig-0  mine   confirmed        3500      3850", "rig-1", "never", "1 more of 3: --offset 2"],
+        &[
+            "rig-0  mine   confirmed        3500      3850",
+            "now  10.0.0.0",
+            "rig-1",
+            "never",
+            "1 more of 3: --offset 2",
+        ],
     );
     assert!(!done.out.contains("rig-2"), "{done:?}");
     contains(
@@ -118,6 +124,40 @@ async fn what_there_is_is_shown_on_a_screen() {
     contains(&with(&site, CONTROL, &["mode", "active"]).await.out, &["active (it was advise): prices decide"]);
     contains(&with(&site, READ, &["mode", "--json"]).await.out, &["\"active\""]);
     assert_eq!(site.take_asked(), ["mode Active"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_that_are_gone_are_forgotten_and_those_that_are_there_are_not() {
+    let site = Site::start().await;
+    let done = with(&site, CONTROL, &["forget", "hall-a", "rig-2", "--dry-run"]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    contains(
+        &done.out,
+        &[
+            "group hall-a: 1 machine is forgotten",
+            "rig-2: never seen, counted 3850 W",
+            "count no more",
+            "dry run: none was forgotten",
+        ],
+    );
+    assert_eq!(site.take_asked(), ["hall-a: forget Device(\"rig-2\"), dry_run true"]);
+    let done = with(&site, CONTROL, &["forget", "hall-a", "--older-than", "7d"]).await;
+    contains(&done.out, &["rig-1 is kept: it was put to sleep"]);
+    assert!(!done.out.contains("dry run"), "{done:?}");
+    assert_eq!(site.take_asked(), ["hall-a: forget OlderThan(604800s), dry_run false"]);
+    for (token, arguments, code, words) in [
+        (READ, &["forget", "hall-a", "rig-2"][..], 2, "read_token, which may only look"),
+        (CONTROL, &["forget", "hall-a", "rig-0"], 1, "it is connected: it is there"),
+        (CONTROL, &["forget", "hall-a", "rig-9"], 2, "group \"hall-a\" has no machine \"rig-9\""),
+        (CONTROL, &["forget", "hall-a"], 2, "--older-than"),
+        (CONTROL, &["forget", "hall-a", "rig-2", "--older-than", "7d"], 2, "cannot be used with"),
+        (CONTROL, &["forget", "hall-a", "--older-than", "0s"], 2, "older_than is missing or no duration"),
+    ] {
+        let done = with(&site, token, arguments).await;
+        assert_eq!(done.code, Some(code), "{arguments:?}: {done:?}");
+        assert!(done.err.contains(words) && done.out.is_empty(), "{words:?}: {done:?}");
+    }
+    assert_eq!(site.refused("not_forgotten"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

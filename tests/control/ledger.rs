@@ -79,6 +79,49 @@ async fn phases(config: &str, wanted: [&str; 2]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sleeps_when_the_config_has_no_actuators_any_more_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = simulated().await;
+    let path = config(folder.path(), &site);
+    let clean = hashgate(&["check", "--config", &path], &[]).await;
+    assert!(clean.code == Some(0) && !clean.out.contains("told to sleep"), "{clean:?}");
+    let mut proxy = run(&path);
+    phases(&path, ["MINING", "MINING"]).await;
+    let done = hashgate(&["drain", "hall-a", "--config", &path], &[]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    phases(&path, ["ASLEEP", "MINING"]).await;
+    let running = hashgate(&["check", "--config", &path], &[]).await;
+    assert!(running.code == Some(0) && !running.out.contains("warning: 3 machines"), "{running:?}");
+
+    // Its machines go out of the config, then all actuators do.
+    let words =
+        "3 machines of group \"hall-a\" were told to sleep, or were on their way, and no group of the config has them";
+    let whole = fs::read_to_string(&path).unwrap();
+    let (head, rest) = whole.split_once("[[group]]\nname = \"hall-a\"").unwrap();
+    let (_, second) = rest.split_once("[[group]]\nname = \"hall-b\"").unwrap();
+    let second = format!("[[group]]\nname = \"hall-b\"{second}");
+    let none = "[[group]]\nname = \"hall-a\"\nsignal = \"pays\"\n".to_owned();
+    for text in [format!("{head}{second}"), format!("{head}{none}")] {
+        fs::write(&path, text).unwrap();
+        let checked = hashgate(&["check", "--config", &path], &[]).await;
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+        contains(&checked.out, &["warning: ", words, "hall-a.0001, hall-a.0002, hall-a.0003"]);
+        proxy.kill().await.unwrap();
+        proxy = run(&path);
+        let begun = Instant::now();
+        loop {
+            let shown = hashgate(&["groups", "--config", &path], &[]).await;
+            if format!("{}{}", shown.out, shown.err).contains(words) {
+                break;
+            }
+            assert!(begun.elapsed() < LIMIT, "{shown:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    assert_eq!(site.report().counts.asleep, MACHINES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_proxy_put_to_sleep_is_woken_without_it() {
     let folder = tempfile::tempdir().unwrap();
     let site = simulated().await;

@@ -10,20 +10,26 @@ use std::{
 
 use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
-    api::Api,
+    api::{Api, Health, Subject},
+    census::{Placing, Table, Workers},
     config::{Config, Env, Mode, Places},
+    metrics::Books,
     power::{
         ASK_QUEUE, Ask, Power,
-        control::{Control, ControlError, OverCap, PastEvent, Plan, PowerSnapshot, PowerTotals},
+        control::{
+            Control, ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice, Orphans, OverCap, PastEvent, Plan,
+            PowerSnapshot, PowerTotals,
+        },
         device::Goal,
         device::StageKind,
         group::{Order, Phase},
         ledger::{Balance, Epoch, LeaseId},
         receipt::{Cost, DeviceBill, Move, Outcome, RECEIPT_VERSION, Receipt, SecondBill, ShareBill, WattBill},
-        site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView},
+        site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView, Whereabouts},
     },
     profit::{Watts, task},
     reload::{Reload, Status},
+    router::{Errand, Errands},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -35,6 +41,8 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::document;
 
 /// How long anything may take; reached only when a test fails.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -56,7 +64,11 @@ pub struct Site {
     pub address: SocketAddr,
     pub api: Arc<Api>,
     pub asked: Asked,
+    pub health: Health,
+    pub books: Arc<Books>,
     stop: CancellationToken,
+    /// The router's end, which does nothing.
+    _to_do: mpsc::Receiver<Errand>,
 }
 
 impl Drop for Site {
@@ -79,15 +91,20 @@ impl Env for Nowhere {
 
 impl Site {
     pub async fn start() -> Self {
-        Self::of(true).await
+        Self::of(true, Table::new(Placing::default())).await
+    }
+
+    /// One with these workers.
+    pub async fn with(table: Table) -> Self {
+        Self::of(true, table).await
     }
 
     /// One whose config has nothing that could be moved.
     pub async fn without_power() -> Self {
-        Self::of(false).await
+        Self::of(false, Table::new(Placing::default())).await
     }
 
-    async fn of(has_power: bool) -> Self {
+    async fn of(has_power: bool, table: Table) -> Self {
         let tokens = format!("[admin]\ntoken = \"{CONTROL}\"\nread_token = \"{READ}\"\nsignal_token = \"{SIGNAL}\"\n");
         let (config, _) = Config::parse(&format!("{TABLES}{tokens}"), &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let admin = config.admin.clone().expect("it is there");
@@ -97,23 +114,35 @@ impl Site {
         let (signals, _) = task::start(config, None, stop.clone());
         let asked = Asked::default();
         let power = has_power.then(|| power(asked.clone()));
-        let api = Api::new(&admin, signals, power, reload);
+        let (errands, to_do) = Errands::new(1);
+        let health = Health {
+            begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            worker_ended: CancellationToken::new(),
+            power_ended: CancellationToken::new(),
+            errands,
+        };
+        let books = Arc::new(Books::new(1, 1, 1));
+        let workers = Workers::new(table);
+        let subject = Subject {
+            signals,
+            power,
+            orphans: Vec::new(),
+            books: books.clone(),
+            workers: workers.clone(),
+            store: None,
+            health: health.clone(),
+            reload,
+        };
+        let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));
-        Self { address, api, asked, stop }
+        Self { address, api, asked, health, books, stop, _to_do: to_do }
     }
 
     pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, Value) {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}")))
+        ask(self.address, method, path, token, body).await
     }
 
     /// What was asked since it was asked for last.
@@ -126,6 +155,27 @@ impl Site {
     }
 }
 
+/// Asks an API; its answer is held against the document.
+pub async fn ask(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let answer = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}"));
+    document::conforms(&method, path, status, &answer);
+    (status, answer)
+}
+
 fn power(asked: Asked) -> Power {
     let (to_task, mut asks) = mpsc::channel(ASK_QUEUE);
     let (snapshots, snapshot) = watch::channel(Arc::new(shown(Mode::Advise)));
@@ -136,6 +186,10 @@ fn power(asked: Asked) -> Power {
                 Ask::Control { group, control, dry_run, answer } => {
                     said(format!("{group}: {control:?}, dry_run {dry_run}"));
                     let _ = answer.send(control_of(&group, &control));
+                }
+                Ask::Forget { group, what, dry_run, answer } => {
+                    said(format!("{group}: forget {what:?}, dry_run {dry_run}"));
+                    let _ = answer.send(forgotten(&group, &what));
                 }
                 Ask::Mode { mode, answer } => {
                     said(format!("mode {mode:?}"));
@@ -158,6 +212,32 @@ fn power(asked: Asked) -> Power {
 
 fn unknown(group: &str) -> ControlError {
     ControlError::UnknownGroup { name: group.to_owned(), known: "\"hall-a\", \"shed\"".to_owned() }
+}
+
+/// One machine is gone; the first is there, and no other is known.
+fn forgotten(group: &str, what: &Forget) -> Result<Forgotten, ControlError> {
+    if group != "hall-a" {
+        return Err(unknown(group));
+    }
+    let kept = match what {
+        Forget::Device(name) if name == "rig-0" => {
+            return Err(ControlError::NotForgotten(
+                "machine \"rig-0\" is kept: it is connected: it is there".to_owned(),
+            ));
+        }
+        Forget::Device(name) if name != "rig-2" => {
+            return Err(ControlError::UnknownDevice { group: group.to_owned(), name: name.clone() });
+        }
+        Forget::Device(_) => Vec::new(),
+        Forget::OlderThan(_) => vec![KeptDevice { name: "rig-1".into(), why: "it was put to sleep".into() }],
+    };
+    Ok(Forgotten {
+        group: group.into(),
+        devices: vec![ForgottenDevice { name: "rig-2".into(), seen: None, counts_watts: 3850.0 }],
+        kept,
+        frees_kw: 3.85,
+        words: vec!["3.9 kW at the site's meter count no more".to_owned()],
+    })
 }
 
 /// What would follow, and each refusal by the name of a group.
@@ -205,6 +285,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         waking: [0; StageKind::COUNT],
         drawn: watts(7000.0),
         measured: 2,
+        idle: 1,
         waits_for: Some("the ledger".into()),
     };
     let lease = LeaseView { lease: LeaseId((7 << 32) | 1), watts: watts(40_000.0), expires: at(), revoked: Some(at()) };
@@ -246,6 +327,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         events: vec![PastEvent { at: at(), event }; 80],
         over_cap: OverCap { readings: 2, most: Some(watts(1_500.0)) },
         totals: PowerTotals::default(),
+        orphans: Orphans::default(),
     }
 }
 
@@ -258,6 +340,12 @@ fn devices() -> Vec<DeviceView> {
         measured_at: (number != 1).then(at),
         counts: watts(3850.0),
         mode: None,
+        whereabouts: Whereabouts {
+            address: Some([10, 0, 0, number as u8].into()),
+            is_connected: number == 0,
+            is_found: true,
+            seen: (number != 2).then(at),
+        },
     };
     (0..3).map(device).collect()
 }

@@ -3,20 +3,22 @@
 
 mod world;
 
+use std::time::{Duration, Instant};
+
 use hashgate::{
     app::Proxy,
     config::Mode,
     power::{
-        control::{Control, ControlError, PowerSnapshot},
-        device::PowerMode,
+        control::{Control, ControlError, Forget, PowerSnapshot},
+        device::{PowerMode, StageKind},
         group::Phase,
         receipt::{Move, Outcome},
-        site::LeaseOrder,
+        site::{LeaseOrder, Whereabouts},
         task::take_over,
     },
 };
 
-use self::world::{ASLEEP_W, AWAKE_W, BY_HAND, MACHINES, World, drivers, eventually, of_group};
+use self::world::{ASLEEP_W, AWAKE_W, BY_HAND, LIMIT, MACHINES, UNMEASURED, World, drivers, eventually, of_group};
 
 /// Everything that was found good was settled as accepted.
 fn is_whole(bill: &hashgate::power::receipt::ShareBill) -> bool {
@@ -138,6 +140,8 @@ async fn a_dry_run_moves_nothing_and_in_mode_advise_an_operator_alone_does() {
 async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     let mut world = World::start("active").await;
     world.is_known().await;
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
     world.stop().await;
     world.lose_ledger();
     let refused = Proxy::start_with(world.config(), &drivers(&world.firmware, &world.gpus)).await;
@@ -151,6 +155,100 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     let snapshot =
         world.shows("it is back", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().leases.is_empty()).await;
     assert!(snapshot.site.epoch > epoch);
+    // They sleep, and nobody in the new ledger put them to sleep: an operator's word wakes them, and no price.
+    world.shows("who sleeps is known", |snapshot| snapshot.site.groups[0].as_ref().unwrap().idle == MACHINES).await;
+    world.says(true).await;
+    let wake = Control::Wake { why: "the ledger was lost".into(), until: None };
+    let plan = world.power().control("hall-a", wake.clone(), true).await.unwrap();
+    assert_eq!((plan.devices, plan.leads_to), (MACHINES as u64, Some(Phase::WakePending)), "{plan:#?}");
+    assert!(plan.words[0].contains("8 machines sleep that nobody here put to sleep"), "{plan:#?}");
+    assert_eq!(world.firmware.sleeping(), MACHINES);
+    world.power().control("hall-a", wake, false).await.unwrap();
+    eventually("they are woken", || world.firmware.sleeping() == 0).await;
+    let woken = |snapshot: &PowerSnapshot| snapshot.receipts.first().is_some_and(|receipt| receipt.kind == Move::Wake);
+    world.shows("the wake's receipt", woken).await;
+    world.is_in(Phase::Mining).await;
+    let receipt = world.receipt().await;
+    assert_eq!((receipt.kind, receipt.devices.confirmed), (Move::Wake, MACHINES as u64), "{receipt:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_asked_for_machines_that_nothing_measures_and_their_power_is_never_free() {
+    let world = World::start_with("advise", UNMEASURED).await;
+    let count = |snapshot: &PowerSnapshot| snapshot.site.groups[0].as_ref().expect("it is there").devices;
+    world.shows("the devices are found", |snapshot| count(snapshot) == MACHINES).await;
+    let is_asked = |words: &'static str| {
+        move |snapshot: &PowerSnapshot| {
+            let mut words_of = snapshot.events.iter().map(|past| &*past.event.words);
+            words_of.any(|said| said.contains(words) && said.contains("their power never counts as free"))
+        }
+    };
+    assert!(!is_asked("please")(&world.power().snapshot()), "nothing was ordered");
+    let drain = Control::Drain { why: "a fan is loud".into(), until: None };
+    world.power().control("hall-a", drain, false).await.unwrap();
+    let snapshot = world.shows("a person is asked", is_asked("please put to sleep 8 devices by hand")).await;
+    assert!(snapshot.site.balance.asic.get() >= 3_850.0 * MACHINES as f64 - 1e-6, "{}", snapshot.site.balance);
+    let wake = Control::Wake { why: "it is mended".into(), until: None };
+    world.power().control("hall-a", wake, false).await.unwrap();
+    world.shows("a person is asked", is_asked("please wake 8 devices by hand")).await;
+    assert_eq!(world.firmware.commands(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_is_gone_is_forgotten_by_an_operators_word_and_found_again_when_it_is_back() {
+    let mut world = World::start("advise").await;
+    world.is_known().await;
+    let one = || Forget::Device("farm.0001".to_owned());
+    let there = world.power().forget("hall-a", one(), false).await;
+    // By its connection, or by its watts where whose that is was not looked up yet.
+    assert!(matches!(&there, Err(ControlError::NotForgotten(why)) if why.contains("it is there")), "{there:?}");
+    let unknown = world.power().forget("hall-a", Forget::Device("farm.0099".to_owned()), false).await;
+    assert!(matches!(unknown, Err(ControlError::UnknownDevice { .. })), "{unknown:?}");
+
+    world.firmware.is_carried_away(0, true);
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let devices = world.power().devices("hall-a").await.unwrap();
+        let device = devices.iter().find(|device| &*device.name == "farm.0001").unwrap();
+        let Whereabouts { address, is_found, seen, .. } = device.whereabouts;
+        assert!(is_found && address.is_some() && seen.is_some(), "{device:?}");
+        // Not before its last reading, by which it draws, is too old.
+        if !device.whereabouts.is_connected && device.stage == StageKind::Unavailable {
+            match world.power().forget("hall-a", one(), true).await {
+                Err(ControlError::NotForgotten(why)) if why.contains("by its last reading") => {}
+                _ => break,
+            }
+        }
+        assert!(Instant::now() < deadline, "{device:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let young = world.power().forget("hall-a", Forget::OlderThan(Duration::from_secs(3_600)), false).await.unwrap();
+    assert_eq!((young.devices, young.kept), (vec![], vec![]), "an hour is not over");
+    let dry = world.power().forget("hall-a", one(), true).await.unwrap();
+    assert_eq!(dry.devices.len(), 1);
+    assert!((dry.frees_kw - 3.85).abs() < 1e-9, "{dry:?}");
+    let count = |snapshot: &PowerSnapshot| snapshot.site.groups[0].as_ref().expect("it can be moved").devices;
+    assert_eq!(count(&world.power().snapshot()), MACHINES, "nothing was forgotten");
+    assert_eq!(world.power().forget("hall-a", one(), false).await, Ok(dry));
+    world.shows("it is forgotten", |snapshot| count(snapshot) == MACHINES - 1).await;
+    world.restart().await;
+    world.shows("the others are known", |snapshot| count(snapshot) == MACHINES - 1).await;
+
+    world.firmware.is_carried_away(0, false);
+    world.shows("it is found again", |snapshot| count(snapshot) == MACHINES).await;
+    world.is_known().await;
+    // With the others it sleeps, and so it is kept.
+    world.power().control("hall-a", Control::Drain { why: "a test".into(), until: None }, false).await.unwrap();
+    world.is_in(Phase::Asleep).await;
+    world.firmware.is_carried_away(0, true);
+    let asleep = loop {
+        match world.power().forget("hall-a", one(), false).await {
+            Err(ControlError::NotForgotten(why)) if why.contains("it is connected") && Instant::now() < deadline => {}
+            other => break other,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(matches!(&asleep, Err(ControlError::NotForgotten(why)) if why.contains("put to sleep")), "{asleep:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,4 +295,35 @@ async fn a_person_switches_a_hall_with_one_meter_and_power_is_lent_only_when_all
     world.is_in(Phase::Mining).await;
     assert_eq!(world.firmware.commands(), [], "nothing but the person told them");
     world.no_share_is_lost().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_says_how_long_machines_take_once_they_were_seen_and_after_a_restart() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(true).await;
+    let drain = Control::Drain { why: "a fan is loud".into(), until: None };
+    let plan = world.power().control("hall-a", drain.clone(), true).await.unwrap();
+    let says = |plan: &hashgate::power::control::Plan, what: &str| {
+        plan.words.iter().any(|words| words.starts_with(&format!("its machines {what} in about ")))
+    };
+    assert!(!says(&plan, "fall asleep"), "nobody has seen it: {:?}", plan.words);
+
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    let wake = Control::Wake { why: "a visitor".into(), until: None };
+    let plan = world.power().control("hall-a", wake, true).await.unwrap();
+    assert!(!says(&plan, "wake"), "none has woken yet: {:?}", plan.words);
+    world.says(true).await;
+    world.is_in(Phase::Mining).await;
+    // It is looked at once a second.
+    let begun = std::time::Instant::now();
+    while !says(&world.power().control("hall-a", drain.clone(), true).await.unwrap(), "fall asleep") {
+        assert!(begun.elapsed() < world::LIMIT, "eight of them were seen");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    world.restart().await;
+    world.is_known().await;
+    let plan = world.power().control("hall-a", drain, true).await.unwrap();
+    assert!(says(&plan, "fall asleep"), "it was kept: {:?}", plan.words);
 }

@@ -53,6 +53,10 @@ pub const FIRMWARE: &str = "sleep_time = \"5s\"\nwake_time = \"20s\"\n[group.act
 pub const BY_HAND: &str = "sleep_time = \"10m\"\nwake_time = \"10m\"\n[group.actuator]\nkind = \"manual\"\n\
                            [group.watts]\nkind = \"group\"\nsignal = \"hall-a-meter\"\n";
 
+/// Machines that a person switches, and that nothing measures.
+pub const UNMEASURED: &str =
+    "sleep_time = \"10m\"\nwake_time = \"10m\"\nfault_retry = \"10s\"\n[group.actuator]\nkind = \"manual\"\n";
+
 /// What the AI block draws without a lease.
 pub const IDLE_W: f64 = 1_000.0;
 
@@ -70,6 +74,7 @@ pub struct Firmware {
 #[derive(Clone, Default)]
 struct Machine {
     sleeps: bool,
+    is_gone: bool,
     mode: Option<PowerMode>,
 }
 
@@ -94,6 +99,14 @@ impl Firmware {
             let miner = &swarm.miners()[index];
             if sleeps { miner.sleep() } else { miner.wake() }
         }
+    }
+
+    /// A machine is carried away, or is back.
+    pub fn is_carried_away(&self, index: usize, is_gone: bool) {
+        lock(&self.state).entry(index).or_default().is_gone = is_gone;
+        let swarm = self.swarm();
+        let miner = &swarm.miners()[index];
+        if is_gone { miner.power_off() } else { miner.wake() }
     }
 
     /// What all of them draw, as one meter says.
@@ -152,7 +165,11 @@ impl Actuator for Firmware {
     fn read<'a>(&'a self, device: &'a Target) -> Option<Call<'a, Drawn>> {
         Some(Box::pin(async move {
             let index = index(device)?;
-            let sleeps = lock(&self.state).get(&index).is_some_and(|machine| machine.sleeps);
+            let machine = lock(&self.state).get(&index).cloned().unwrap_or_default();
+            if machine.is_gone {
+                return Err(DriverError::Unreachable("nobody is there".to_owned()));
+            }
+            let sleeps = machine.sleeps;
             let watts = Watts::new(if sleeps { ASLEEP_W } else { AWAKE_W }).expect("it is one");
             lock(&self.told_modes).entry(index).and_modify(|is_measured| *is_measured = true);
             // As firmware whose mode stands in another place.

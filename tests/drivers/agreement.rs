@@ -164,7 +164,8 @@ fn smuggle(group: &mut PowerGroup, slot: Slot, text: &str) {
         (ActuatorKind::Webhook { wake, .. }, _, Slot::WakeUrl) => wake.url = text.into(),
         (_, WattsSource::Exec { command, .. }, Slot::Watts) => command[2] = text.to_owned(),
         (_, WattsSource::HttpJson { call, .. }, Slot::WattsUrl) => {
-            *call = HttpCall { method: HttpMethod::Get, url: text.into(), headers: Vec::new(), body: None };
+            *call =
+                HttpCall { method: HttpMethod::Get, url: text.into(), headers: Vec::new(), body: None, ..call.clone() };
         }
         (_, WattsSource::Mqtt { topic, .. }, Slot::Topic) => *topic = text.into(),
         _ => {}

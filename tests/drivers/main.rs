@@ -6,6 +6,7 @@
 //! | `meters.rs` | what a machine draws is read, and what it can't draw is not |
 //! | `mqtt.rs` | a real broker: readings as they come, from whom they come |
 //! | `agreement.rs` | what `hashgate check` takes can be built, and what could be built is taken |
+//! | `tls.rs` | a server with a certificate of its own is trusted by whom that was told, and by nobody else |
 //! | `sockets.rs` | thousands of machines are not thousands of sockets |
 
 mod agreement;
@@ -16,4 +17,5 @@ mod mqtt;
 mod orders;
 mod server;
 mod sockets;
+mod tls;
 mod world;

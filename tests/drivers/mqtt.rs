@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hashgate::{
-    config::{ActuatorKind, Broker as Address, PowerUnit, WattsSource},
+    config::{ActuatorKind, Broker as Address, PowerUnit, ServerTrust, WattsSource},
     power::meter::{Meter, Pushed, QUEUE, Roll, Said, Who},
 };
 use jiff::Timestamp;
@@ -48,6 +48,7 @@ fn source(ports: &[u16], topic: &str, pointer: Option<&str>) -> WattsSource {
         pointer: pointer.map(Into::into),
         unit: PowerUnit::Watts,
         login: None,
+        trust: ServerTrust::System,
     }
 }
 
@@ -177,10 +178,10 @@ async fn a_broker_that_comes_later_is_listened_to() {
     let port = broker.port;
     drop(broker);
     let login = Some(("hashgate".into(), SECRET.parse().unwrap()));
-    let WattsSource::Mqtt { brokers, topic, pointer, unit, .. } = source(&[port], "site/{device}", None) else {
+    let WattsSource::Mqtt { brokers, topic, pointer, unit, trust, .. } = source(&[port], "site/{device}", None) else {
         unreachable!()
     };
-    let mut meter = pushed(WattsSource::Mqtt { brokers, topic, pointer, unit, login });
+    let mut meter = pushed(WattsSource::Mqtt { brokers, topic, pointer, unit, login, trust });
     assert!(timeout(Duration::from_millis(300), meter.next()).await.is_err(), "nobody is there yet");
     let Some(_broker) = Broker::at(port, "allow_anonymous true") else { return };
     let mut plug = Plug::at(port);

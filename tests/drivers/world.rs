@@ -3,13 +3,15 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use hashgate::{
-    config::{ActuatorKind, HttpCall, HttpMethod, Miners, Moves, PowerGroup, PowerUnit, Survives, WattsSource},
+    config::{
+        ActuatorKind, HttpCall, HttpMethod, Miners, Moves, PowerGroup, PowerUnit, ServerTrust, Survives, WattsSource,
+    },
     power::{
         Target,
         actuator::{self, Actuator, DriverError, Drivers},
         meter::{self, Ask, Meter},
     },
-    profit::Watts,
+    profit::{Ratio, Watts},
 };
 
 /// For what is expected to end.
@@ -49,10 +51,13 @@ pub fn group(actuator: ActuatorKind, watts: WattsSource) -> PowerGroup {
             backoff: minute,
             sleep_time: minute,
             wake_time: minute,
+            sleep_most: minute,
+            wake_most: minute,
             quiet: minute,
             quiet_limit: minute,
             probe: minute,
             work_wait: minute,
+            may_fail: Ratio::new(0.1).unwrap(),
             fault_retry: minute,
         },
     }
@@ -75,7 +80,7 @@ pub fn meter_of(kind: ActuatorKind, watts: WattsSource) -> Meter {
 }
 
 pub fn call(method: HttpMethod, url: &str) -> HttpCall {
-    HttpCall { method, url: url.into(), headers: Vec::new(), body: None }
+    HttpCall { method, url: url.into(), headers: Vec::new(), body: None, trust: ServerTrust::System }
 }
 
 pub fn with_secret(call: HttpCall) -> HttpCall {

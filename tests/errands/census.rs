@@ -36,9 +36,9 @@ impl Sum {
             let miner = self.miners.entry(report.connection).or_default();
             assert!(!miner.is_gone, "told of after its last report: {miner:?}");
             miner.user = report.user.map(|user| user.to_string());
-            miner.found += report.found;
-            miner.work += report.work;
-            miner.refused += report.refused;
+            miner.found += report.shares.found;
+            miner.work += report.shares.work;
+            miner.refused += report.shares.refused();
             miner.forwarded += report.forwarded;
             miner.is_gone = report.is_gone;
         }
@@ -119,7 +119,7 @@ async fn a_miner_that_leaves_is_told_of_once_with_its_last_shares() {
     }
     let census = errands.census().await.expect("it lives");
     let [there] = &census.miners[..] else { panic!("{census:?}") };
-    assert_eq!((there.found, there.forwarded, there.is_gone), (3, 3, false));
+    assert_eq!((there.shares.found, there.forwarded, there.is_gone), (3, 3, false));
     assert_eq!((there.user.as_deref(), there.peer.is_loopback()), (Some("w"), true));
     let share = miner.good_share().await;
     assert_eq!(miner.submit(&share).await["result"], true);
@@ -127,7 +127,7 @@ async fn a_miner_that_leaves_is_told_of_once_with_its_last_shares() {
     eventually("it has left", || proxy.totals().connections == 0).await;
     let census = errands.census().await.expect("it lives");
     let [last] = &census.miners[..] else { panic!("{census:?}") };
-    assert_eq!((last.connection, last.found, last.forwarded, last.is_gone), (there.connection, 1, 1, true));
+    assert_eq!((last.connection, last.shares.found, last.forwarded, last.is_gone), (there.connection, 1, 1, true));
     let census = errands.census().await.expect("it lives");
     assert!(census.miners.is_empty(), "told twice: {census:?}");
     proxy.shut_down(LIMIT).await;

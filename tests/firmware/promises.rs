@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hashgate::{
+    config::Survives,
     power::{actuator::DriverError, device::PowerMode},
     sim::firmware::{Fault, FirmwareSettings, Machine, Make, SimFirmware},
 };
@@ -91,6 +92,39 @@ async fn braiins_is_logged_into_once_and_again_when_its_token_ended() {
     let lines = heard.lines();
     assert!(lines.iter().any(|line| line.contains("\"token\":\"***\"")), "{lines:#?}");
     assert!(lines.iter().any(|line| line.contains("\"password\":\"***\"")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_luxos_session_is_ended_when_nobody_waits_for_the_order_any_more() {
+    let (sim, driver, heard) = start(settings(Make::Luxos).with_fault(Fault::IsLate)).await;
+    let rig = rig();
+    let mut order = driver.sleep(&rig);
+    // Until the order is under way; then whoever waited for it gives up.
+    while !heard.lines().iter().any(|line| line.contains("curtail")) {
+        tokio::select! { biased; done = &mut order => panic!("{done:?}"), () = tokio::time::sleep(Duration::from_millis(5)) => {} }
+    }
+    assert!(sim.has_session());
+    drop(order);
+    let ended = async {
+        while sim.has_session() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ended).await.expect("the session is ended");
+}
+
+#[tokio::test]
+async fn luxos_says_by_its_version_whether_a_sleep_outlives_a_power_cut() {
+    for (version, survives) in [
+        ("2023.9.28.220144-66be080", Survives::No),
+        ("2025.4.8.220305-57b389c7", Survives::Unknown),
+        ("2026.4.3.192353-6ab4e5077", Survives::Yes),
+    ] {
+        let (_sim, driver, _) = start(FirmwareSettings { version: version.to_owned(), ..settings(Make::Luxos) }).await;
+        assert_eq!(driver.sleep_survives_power_cycle_of(&rig()), Survives::Unknown, "nobody asked it yet");
+        driver.read(&rig()).expect("it tells watts").await.expect("it answers");
+        assert_eq!(driver.sleep_survives_power_cycle_of(&rig()), survives, "{version}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod terms;
 mod world;
 
 use hashgate::sim::plant::Misconduct;
-use terms::{BACK_UNDER, CAP, SHED};
+use terms::{BACK_UNDER, CAP};
 use world::{Outcome, World};
 
 /// Runs of 40 minutes of the plant each.
@@ -17,9 +17,13 @@ fn seeds(usual: u64) -> u64 {
     std::env::var("HASHGATE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)
 }
 
+/// From another seed on: `HASHGATE_FIRST_SEED=1000`.
+fn first_seed() -> u64 {
+    std::env::var("HASHGATE_FIRST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
 fn check(seed: u64, outcome: &Outcome) {
     assert_eq!(outcome.over, 0, "seed {seed}: over the cap of {CAP} W, {outcome:?}");
-    assert!(outcome.late <= SHED, "seed {seed}: late after a blip, {outcome:?}");
     assert!(outcome.slowest < BACK_UNDER, "seed {seed}: not back under the cap in {BACK_UNDER} s, {outcome:?}");
 }
 
@@ -34,7 +38,6 @@ fn sum(outcomes: &[Outcome]) -> Outcome {
         ai_energy: sum.ai_energy + run.ai_energy,
         peak: sum.peak.max(run.peak),
         over: sum.over + run.over,
-        late: sum.late.max(run.late),
         slowest: sum.slowest.max(run.slowest),
         steps: sum.steps + run.steps,
         longest_over: sum.longest_over.max(run.longest_over),
@@ -45,7 +48,8 @@ fn sum(outcomes: &[Outcome]) -> Outcome {
 fn the_site_stays_under_its_cap_through_loss_lies_and_crashes() {
     let seeds = seeds(30);
     let mut outcomes = Vec::new();
-    for seed in 0..seeds {
+    let first = first_seed();
+    for seed in first..first + seeds {
         let mut world = World::new(seed);
         // A third without a crash, a third with some, a third with many.
         world.crash = [0.0, 0.0005, 0.005][seed as usize % 3];
@@ -55,7 +59,7 @@ fn the_site_stays_under_its_cap_through_loss_lies_and_crashes() {
     }
     let sum = sum(&outcomes);
     let slowest: Vec<u64> = outcomes.iter().filter(|run| run.blips > 0).map(|run| run.slowest).collect();
-    println!("seeds 0..{seeds}: {sum:?}; seconds over the cap after a blip: {slowest:?}");
+    println!("seeds {first}..{}: {sum:?}; seconds over the cap after a blip: {slowest:?}", first + seeds);
     // It is no proof if nothing moves.
     let runs = seeds as usize;
     assert!(sum.grants > runs && sum.returns > runs && sum.wakes > 10 * runs, "{sum:?}");

@@ -30,13 +30,6 @@ pub const AI_IDLE: f64 = 5e3;
 /// Two liars may wake unasked at once (one resets, one wakes by itself): 3.94 kW each at the meter; and the noise of the meter.
 const RESERVE: f64 = 10e3;
 
-/// A blip's machines boot for so many seconds at most. Where the order was to mine by then they stay awake, and the last of them may bring the
-/// site over its cap while AI compute has not given back.
-pub const BOOTS: u64 = 150;
-
-/// Then it is under it again in so many seconds: the meter is read and believed, and machines are told.
-pub const SHED: u64 = 15;
-
 /// After a blip woke everybody, the site is under its cap again in so many seconds that a controller ran: some readings of the meter
 /// get lost (3 s apart, most within 4 s), a revocation is repeated every second, AI compute gives back in 10 s and fades in 8. If it
 /// drew nothing just then, booting ASICs must be silent for 30 s before the meter is compared without them, some 15 s apart.
@@ -114,6 +107,7 @@ fn terms() -> Terms {
         probe: Duration::from_secs(15),
         ask_again: Duration::from_secs(10),
         work_wait: Duration::from_secs(5),
+        may_fail: ratio(0.1),
         fault_retry: Duration::from_secs(120),
     }
 }

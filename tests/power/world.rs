@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     network::Network,
-    terms::{self, AI_CAPACITY, AI_IDLE, ASICS, BACK_UNDER, BOOTS, CAP, GROUPS, SHED},
+    terms::{self, AI_CAPACITY, AI_IDLE, ASICS, BACK_UNDER, CAP, GROUPS},
 };
 
 #[derive(Clone, Debug)]
@@ -54,8 +54,6 @@ pub struct Outcome {
     pub over: u64,
     /// The longest of these in a row.
     pub longest_over: u64,
-    /// Seconds over the cap that the last machines of a blip brought about, as they had booted.
-    pub late: u64,
     /// The longest that a blip had the site over its cap, in seconds of a running controller.
     pub slowest: u64,
     /// Writes and messages: the points where it may die.
@@ -163,7 +161,6 @@ impl World {
                     self.outcome.slowest = since;
                 }
             }
-            Some(since) if since <= BOOTS + SHED => self.outcome.late += u64::from(is_over),
             _ => {
                 self.outcome.peak = self.outcome.peak.max(self.plant.true_watts());
                 self.outcome.over += u64::from(is_over);
@@ -291,6 +288,7 @@ impl World {
                     let shares = Shares { found: 1, submitted: 1, accepted: 1, ..Shares::default() };
                     self.hear(now, Input::Shares(key, shares))?;
                 }
+                self.hear(now, Input::Counted(time(now)))?;
             }
             Message::AiDraws { asked, watts, epoch } => {
                 let status = Status { epoch: Epoch(epoch), drawn: reading(asked, watts), state: "running".into() };
@@ -339,6 +337,9 @@ impl World {
                 }
                 Output::Probe(key) => self.send(now, Message::AskAsic { key, asked: now })?,
                 Output::Command(key, command) => {
+                    if let Some(site) = &mut self.site {
+                        site.handle(time(now), Input::Sent(key));
+                    }
                     let asic = terms::asic(key.group, key.device);
                     let command = match command {
                         GroupCommand::Sleep => Command::Sleep,
@@ -365,7 +366,7 @@ impl World {
                     }
                 }
                 Output::Event(event) => self.told(now, &event.words),
-                Output::Dormant(_) => {}
+                Output::Dormant(_) | Output::Withdraw(_) => {}
             }
         }
         Ok(())

@@ -226,6 +226,7 @@ impl Cluster {
             timeout: Duration::from_secs(60),
             power_saving: false,
             force_after: None,
+            meter: None,
         };
         change(&mut config);
         Driver(Slurm::new(&config, Ratio::ONE).settling_for(Duration::ZERO))

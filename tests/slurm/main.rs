@@ -1,8 +1,11 @@
 //! Leases carried by a real Slurm: jobs wait for power, finish before it is given back, and are ended only where the operator says so.
 //!
+//! The cycle through a whole proxy, from a verdict to a job and back, is `cycle.rs`.
+//!
 //! Each test has a cluster of its own (`cluster.rs`) and prints when what happened: with `--nocapture` that is the timeline of a lease.
 
 mod cluster;
+mod cycle;
 
 use cluster::{Cluster, IDLE, POWER};
 use hashgate::power::{actuator::DriverError, site::LeaseAnswer::*};

@@ -254,6 +254,18 @@ fn the_configs_that_we_show_are_valid() {
                 panic!("{} shows a config that is not valid:\n{text}\n{errors}", source.path);
             }
         }
+        // What needs a program that was built for it says how to get that, in any other.
+        for text in blocks(&source.text, "toml asic-rs") {
+            let said = parse(&format!("{FRAME}{text}")).map_err(|errors| errors.to_string());
+            match said {
+                Ok(_) if cfg!(feature = "asic-rs") => {}
+                Ok(_) => panic!("{}: it takes what it was not built for:\n{text}", source.path),
+                Err(errors) if cfg!(feature = "asic-rs") => panic!("{}:\n{text}\n{errors}", source.path),
+                Err(errors) => {
+                    assert!(errors.contains("--features asic-rs") && errors.contains("1 problem"), "{errors}")
+                }
+            }
+        }
     }
     assert!(parse("[[listener]]\nlisten = 3333\n").is_err());
 }
@@ -269,8 +281,11 @@ fn every_dependency_may_be_used() {
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc names its host");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     // What is built here was fetched for it, so that no network is needed.
-    let metadata =
-        run(&cargo, &["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", host]);
+    let mut asked = vec!["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", host];
+    if cfg!(feature = "asic-rs") {
+        asked.extend(["--features", "asic-rs"]);
+    }
+    let metadata = run(&cargo, &asked);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
     let packages = metadata["packages"].as_array().expect("packages are a list");
     assert!(packages.len() > 100, "{} packages", packages.len());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     api::wire::{BlockRow, DevicePage, GroupRow, ModeSet, ModeWord, PowerPage, SiteRow, Stages},
     power::{
-        control::{Control, Plan},
+        control::{Control, Forgotten, Plan},
         device::{Goal, StageKind},
         group::Phase,
         receipt::Receipt,
@@ -58,6 +58,28 @@ pub fn plan(plan: &Plan, dry_run: bool) -> String {
     text
 }
 
+/// Machines that are forgotten, or would be.
+pub fn forgotten(forgotten: &Forgotten, dry_run: bool, now: Timestamp) -> String {
+    let mut text = String::new();
+    let (group, count) = (&forgotten.group, forgotten.devices.len() as u64);
+    let are = if count == 1 { "is" } else { "are" };
+    line(&mut text, format_args!("group {group}: {} {are} forgotten", machines(count)));
+    for device in &forgotten.devices {
+        let seen = device.seen.map_or("never seen".to_owned(), |at| format!("seen {} ago", ago(at, now)));
+        line(&mut text, format_args!("  {}: {seen}, counted {:.0} W", device.name, device.counts_watts));
+    }
+    for words in &forgotten.words {
+        line(&mut text, format_args!("  {words}"));
+    }
+    for kept in &forgotten.kept {
+        line(&mut text, format_args!("  {} is kept: {}", kept.name, kept.why));
+    }
+    if dry_run {
+        line(&mut text, format_args!("dry run: none was forgotten"));
+    }
+    text
+}
+
 /// The mode that is set.
 pub fn mode(mode: ModeWord) -> String {
     format!("{}: {}\n", mode.label(), meaning(mode))
@@ -94,6 +116,9 @@ pub fn site(page: &PowerPage, now: Timestamp) -> String {
     }
     for name in &page.unmanaged_blocks {
         line(&mut text, format_args!("\nAI {name}: has no control, so it gets no power"));
+    }
+    for words in &page.orphans {
+        line(&mut text, format_args!("\n! {words}"));
     }
     let events: Vec<_> = page.events.iter().filter(|event| event.level > Level::Debug).take(EVENTS).collect();
     if !events.is_empty() {
@@ -176,6 +201,7 @@ fn stages(group: &GroupRow) -> String {
     add(failed + woken.failed, "that do not obey");
     let unmeasured = group.devices.saturating_sub(group.measured);
     add(unmeasured, "without a fresh measurement");
+    add(group.idle, "asleep that nobody here put to sleep");
     words
 }
 
@@ -222,8 +248,8 @@ pub fn devices(page: &DevicePage, now: Timestamp) -> String {
     line(
         &mut text,
         format_args!(
-            "{:width$}  {:5}  {:11}  {:>8}  {:>8}  {:>8}",
-            "name", "goal", "stage", "watts", "counts", "measured"
+            "{:width$}  {:5}  {:11}  {:>8}  {:>8}  {:>8}  {:>8}  address",
+            "name", "goal", "stage", "watts", "counts", "measured", "seen"
         ),
     );
     for device in &page.devices {
@@ -242,9 +268,18 @@ pub fn devices(page: &DevicePage, now: Timestamp) -> String {
         let watts = device.watts.map_or("-".to_owned(), |watts| format!("{watts:.0}"));
         let measured = device.measured_at.map_or("never".to_owned(), |at| format!("{} ago", ago(at, now)));
         let counts = format!("{:.0}", device.counts_watts);
+        let seen = match device.seen {
+            _ if device.connected => "now".to_owned(),
+            Some(at) => format!("{} ago", ago(at, now)),
+            None => "-".to_owned(),
+        };
+        let address = device.address.map_or("-".to_owned(), |address| address.to_string());
         line(
             &mut text,
-            format_args!("{:width$}  {goal:5}  {stage:11}  {watts:>8}  {counts:>8}  {measured:>8}", device.name),
+            format_args!(
+                "{:width$}  {goal:5}  {stage:11}  {watts:>8}  {counts:>8}  {measured:>8}  {seen:>8}  {address}",
+                device.name
+            ),
         );
     }
     if !page.devices.is_empty() {

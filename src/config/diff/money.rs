@@ -226,6 +226,7 @@ impl Differ {
             reserve: watts => Effect::Restart,
             drift: watts => Effect::Restart,
             max_age: time => Effect::Restart,
+            forget_after: time_or_none => Effect::Restart,
             proofs: text => Effect::Restart,
             poll: time => Effect::Restart,
             poll_moving: time => Effect::Restart,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ActuatorKind, Survives,
+    ActuatorKind, Survives, asic_rs,
     call::{self, HttpCall},
     firmware::{self, Make},
     group::GROUP_KEYS,
@@ -13,11 +13,12 @@ use crate::config::{
     Env, HttpUrl,
     error::{Wrong, shown},
     raw::{Section, nearest},
+    trust,
     validate::{self, TIMEOUT, secs},
     value,
 };
 
-const HELP: &str = "write kind = \"luxos\", \"braiins\", \"antminer\", \"axeos\", \"exec\", \"webhook\", \"manual\", \"simulated\" or \"custom:NAME\"";
+const HELP: &str = "write kind = \"luxos\", \"braiins\", \"antminer\", \"axeos\", \"asic_rs\", \"exec\", \"webhook\", \"manual\", \"simulated\" or \"custom:NAME\"";
 
 impl ActuatorKind {
     /// As it is written, without the name of a custom one.
@@ -28,6 +29,7 @@ impl ActuatorKind {
             Self::Manual => "manual",
             Self::Simulated { .. } => "simulated",
             Self::Firmware(firmware) => firmware.make.label(),
+            Self::AsicRs(_) => "asic_rs",
             Self::Custom(_) => "custom",
         }
     }
@@ -37,6 +39,7 @@ impl ActuatorKind {
         match self {
             Self::Exec { timeout, .. } | Self::Webhook { timeout, .. } => Some(*timeout),
             Self::Firmware(firmware) => Some(firmware.timeout),
+            Self::AsicRs(it) => Some(it.timeout),
             Self::Manual | Self::Simulated { .. } | Self::Custom(_) => None,
         }
     }
@@ -45,7 +48,7 @@ impl ActuatorKind {
     pub(super) fn tells_watts(&self) -> bool {
         match self {
             Self::Firmware(firmware) => firmware.make.tells_watts(),
-            Self::Simulated { .. } | Self::Custom(_) => true,
+            Self::AsicRs(_) | Self::Simulated { .. } | Self::Custom(_) => true,
             Self::Exec { .. } | Self::Webhook { .. } | Self::Manual => false,
         }
     }
@@ -65,7 +68,7 @@ impl ActuatorKind {
                 [sleep, wake].iter().all(|command| command.iter().any(|text| names(text)))
             }
             Self::Webhook { sleep, wake, .. } => [sleep, wake].iter().all(|call| call_names(call)),
-            Self::Manual | Self::Simulated { .. } | Self::Firmware(_) | Self::Custom(_) => true,
+            Self::Manual | Self::Simulated { .. } | Self::Firmware(_) | Self::AsicRs(_) | Self::Custom(_) => true,
         }
     }
 }
@@ -82,6 +85,7 @@ enum Kind {
     Manual,
     Simulated,
     Firmware(Make),
+    AsicRs,
     Custom(Arc<str>),
 }
 
@@ -97,6 +101,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Actua
         Kind::Manual => Some(ActuatorKind::Manual),
         Kind::Simulated => simulated(section),
         Kind::Firmware(make) => firmware::read(make, section, env).map(ActuatorKind::Firmware),
+        Kind::AsicRs => asic_rs::read(section, env).map(ActuatorKind::AsicRs),
         Kind::Custom(name) => Some(ActuatorKind::Custom(name)),
     };
     section.refuse_misplaced(&GROUP_KEYS, "the group's");
@@ -105,7 +110,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Actua
 }
 
 fn kind(text: &str) -> Result<Kind, Wrong> {
-    const WORDS: [&str; 8] = ["exec", "webhook", "manual", "simulated", "luxos", "braiins", "antminer", "axeos"];
+    const WORDS: [&str; 9] =
+        ["exec", "webhook", "manual", "simulated", "luxos", "braiins", "antminer", "axeos", "asic_rs"];
     if let Some(make) = Make::parse(text) {
         return Ok(Kind::Firmware(make));
     }
@@ -114,6 +120,7 @@ fn kind(text: &str) -> Result<Kind, Wrong> {
         "webhook" => Kind::Webhook,
         "manual" => Kind::Manual,
         "simulated" => Kind::Simulated,
+        "asic_rs" => Kind::AsicRs,
         _ => return custom(text, &WORDS, HELP).map(Kind::Custom),
     })
 }
@@ -143,7 +150,10 @@ fn webhook(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<ActuatorKind>
     let wake = call::call(section, "wake", help, &Place::WAKE, env);
     let timeout = section.or("timeout", secs(30), value::duration(TIMEOUT));
     refuse_same(section, sleep.is_some() && sleep == wake);
-    Some(ActuatorKind::Webhook { sleep: sleep?, wake: wake?, timeout })
+    let has_tls = [&sleep, &wake].into_iter().flatten().any(HttpCall::has_tls);
+    let trust = trust::read(section, env, has_tls);
+    let trusting = |call: HttpCall| HttpCall { trust: trust.clone(), ..call };
+    Some(ActuatorKind::Webhook { sleep: trusting(sleep?), wake: trusting(wake?), timeout })
 }
 
 fn refuse_same(section: &Section<'_, '_>, is_same: bool) {

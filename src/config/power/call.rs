@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use toml::de::DeValue;
 
 use super::template::{Address, Body, CommandLine, Place};
-use crate::config::{Env, HttpUrl, Secret, error::Wrong, raw::Section, signal::kinds, value};
+use crate::config::{Env, HttpUrl, Secret, ServerTrust, error::Wrong, raw::Section, signal::kinds, value};
 
 /// One HTTP call.
 #[derive(Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct HttpCall {
     pub headers: Vec<(Arc<str>, Secret)>,
     /// What is sent, with places.
     pub body: Option<Arc<str>>,
+    /// Whom to trust in TLS.
+    pub trust: ServerTrust,
 }
 
 /// How an HTTP call is made.
@@ -102,7 +104,8 @@ pub(super) fn call(
     if !section.is_table(key) {
         let url = section.required(key, example, |value| address(value, allowed))?;
         warn_if_plain(section, key, &url, allowed);
-        return Some(HttpCall { method: HttpMethod::Post, url, headers: Vec::new(), body: None });
+        let (headers, trust) = (Vec::new(), ServerTrust::System);
+        return Some(HttpCall { method: HttpMethod::Post, url, headers, body: None, trust });
     }
     let mut table = section.optional_table(key)?;
     let url = table.required("url", HELP, |value| address(value, allowed));
@@ -119,7 +122,14 @@ pub(super) fn call(
     table.refuse_unknown_keys();
     let url = url?;
     warn_if_plain(&table, "url", &url, allowed);
-    Some(HttpCall { method, url, headers, body })
+    Some(HttpCall { method, url, headers, body, trust: ServerTrust::System })
+}
+
+impl HttpCall {
+    /// Whether it is made by TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        Address::parse(&self.url, &Place::WAKE).is_ok_and(|address| address.is_tls())
+    }
 }
 
 /// `headers` of a call.

@@ -11,6 +11,7 @@ use crate::{
         raw::Section,
         secret,
         signal::kinds,
+        trust,
         units::time,
         validate::{TIMEOUT, secs},
         value,
@@ -121,7 +122,7 @@ fn control(section: &mut Section<'_, '_>, around: &slurm::Around, env: &dyn Env)
     let found = match kind {
         Kind::Webhook => webhook(section, env),
         Kind::Exec => exec(section),
-        Kind::Slurm => slurm::read(section, around).map(ComputeKind::Slurm),
+        Kind::Slurm => slurm::read(section, around, env).map(ComputeKind::Slurm),
         Kind::Custom(name) => Some(ComputeKind::Custom(name)),
     };
     let poll = section.or("poll", secs(5), value::duration(secs(1)..=secs(600)));
@@ -147,7 +148,9 @@ fn webhook(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<ComputeKind> 
         let plain = url.as_ref().filter(|url| !url.is_protected()).map(ToString::to_string);
         kinds::warn_of_plain(section, key, plain);
     }
-    Some(ComputeKind::Webhook { url: url?, status: status?, secret: secret?, timeout })
+    let has_tls = [&url, &status].into_iter().flatten().any(|url| url.expose().scheme() == "https");
+    let trust = trust::read(section, env, has_tls);
+    Some(ComputeKind::Webhook { url: url?, status: status?, secret: secret?, trust, timeout })
 }
 
 fn signing(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<Secret> {

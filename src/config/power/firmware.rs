@@ -2,7 +2,7 @@
 //!
 //! | kind | port | login | tells watts | a power cut |
 //! |---|---|---|---|---|
-//! | `luxos` | 4028 | none | yes | newer versions sleep on, older ones wake: not said |
+//! | `luxos` | 4028 | none | yes | by its version, once it was asked (`actuator/luxos.rs`) |
 //! | `braiins` | 80 | user, password | yes | not said |
 //! | `antminer` | 80 | user, password | no | not said |
 //! | `axeos` | 80 | none | yes | wakes it |

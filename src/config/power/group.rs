@@ -18,7 +18,7 @@ use crate::{
         validate::secs,
         value,
     },
-    profit::{Currency, Watts},
+    profit::{Currency, Ratio, Watts},
 };
 
 /// Watts on a machine: from a hobbyist's to what hangs on one breaker.
@@ -34,6 +34,8 @@ const SLEEP_MOST_SHARE: f64 = 0.5;
 /// Real firmware takes longer than that; who waits less tells a machine again while it still does what it was told.
 const SHORTEST_SLEEP: Duration = secs(10);
 const SHORTEST_WAKE: Duration = secs(60);
+/// What may be learned of a time that the config leaves open: the slowest stock firmware needs ten minutes.
+const MOST_LEARNED: Duration = secs(1800);
 /// Who is asked has to walk there.
 const SHORTEST_WALK: Duration = secs(600);
 
@@ -47,7 +49,7 @@ const HOUR: Duration = secs(3600);
 const PAUSE: RangeInclusive<Duration> = secs(1)..=HOUR;
 
 /// Keys of a group that may stand below its `[group.actuator]` by mistake.
-pub(super) const GROUP_KEYS: [&str; 26] = [
+pub(super) const GROUP_KEYS: [&str; 27] = [
     "backoff",
     "canary",
     "configured_max",
@@ -56,6 +58,7 @@ pub(super) const GROUP_KEYS: [&str; 26] = [
     "fault_retry",
     "feeder",
     "floor",
+    "may_fail",
     "name",
     "nameplate",
     "pool_fee",
@@ -207,10 +210,13 @@ fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> 
         backoff: section.or("backoff", secs(10), value::duration(PAUSE)),
         sleep_time: beside.sleep_time,
         wake_time: beside.wake_time,
+        sleep_most: if section.has("sleep_time") { beside.sleep_time } else { MOST_LEARNED },
+        wake_most: if section.has("wake_time") { beside.wake_time } else { MOST_LEARNED },
         quiet: section.or("quiet", secs(10), value::duration(PAUSE)),
         quiet_limit: section.or("quiet_limit", secs(60), value::duration(PAUSE)),
         probe: section.or("probe", secs(30), value::duration(PAUSE)),
         work_wait: section.or("work_wait", secs(30), value::duration(Duration::ZERO..=HOUR)),
+        may_fail: section.or("may_fail", Ratio::clamped(0.10), quote::ratio(0.0, 1.0)),
         fault_retry: section.or("fault_retry", secs(600), value::duration(secs(10)..=secs(86_400))),
     };
     if moves.quiet_limit < moves.quiet {
@@ -222,7 +228,7 @@ fn moves(section: &mut Section<'_, '_>, beside: &Beside, currency: Currency) -> 
 
 /// What says nothing without an actuator.
 fn refuse_idle_keys(section: &Section<'_, '_>) {
-    const KEYS: [&str; 19] = [
+    const KEYS: [&str; 20] = [
         "watts",
         "device",
         "devices",
@@ -241,6 +247,7 @@ fn refuse_idle_keys(section: &Section<'_, '_>) {
         "quiet_limit",
         "probe",
         "work_wait",
+        "may_fail",
         "fault_retry",
     ];
     if let Some(key) = KEYS.into_iter().find(|key| section.has(key)) {

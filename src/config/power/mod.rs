@@ -4,6 +4,8 @@
 //! The money side of the same tables is `config/profit.rs`; groups and blocks have the same indexes in both.
 
 mod actuator;
+mod apart;
+mod asic_rs;
 mod call;
 mod compute;
 mod devices;
@@ -23,6 +25,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 pub use self::{
+    asic_rs::{AsicRs, OtherMake},
     call::{HttpCall, HttpMethod},
     firmware::{Firmware, Make},
     template::{MAX_TEMPLATE_BYTES, Place, TemplateError},
@@ -32,7 +35,7 @@ pub(super) use self::{
     group::Beside as BesideGroup,
     read::{Machines, Tables, open},
 };
-use super::{Broker, HttpUrl, Secret, UserPattern};
+use super::{Broker, HttpUrl, Secret, ServerTrust, UserPattern};
 use crate::profit::{JoulesPerTerahash, Ratio, Watts};
 
 /// ASICs of one site: as many as the largest farm that one proxy serves.
@@ -68,6 +71,8 @@ pub struct Power {
     pub meter: Option<SiteMeter>,
     /// The term of a lease; it is renewed at half of it.
     pub lease_term: Duration,
+    /// How long a machine that was found by its connection is remembered after it was seen last; `None`: for ever.
+    pub forget_after: Option<Duration>,
     /// By the index of [`Profit::groups`](super::Profit::groups); `None` for a group that nothing can move: it counts as load.
     pub groups: Vec<Option<PowerGroup>>,
     /// By the index of [`Profit::ai`](super::Profit::ai); `None` for a block that nobody tells: it gets nothing.
@@ -117,6 +122,16 @@ pub struct Miners {
     pub workers: Option<UserPattern>,
 }
 
+impl Miners {
+    /// Whether a connection is one of them: all that is given fits, and something is.
+    pub fn take(&self, peer: IpAddr, user: &str) -> bool {
+        let is_any = !self.subnets.is_empty() || self.workers.is_some();
+        is_any
+            && (self.subnets.is_empty() || self.subnets.iter().any(|subnet| subnet.contains(&peer)))
+            && self.workers.as_ref().is_none_or(|pattern| pattern.matches(user))
+    }
+}
+
 /// A machine that the config names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceEntry {
@@ -163,6 +178,8 @@ pub enum ActuatorKind {
     },
     /// The firmware itself, over the network.
     Firmware(Firmware),
+    /// Firmware of other makes, by the crate `asic-rs`.
+    AsicRs(AsicRs),
     /// One that the program which embeds the proxy brings along, by its name.
     Custom(Arc<str>),
 }
@@ -204,6 +221,8 @@ pub enum WattsSource {
         unit: PowerUnit,
         /// Who logs in at the brokers.
         login: Option<(Arc<str>, Secret)>,
+        /// Whom to trust in TLS.
+        trust: ServerTrust,
     },
     /// One meter for all machines of the group, as a hall, a PDU or a feeder has: each of `n` machines counts as drawing an `n`th of it. As
     /// these shares add up to what was measured, all sleep or none does. Where losses lie between them and the meter, they are counted
@@ -253,6 +272,10 @@ pub struct Moves {
     pub sleep_time: Duration,
     /// How long one may take from the command to its first accepted share.
     pub wake_time: Duration,
+    /// The longest that may be learned in place of `sleep_time`: that, where the config gives it.
+    pub sleep_most: Duration,
+    /// The longest that may be learned in place of `wake_time`.
+    pub wake_most: Duration,
     /// Shares that come so long after a sleep was proven were on their way.
     pub quiet: Duration,
     /// How long shares under way are waited for, should the pool never answer.
@@ -261,7 +284,9 @@ pub struct Moves {
     pub probe: Duration,
     /// How long waking miners wait for a pool's work; after that they wake all the same.
     pub work_wait: Duration,
-    /// After which a fault's order is tried again.
+    /// The share of its machines without which a group mines after a wake: so many, or one. More, or all, are a fault.
+    pub may_fail: Ratio,
+    /// After which a fault's order is tried again, and those that a group mines without are told again, each time later.
     pub fault_retry: Duration,
 }
 
@@ -295,6 +320,8 @@ pub enum ComputeKind {
         status: HttpUrl,
         /// What messages are signed with.
         secret: Secret,
+        /// Whom to trust in TLS.
+        trust: ServerTrust,
         /// For one call.
         timeout: Duration,
     },
@@ -327,6 +354,8 @@ pub struct Slurm {
     pub power_saving: bool,
     /// How long after a revocation's deadline running jobs are ended; `None`: they finish, however long that takes.
     pub force_after: Option<Duration>,
+    /// What tells the watts of all its nodes together, of IT: `Exec` or `HttpJson`. `None`: what their states say counts.
+    pub meter: Option<WattsSource>,
 }
 
 /// A node of Slurm's. Watts are of IT.

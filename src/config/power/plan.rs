@@ -3,8 +3,8 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    ActuatorKind, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm, SlurmNode,
-    Survives, WattsSource,
+    ActuatorKind, AsicRs, ComputeKind, Firmware, Miners, Moves, Power, PowerBlock, PowerGroup, PowerUnit, Slurm,
+    SlurmNode, Survives, WattsSource,
 };
 use crate::{
     config::{Profit, plan::line, units::time},
@@ -71,7 +71,22 @@ fn site(power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
             time(power.max_age)
         ),
     )?;
-    line(f, "a command", format_args!("may take effect for {} after it was sent", time(power.command_lifetime)))
+    line(f, "a command", format_args!("may take effect for {} after it was sent", time(power.command_lifetime)))?;
+    let finds = |group: &PowerGroup| group.miners != Miners::default();
+    if !power.groups.iter().flatten().any(finds) {
+        return Ok(());
+    }
+    match power.forget_after {
+        Some(after) => line(
+            f,
+            "forgotten",
+            format_args!(
+                "are those found by their connections, {} after they were seen last, but for who was put to sleep",
+                time(after)
+            ),
+        ),
+        None => line(f, "forgotten", "are none by themselves, and by hand with `hashgate forget`"),
+    }
 }
 
 fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
@@ -93,7 +108,7 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
             line(f, "wake by", command(wake))?;
         }
         ActuatorKind::Webhook { sleep, wake, timeout } => {
-            line(f, "sleep by", format_args!("{sleep}, within {}", time(*timeout)))?;
+            line(f, "sleep by", format_args!("{sleep}, within {}{}", time(*timeout), sleep.trust.in_words()))?;
             line(f, "wake by", wake)?;
         }
         ActuatorKind::Manual => line(f, "sleep by", "a person, who is asked; their watts are waited for")?,
@@ -103,6 +118,12 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
                 .as_ref()
                 .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
             line(f, "sleep by", format_args!("{} on port {port}{login}, within {}", make.label(), time(*timeout)))?;
+        }
+        ActuatorKind::AsicRs(AsicRs { make, login, timeout }) => {
+            let login = login
+                .as_ref()
+                .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
+            line(f, "sleep by", format_args!("asic-rs, {}{login}, within {}", make.label(), time(*timeout)))?;
         }
         ActuatorKind::Custom(name) => {
             line(f, "sleep by", format_args!("the driver \"{name}\" of the program around this one"))?
@@ -166,15 +187,16 @@ fn proof(watts: &WattsSource) -> String {
             format!("{}, in {}, killed after {}", command(words), unit(in_unit), time(*timeout))
         }
         WattsSource::HttpJson { call, pointer, unit: in_unit, timeout } => {
-            format!("{call}, {} at {pointer}, within {}", unit(in_unit), time(*timeout))
+            format!("{call}, {} at {pointer}, within {}{}", unit(in_unit), time(*timeout), call.trust.in_words())
         }
-        WattsSource::Mqtt { brokers, topic, pointer, unit: in_unit, login } => {
+        WattsSource::Mqtt { brokers, topic, pointer, unit: in_unit, login, trust } => {
             let brokers: Vec<String> = brokers.iter().map(ToString::to_string).collect();
             let at = pointer.as_ref().map_or(String::new(), |pointer| format!(" at {pointer}"));
             let login = login
                 .as_ref()
                 .map_or(String::new(), |(user, password)| format!(", as {user} with password {password}"));
-            format!("topic \"{topic}\" at {}{login}, {}{at}", brokers.join(" and "), unit(in_unit))
+            let trust = trust.in_words();
+            format!("topic \"{topic}\" at {}{login}, {}{at}{trust}", brokers.join(" and "), unit(in_unit))
         }
         WattsSource::Group { signal } => {
             format!(
@@ -193,7 +215,8 @@ fn moves(moves: &Moves, is_one: bool, f: &mut Formatter<'_>) -> fmt::Result {
         false => format!("{} first, then the others once that sleeps", moves.canary),
     };
     line(f, "are moved", format_args!("down {}, up {}; {first}", ramp(moves.ramp_down), ramp(moves.ramp_up)))?;
-    let and_ramp = if is_one { ", and as long as the ramp takes" } else { "" };
+    let and_ramp =
+        if is_one { ", and as long as the ramp takes" } else { " until eight of them were seen, then what they took" };
     line(
         f,
         "have",
@@ -210,8 +233,9 @@ fn moves(moves: &Moves, is_one: bool, f: &mut Formatter<'_>) -> fmt::Result {
 fn block(name: &str, block: &PowerBlock, power: &Power, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "\nleases of AI compute \"{name}\"")?;
     match &block.control {
-        ComputeKind::Webhook { url, status, secret, timeout } => {
-            line(f, "are told to", format_args!("{url}, signed with {secret}, within {}", time(*timeout)))?;
+        ComputeKind::Webhook { url, status, secret, trust, timeout } => {
+            let trust = trust.in_words();
+            line(f, "are told to", format_args!("{url}, signed with {secret}, within {}{trust}", time(*timeout)))?;
             line(f, "its word", format_args!("from {status}, every {}", time(block.poll)))?;
         }
         ComputeKind::Exec { tell, status, timeout } => {
@@ -269,6 +293,9 @@ fn slurm(slurm: &Slurm, block: &PowerBlock, f: &mut Formatter<'_>) -> fmt::Resul
     match slurm.force_after {
         Some(after) => line(f, "ENDS JOBS", format_args!("that still run {} after a deadline", time(after)))?,
         None => line(f, "end jobs", "never: one that runs on keeps its power")?,
+    }
+    if let Some(meter) = &slurm.meter {
+        line(f, "draw what", format_args!("{} says; without its word there is no status", proof(meter)))?;
     }
     line(
         f,

@@ -3,7 +3,11 @@
 //! Both read their keys of one [`Section`] before unknown ones are refused: the money side opens and closes the tables of site, groups and AI
 //! blocks, and hands each to [`Machines`] in between.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     ActuatorKind, Power, PowerBlock, PowerGroup, SiteMeter, Survives, WattsSource, compute, devices::Taken, group,
@@ -25,6 +29,9 @@ use crate::{
 /// gone (`power/ledger/rules.rs` has the same).
 const LEASE_TERM: std::ops::RangeInclusive<Duration> = secs(60)..=secs(300);
 
+/// After which a machine is forgotten: a repair may take weeks, and who means longer than years means never.
+const FORGET_AFTER: std::ops::RangeInclusive<Duration> = secs(86_400)..=secs(3650 * 86_400);
+
 /// Machines, as they are read table by table.
 pub(in crate::config) struct Machines<'r, 't, 'e> {
     section: Section<'r, 't>,
@@ -35,6 +42,8 @@ pub(in crate::config) struct Machines<'r, 't, 'e> {
     groups: Vec<Option<PowerGroup>>,
     blocks: Vec<Option<PowerBlock>>,
     taken: Taken,
+    /// Machines that are asked for their watts, as far as can be known beforehand.
+    asked: usize,
 }
 
 /// `[power]` itself.
@@ -49,6 +58,22 @@ struct Own {
     calls: usize,
     command_lifetime: Duration,
     lease_term: Duration,
+    forget_after: Option<Duration>,
+}
+
+/// What firmware takes for an answer while it is busy; many take less, and some 21 s.
+const SLOW_CALL: Duration = secs(1);
+
+/// How many machines of a group are asked for their watts: those that are listed, or as many as its power is by the nameplate where others
+/// are found by their connections.
+fn asked(group: &PowerGroup, power: Option<Watts>) -> usize {
+    match group.watts {
+        WattsSource::Driver | WattsSource::Exec { .. } | WattsSource::HttpJson { .. } => {}
+        _ => return 0,
+    }
+    let are_found = !group.miners.subnets.is_empty() || group.miners.workers.is_some();
+    let by_power = power.filter(|_| are_found).map_or(0.0, |power| (power.get() / group.nameplate.get()).round());
+    group.devices.len().max(by_power as usize)
 }
 
 /// What stays free under the cap.
@@ -79,7 +104,7 @@ pub(in crate::config) fn open<'r, 't, 'e>(
     let own = own(&mut section, currency);
     section.refuse_unknown_keys();
     let (groups, blocks, taken) = (Vec::new(), Vec::new(), Taken::default());
-    Machines { section, currency, env, own, meter: None, groups, blocks, taken }
+    Machines { section, currency, env, own, meter: None, groups, blocks, taken, asked: 0 }
 }
 
 fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
@@ -98,6 +123,7 @@ fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
         calls: section.or("calls", 64, value::integer(1..=4096)),
         command_lifetime: section.or("command_lifetime", secs(60), value::duration(secs(1)..=secs(900))),
         lease_term: section.or("lease_term", secs(120), value::duration(LEASE_TERM)),
+        forget_after: section.or("forget_after", Some(secs(30 * 86_400)), forget_after),
     };
     if own.poll_moving > own.poll {
         let what = format!("is longer than poll, {}", time(own.poll));
@@ -109,6 +135,15 @@ fn own(section: &mut Section<'_, '_>, currency: Currency) -> Own {
         section.error("max_age", Wrong::new(what, format!("write \"{}\" or more", time(own.poll.saturating_mul(2)))));
     }
     own
+}
+
+/// A duration, or `"never"`.
+fn forget_after(value: &toml::de::DeValue<'_>) -> Result<Option<Duration>, Wrong> {
+    if value.as_str() == Some("never") {
+        return Ok(None);
+    }
+    let help = "write \"30d\", or \"never\"";
+    value::duration(FORGET_AFTER)(value).map(Some).map_err(|wrong| Wrong::new(wrong.what, help))
 }
 
 /// `"2 %"` of the cap, or watts.
@@ -143,6 +178,7 @@ impl Machines<'_, '_, '_> {
         signals: &Signals<'_>,
     ) {
         let group = group::read(section, beside, &mut self.taken, signals, self.env);
+        self.asked += group.as_ref().map_or(0, |group| asked(group, beside.power));
         self.groups.push(group);
     }
 
@@ -184,6 +220,7 @@ impl Machines<'_, '_, '_> {
         }
         self.check_reserve(tables);
         self.check_times(tables, signals);
+        self.warn_of_pace();
         self.check_groups(tables);
         self.check_group_meters(tables, signals);
         self.warn_of_oversubscription(tables);
@@ -245,6 +282,24 @@ impl Machines<'_, '_, '_> {
             let help = format!("write poll = \"{}\" in the signal, or a longer meter_max_age", time(meter.max_age / 3));
             tables.site.warn("meter", Wrong::new(what, help));
         }
+    }
+
+    /// Calls that would be too few as soon as firmware is busy.
+    fn warn_of_pace(&self) {
+        let (calls, age) = (self.own.calls, self.own.max_age);
+        let each = age.mul_f64(calls as f64 / self.asked.max(1) as f64);
+        if each >= SLOW_CALL {
+            return;
+        }
+        let enough = (self.asked as f64 * SLOW_CALL.as_secs_f64() / age.as_secs_f64()).ceil();
+        let what = format!(
+            "{calls} at once to {} machines, and a reading is too old after {}: all are read in time only while a call takes {:.2} s or less, and \
+             machines that are not count at all they may draw",
+            self.asked,
+            time(age),
+            each.as_secs_f64()
+        );
+        self.section.warn("calls", Wrong::new(what, format!("write {enough} or more, or a longer max_age")));
     }
 
     fn check_groups(&self, tables: &Tables<'_, '_, '_>) {
@@ -347,6 +402,11 @@ impl Machines<'_, '_, '_> {
         }
     }
 
+    /// Where the ledger is, or would be.
+    pub(in crate::config) fn ledger(&self) -> &Path {
+        &self.own.ledger
+    }
+
     /// All of it. `None` where nothing is moved and nobody told, or if a problem was reported.
     pub(in crate::config) fn finish(self, profit: Option<&Profit>) -> Option<Power> {
         let is_there = self.groups.iter().any(Option::is_some) || self.blocks.iter().any(Option::is_some);
@@ -365,6 +425,7 @@ impl Machines<'_, '_, '_> {
             command_lifetime: own.command_lifetime,
             meter: self.meter,
             lease_term: own.lease_term,
+            forget_after: own.forget_after,
             groups: self.groups,
             blocks: self.blocks,
         })

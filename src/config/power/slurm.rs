@@ -2,9 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use super::{MAX_SLURM_NODES, Slurm, SlurmNode, call, hosts};
+use super::{MAX_SLURM_NODES, Slurm, SlurmNode, call, hosts, watts};
 use crate::{
     config::{
+        Env,
         error::{Wrong, shown},
         profit::quote,
         raw::Section,
@@ -37,7 +38,8 @@ pub(super) struct Around {
 }
 
 /// All but `poll`. `None` if a problem was reported.
-pub(super) fn read(section: &mut Section<'_, '_>, around: &Around) -> Option<Slurm> {
+pub(super) fn read(section: &mut Section<'_, '_>, around: &Around, env: &dyn Env) -> Option<Slurm> {
+    let meter = section.optional_table("meter").map(|mut table| watts::of_block(&mut table, env));
     let nodes = nodes(section, around.currency);
     let scontrol = section.or("scontrol", vec!["scontrol".to_owned()], |value| match value.as_str() {
         Some(program) if !program.trim().is_empty() => Ok(vec![program.to_owned()]),
@@ -47,7 +49,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, around: &Around) -> Option<Slu
     let timeout = section.or("timeout", secs(20), value::duration(TIMEOUT));
     let power_saving = section.or("power_saving", false, value::boolean);
     let force_after = section.optional("force_after", value::duration(FORCE));
-    let nodes = nodes?;
+    let (nodes, meter) = (nodes?, meter.map_or(Some(None), |meter| meter.map(Some))?);
     fits(section, around, &nodes);
     if let Some(within) = around.sheds_within
         && force_after.is_none_or(|force| force > within)
@@ -59,7 +61,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, around: &Around) -> Option<Slu
         let help = "drop sheds_within: such power is not lent to it where a power cut may wake machines";
         section.warn("kind", Wrong::new(what, help));
     }
-    Some(Slurm { nodes, scontrol, timeout, power_saving, force_after })
+    Some(Slurm { nodes, scontrol, timeout, power_saving, force_after, meter })
 }
 
 /// Whether the nodes are what the block says of itself.

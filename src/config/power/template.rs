@@ -292,8 +292,13 @@ impl Body {
 
 /// Whether a text tells one machine from another.
 pub(super) fn names_machine(text: &str) -> bool {
-    let is_machine = |part: &Part| matches!(part, Part::Place(place) if Place::MACHINE.contains(place));
-    parts(text, &Place::WAKE).is_ok_and(|parts| parts.iter().any(is_machine))
+    names_by(text, &Place::MACHINE)
+}
+
+/// Whether a text has one of these places.
+pub(super) fn names_by(text: &str, places: &[Place]) -> bool {
+    let is_one = |part: &Part| matches!(part, Part::Place(place) if places.contains(place));
+    parts(text, &Place::WAKE).is_ok_and(|parts| parts.iter().any(is_one))
 }
 
 /// A text taken apart at its places.

@@ -39,7 +39,7 @@ max_age = "30s"
 "#;
 
 /// A site where nothing is wrong.
-const SITE: &str = r#"[profit]
+pub(super) const SITE: &str = r#"[profit]
 mode = "active"
 signal = "pays"
 [site]
@@ -85,7 +85,7 @@ secret_env = "AI_SECRET"
 const LIST: &str =
     "name,worker,address,efficiency_j_per_th\n# the first rack\nrack2-01,hall-a.201,10.1.2.1,21.5\n,hall-a.202,,\n";
 
-fn parse(text: &str) -> Result<(Power, Vec<String>), Vec<String>> {
+pub(super) fn parse(text: &str) -> Result<(Power, Vec<String>), Vec<String>> {
     parse_with(text, LIST)
 }
 
@@ -133,10 +133,13 @@ fn one_verdict_and_one_command_are_enough() {
         backoff: secs(10),
         sleep_time: secs(60),
         wake_time: secs(300),
+        sleep_most: secs(1800),
+        wake_most: secs(1800),
         quiet: secs(10),
         quiet_limit: secs(60),
         probe: secs(30),
         work_wait: secs(30),
+        may_fail: Ratio::clamped(0.1),
         fault_retry: secs(600),
     };
     assert_eq!(group.moves, moves);
@@ -317,7 +320,7 @@ fn what_new_users_write_is_answered_with_what_to_write() {
 }
 
 /// What works and is hardly meant.
-const UNWISE: [(&str, &str); 15] = [
+const UNWISE: [(&str, &str); 16] = [
     (
         "[group.watts]\nkind = \"http_json\"\nurl = \"http://{ip}/power?key=hunter2\"\nvalue = \"/watts\"\nunit = \"W\"\n",
         "",
@@ -347,6 +350,7 @@ const UNWISE: [(&str, &str); 15] = [
          sleep_survives_power_cycle = \"yes\"\n[group.actuator]\nkind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\n[[ai]]",
     ),
     ("https://ai.example/lease", "http://ai.example/lease"),
+    ("[profit]", "[power]\ncalls = 16\n[profit]"),
 ];
 
 #[test]
@@ -570,7 +574,7 @@ fn the_example_shows_every_key_with_its_default() {
 
     let (_, all) = all.split_once("#\n").unwrap();
     let all = uncommented(all, "# ");
-    const DEFAULTS: [&str; 26] = [
+    const DEFAULTS: [&str; 27] = [
         "ledger",
         "reserve",
         "drift",
@@ -592,6 +596,7 @@ fn the_example_shows_every_key_with_its_default() {
         "quiet_limit",
         "probe",
         "work_wait",
+        "may_fail",
         "fault_retry",
         "timeout",
         "tolerance",

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     config::{
-        Broker, Env,
+        Broker, Env, ServerTrust,
         error::Wrong,
         profit::{Signals, quote},
         raw::Section,
         signal::{kinds, picker},
+        trust,
         validate::{TIMEOUT, secs},
         value,
     },
@@ -102,6 +103,20 @@ pub(super) fn read(
     found
 }
 
+/// `[ai.control.meter]`: what tells the watts of all machines of a block together. `None` only if a problem was reported.
+pub(super) fn of_block(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
+    const HELP: &str = "write kind = \"exec\" or \"http_json\", with what tells the IT watts of all its nodes";
+    let kind = section.required("kind", HELP, value::choice(&[("exec", true), ("http_json", false)]))?;
+    let found = if kind { exec(section) } else { http_json(section, env) };
+    section.refuse_unknown_keys();
+    if found.as_ref().is_some_and(WattsSource::names_machine) {
+        let what = "names one machine: {ip}, {worker} and {device} are of miners";
+        section.error("kind", Wrong::new(what, "write what tells the watts of all nodes together"));
+        return None;
+    }
+    found
+}
+
 fn unit(section: &mut Section<'_, '_>) -> Option<PowerUnit> {
     section.required("unit", UNIT_HELP, value::choice(&[("W", PowerUnit::Watts), ("kW", PowerUnit::Kilowatts)]))
 }
@@ -126,7 +141,8 @@ fn http_json(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource
     let timeout = section.or("timeout", secs(10), value::duration(TIMEOUT));
     let url = url?;
     call::warn_if_plain(section, "url", &url, &Place::MACHINE);
-    let call = HttpCall { method: HttpMethod::Get, url, headers, body: None };
+    let call = HttpCall { method: HttpMethod::Get, url, headers, body: None, trust: ServerTrust::System };
+    let call = HttpCall { trust: trust::read(section, env, call.has_tls()), ..call };
     Some(WattsSource::HttpJson { call, pointer: pointer?, unit: unit?, timeout })
 }
 
@@ -148,7 +164,8 @@ fn mqtt(section: &mut Section<'_, '_>, env: &dyn Env) -> Option<WattsSource> {
     let brokers = brokers?;
     let plain = brokers.iter().find(|broker| !broker.is_protected()).map(ToString::to_string);
     kinds::warn_of_plain(section, "broker", plain);
-    Some(WattsSource::Mqtt { brokers, topic: topic?, pointer, unit: unit?, login })
+    let trust = trust::read(section, env, brokers.iter().any(|broker| broker.tls));
+    Some(WattsSource::Mqtt { brokers, topic: topic?, pointer, unit: unit?, login, trust })
 }
 
 fn group(section: &mut Section<'_, '_>, signals: &Signals<'_>) -> Option<WattsSource> {

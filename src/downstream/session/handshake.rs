@@ -79,6 +79,7 @@ impl Session {
             return self.write_subscribed(id, io);
         }
         self.quirks = Quirks::of(user_agent);
+        self.agent = (!user_agent.is_empty()).then(|| cut(user_agent, MAX_AGENT).into());
         let size = self.offer.expect("checked before").layout.extranonce2_size;
         if !self.quirks.extranonce2_sizes.contains(&size) {
             Response(&mut io.out).error(
@@ -102,14 +103,16 @@ impl Session {
         if user.is_empty() {
             return Response(&mut io.out).error(id, 24, "Unauthorized worker: the user name is empty");
         }
-        if let Err(at) = self.workers.binary_search_by(|known| (**known).cmp(user)) {
+        if let Err(at) = self.workers.binary_search_by(|known| (*known.name).cmp(user)) {
             if self.workers.len() >= self.settings.limits.workers_per_connection {
                 return Response(&mut io.out).error(id, 24, "Unauthorized worker: too many on this connection");
             }
-            self.workers.insert(at, user.into());
+            // None ever leaves, so that the number of those before is its own. The config lets in no more than fit.
+            let place = u16::try_from(self.workers.len()).unwrap_or(u16::MAX);
+            self.workers.insert(at, Authorized { name: user.into(), place });
         }
         if self.user.is_none() {
-            self.user = Some(user.into());
+            self.user = self.workers.iter().find(|worker| *worker.name == *user).map(|worker| worker.name.clone());
             let PasswordOptions { start, floor } = PasswordOptions::parse(password);
             self.options = PasswordOptions { start, floor: floor.or(self.options.floor) };
         }
@@ -282,4 +285,10 @@ impl Session {
     pub(super) fn listener_mask(&self) -> u32 {
         self.offer.map_or(0, |offer| offer.version_mask)
     }
+}
+
+/// The beginning of a text, of so many bytes at most.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }

@@ -12,6 +12,8 @@ pub(super) const MAX_AWAITED: usize = 256;
 pub(super) struct Awaited {
     pub(super) ticket: u32,
     pub(super) id: Box<[u8]>,
+    /// Of its worker.
+    pub(super) place: u16,
     pub(super) verdict: ValidShare,
     pub(super) since: Instant,
     pub(super) upstream: UpstreamId,
@@ -64,7 +66,7 @@ impl Session {
         while let Some(Next { id, worker, submission, hash }) = round.next_of(owner, &mut self.window) {
             match submission {
                 Ok(submission) => self.judge_share(now, id, worker, &submission, hash, io),
-                Err(reject) => self.reject(id, reject, io),
+                Err(reject) => self.reject(id, 0, reject, io),
             }
         }
     }
@@ -79,7 +81,8 @@ impl Session {
         io: &mut Io,
     ) {
         // Each by itself: the share before may have changed the difficulty, or retired a job.
-        let Some(judge) = self.judge() else { return self.reject(id, Reject::JobNotFound, io) };
+        let place = self.workers[worker].place;
+        let Some(judge) = self.judge() else { return self.reject(id, place, Reject::JobNotFound, io) };
         let Judged { mut verdict, mut pool_share } = judge.judge_hashed(&mut self.window, submission, hash);
         // It tells how fast the miner is, whatever becomes of it.
         let found = verdict.ok();
@@ -92,7 +95,7 @@ impl Session {
         }
         let mut ticket = 0;
         match verdict {
-            Err(reject) => self.reject(id, reject, io),
+            Err(reject) => self.reject(id, place, reject, io),
             Ok(valid) => {
                 if let Some(share) = pool_share.as_ref().filter(|_| self.waits_for_pool()) {
                     ticket = self.next_ticket;
@@ -100,18 +103,19 @@ impl Session {
                     self.awaited.push_back(Awaited {
                         ticket,
                         id: id.as_bytes().into(),
+                        place,
                         verdict: valid,
                         since: now,
                         upstream: share.upstream(),
                         is_lost: false,
                     });
                 } else {
-                    self.credit(id, valid, io);
+                    self.credit(id, place, valid, io);
                 }
             }
         }
         if let Some(share) = pool_share {
-            let user = self.workers[worker].clone();
+            let user = self.workers[worker].name.clone();
             io.effects.push(Effect::Submit { share, user, ticket });
         }
         self.credited_any |= verdict.is_ok();
@@ -130,7 +134,7 @@ impl Session {
         if self.lease.is_none() {
             return Err(Reject::NotSubscribed);
         }
-        self.workers.binary_search_by(|known| known.as_bytes().cmp(user)).map_err(|_| Reject::Unauthorized)
+        self.workers.binary_search_by(|known| known.name.as_bytes().cmp(user)).map_err(|_| Reject::Unauthorized)
     }
 
     /// What this miner is judged by; `None` before its first work.
@@ -148,15 +152,15 @@ impl Session {
         matches!(self.settings.listener.answer, config::Answer::Pool { .. }) && self.awaited.len() < MAX_AWAITED
     }
 
-    pub(super) fn credit(&self, id: RawId<'_>, share: ValidShare, io: &mut Io) {
+    pub(super) fn credit(&self, id: RawId<'_>, place: u16, share: ValidShare, io: &mut Io) {
         Response(&mut io.out).ok(id);
-        io.effects.push(Effect::Judged(Ok(share)));
+        io.effects.push(Effect::Judged { verdict: Ok(share), place });
     }
 
-    pub(super) fn reject(&self, id: RawId<'_>, reject: Reject, io: &mut Io) {
+    pub(super) fn reject(&self, id: RawId<'_>, place: u16, reject: Reject, io: &mut Io) {
         let (what, field) = reject.text();
         Response(&mut io.out).refuse(id, reject.code(), what, field);
-        io.effects.push(Effect::Judged(Err(reject)));
+        io.effects.push(Effect::Judged { verdict: Err(reject), place });
     }
 
     pub(super) fn mark_awaited(&mut self, upstream: UpstreamId, is_lost: bool) {
@@ -168,13 +172,13 @@ impl Session {
     /// The pool's word on a share whose reply waits.
     pub fn handle_pool_word(&mut self, ticket: u32, word: Result<(), PoolError>, io: &mut Io) {
         let Some(at) = self.awaited.iter().position(|awaited| awaited.ticket == ticket) else { return };
-        let Some(Awaited { id, verdict, .. }) = self.awaited.remove(at) else { return };
+        let Some(Awaited { id, place, verdict, .. }) = self.awaited.remove(at) else { return };
         let id = RawId::from_bytes(&id);
         match word {
-            Ok(()) => self.credit(id, verdict, io),
+            Ok(()) => self.credit(id, place, verdict, io),
             Err(PoolError { code, message }) => {
                 Response(&mut io.out).quoted_error(id, u32::try_from(code).unwrap_or(20), &message);
-                io.effects.push(Effect::Judged(Err(Reject::from_pool(code))));
+                io.effects.push(Effect::Judged { verdict: Err(Reject::from_pool(code)), place });
             }
         }
     }

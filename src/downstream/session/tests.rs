@@ -353,7 +353,7 @@ impl Talk {
                 let attached = Attached { remembered: self.remembered, work };
                 return self.session.handle_attached(self.now, &attached, &mut self.io);
             }
-            Effect::Judged(verdict) => return self.judged.push(verdict),
+            Effect::Judged { verdict, .. } => return self.judged.push(verdict),
             Effect::Retargeted => return,
             Effect::Submit { share, user, ticket } => {
                 let pool = self.pools.iter().find(|(_, pool)| pool.upstream == share.upstream()).expect("a pool").0;

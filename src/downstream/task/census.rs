@@ -10,38 +10,87 @@ use super::*;
 use crate::work::{Reject, ValidShare};
 
 /// Connections that left, and wait for a census to be told in: a storm of reconnects between two, or all of a day if nobody asks any more. At
-/// 150 bytes each.
+/// 300 bytes each.
 const MAX_GONE: usize = 65_536;
 
 /// What a connection did since the last census.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
-    work: f64,
-    found: u32,
-    refused: u32,
+    /// Of the worker at place 0.
+    shares: Shares,
+    /// Of those at the places after it, as far as they have done something. A proxy behind which many mine has some; others take no memory.
+    others: Vec<Shares>,
+    /// Not forgotten at a census.
+    last_share: Option<Instant>,
     forwarded: u32,
     /// A census has told of it.
     is_known: bool,
 }
 
+/// What one worker of a connection did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shares {
+    work: f64,
+    found: u32,
+    rejects: [u32; Reject::COUNT],
+}
+
 // Each idle miner has one.
-const _: () = assert!(size_of::<Tally>() <= 24);
+const _: () = assert!(size_of::<Tally>() <= 112);
 
 impl Tally {
-    /// A share was judged.
-    pub fn judge(&mut self, verdict: &Result<ValidShare, Reject>) {
+    /// A share was judged. The first of a worker that is not the connection's first makes room for it; no other allocates.
+    pub fn judge(&mut self, now: Instant, verdict: &Result<ValidShare, Reject>, place: u16) {
+        let shares = match usize::from(place).checked_sub(1) {
+            None => &mut self.shares,
+            Some(other) => {
+                if self.others.len() <= other {
+                    self.others.resize(other + 1, Shares::default());
+                }
+                &mut self.others[other]
+            }
+        };
         match verdict {
             Ok(share) => {
-                self.found = self.found.saturating_add(1);
-                self.work += share.credited().get();
+                shares.found = shares.found.saturating_add(1);
+                shares.work += share.credited().get();
+                self.last_share = Some(now);
             }
-            Err(_) => self.refused = self.refused.saturating_add(1),
+            Err(reject) => {
+                let count = &mut shares.rejects[reject.index()];
+                *count = count.saturating_add(1);
+            }
         }
     }
 
     /// A share was sent on, if so.
     pub fn forward(&mut self, is_forwarded: bool) {
         self.forwarded = self.forwarded.saturating_add(u32::from(is_forwarded));
+    }
+
+    /// What the worker at this place did.
+    fn of(&self, place: u16) -> Judgements {
+        let shares = usize::from(place).checked_sub(1).map_or(Some(&self.shares), |other| self.others.get(other));
+        shares.map(Shares::told).unwrap_or_default()
+    }
+
+    fn all(&self) -> Judgements {
+        self.others.iter().fold(self.shares.told(), |mut sum, other| {
+            sum.add(&other.told());
+            sum
+        })
+    }
+
+    /// It was told; counting begins anew.
+    fn begin_anew(&mut self) {
+        (self.shares, self.forwarded, self.is_known) = (Shares::default(), 0, true);
+        self.others.fill(Shares::default());
+    }
+}
+
+impl Shares {
+    fn told(&self) -> Judgements {
+        Judgements { found: self.found.into(), work: self.work, rejects: self.rejects }
     }
 }
 
@@ -74,26 +123,33 @@ impl Gone {
 
 impl Slot {
     fn report(&mut self, worker: u16, now: Option<Instant>) -> MinerReport {
-        let Tally { work, found, refused, forwarded, .. } =
-            std::mem::replace(&mut self.tally, Tally { is_known: true, ..Tally::default() });
-        MinerReport {
-            connection: ConnectionId { worker, key: self.key },
-            peer: self.peer,
-            user: self.session.user().cloned(),
-            firmware: self.session.firmware().name,
-            hashrate: now.and_then(|now| self.session.hashrate(now)),
-            found: found.into(),
-            work,
-            refused: refused.into(),
-            forwarded: forwarded.into(),
+        let (session, tally) = (&self.session, &self.tally);
+        let others = session.workers().filter(|(place, _)| *place > 0);
+        let connection = ConnectionId { worker, key: self.key };
+        let report = MinerReport {
+            listener: session.listener(),
+            route: self.berth.map(|berth| berth.route),
+            user: session.user().cloned(),
+            others: others.map(|(place, name)| (name.clone(), tally.of(place))).collect(),
+            firmware: session.firmware().name,
+            agent: session.agent().cloned(),
+            last_share: tally.last_share,
+            difficulty: session.difficulty(),
+            hashrate: now.and_then(|now| session.hashrate(now)),
+            shares: tally.all(),
+            forwarded: tally.forwarded.into(),
+            is_asleep: !self.rest.is_awake(),
             is_gone: now.is_none(),
-        }
+            ..MinerReport::new(connection, self.peer, session.connected())
+        };
+        self.tally.begin_anew();
+        report
     }
 
     /// Of a connection that ends; `None` if nobody has heard of it and it did nothing.
     pub(super) fn last_report(&mut self, worker: u16) -> Option<MinerReport> {
-        let Tally { found, refused, forwarded, is_known, .. } = self.tally;
-        let is_news = is_known || found > 0 || refused > 0 || forwarded > 0;
+        let shares = self.tally.all();
+        let is_news = self.tally.is_known || shares.found > 0 || shares.refused() > 0 || self.tally.forwarded > 0;
         is_news.then(|| self.report(worker, None))
     }
 }
@@ -124,17 +180,10 @@ mod tests {
 
     #[test]
     fn of_those_that_left_only_the_last_are_kept_if_nobody_asks() {
+        let now = Instant::now();
         let left = |key: u64| MinerReport {
-            connection: ConnectionId { worker: 0, key },
-            peer: Ipv4Addr::LOCALHOST.into(),
-            user: None,
-            firmware: "",
-            hashrate: None,
-            found: 1,
-            work: 1.0,
-            refused: 0,
-            forwarded: 0,
             is_gone: true,
+            ..MinerReport::new(ConnectionId { worker: 0, key }, Ipv4Addr::LOCALHOST.into(), now)
         };
         let mut gone = Gone::default();
         for key in 0..MAX_GONE as u64 + 10 {

@@ -37,6 +37,11 @@ pub enum Rest {
 }
 
 impl Rest {
+    /// It is a miner as any other.
+    pub const fn is_awake(self) -> bool {
+        matches!(self, Self::Awake)
+    }
+
     /// Whether a line of it changes something.
     pub const fn ends_by_a_line(self) -> bool {
         matches!(self, Self::Asleep { has_stirred: false } | Self::Rising { .. })

@@ -14,8 +14,17 @@
 //! Some firmware (S21+) refuses a config that has more in it than it gave away: it is then sent what it gave, with its own mode changed
 //! and nothing else.
 //!
-//! As seen in the firmware's own web page; shapes and codes as in asic-rs 0.8.6 (`asic-rs-firmwares-antminer`, `v2023_07`). Whether a sleep outlives a
-//! power cut is not documented.
+//! Bitmain documents none of this; it was read in others' code and reports:
+//!
+//! | fact | source |
+//! |---|---|
+//! | an S19j Pro of December 2022 reads `bitmain-work-mode` and obeys `miner-mode` alone: so both are written | 256foundation/asic-rs, issue 245 and pull request 249 |
+//! | `{"stats":"success","code":"M000","msg":"OK!"}`, after 21 s, and awake for more than a minute | issue 245, ibid. |
+//! | an S21+ of February 2025 answers success to a pause and stays awake | issue 310, ibid. |
+//! | the web page's own body: pools, fans, `miner-mode` as a number, `freq-level` | UpstreamData/pyasic, issue 49 |
+//! | 0 normal, 1 sleep, 3 low; some models have 2 as their "high" | asic-rs 0.8.6 (`v2023_07`); Schnitzel/hass-miner, pull request 588 |
+//! | its own resume writes 0, whatever was before | asic-rs 0.8.6 (`v2023_07`) |
+//! | whether a sleep outlives a power cut | not documented |
 //!
 //! Limit: [`MAX_SEEN`] modes found by a sleep; then all are forgotten.
 

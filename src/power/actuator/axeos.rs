@@ -7,7 +7,14 @@
 //! | watts | `GET /api/system/info`, at [`WATTS`] |
 //!
 //! It has no login and no power mode to give back. A pause ends with its power. Older versions know no pause and answer 404.
-//! As AxeOS documents it (`/api/system` in its OpenAPI file), and asic-rs 0.8.6 speaks it (`asic-rs-firmwares-bitaxe`, `v2_14_0`).
+//!
+//! | fact | source |
+//! |---|---|
+//! | `power` in watts, `stratumURL`; callers outside its own network get 401 | bitaxeorg/ESP-Miner, `main/http_server/openapi.yaml` |
+//! | pause and resume, by POST without a body | bitaxeorg/ESP-Miner, pull request 1608; asic-rs 0.8.6 (`asic-rs-firmwares-bitaxe`, `v2_14_0`) |
+//! | first in 2.14.0b1 | DerMiika/Bitaxe-HA-Integration, pull request 10 |
+//! | `miningPaused` in what it tells | asic-rs 0.8.6, ibid. |
+//! | a pause is in memory alone, so a restart ends it | not documented: no setting that keeps it was found |
 
 use hyper::{Method, StatusCode};
 

@@ -12,8 +12,14 @@
 //! a wrong password is said at once. A power target that can't be given back keeps a machine asleep, and that is told: it could draw more
 //! than it did.
 //!
-//! As Braiins documents it (Braiins OS Public REST API, 25.07), and asic-rs 0.8.6 speaks it (`asic-rs-firmwares-braiins`, `v25_07`, with its recordings of
-//! 25.07 to 26.04). Whether a pause outlives a power cut is not documented.
+//! | fact | source |
+//! |---|---|
+//! | login with `username` and `password`, `token` and `timeout_s` back, sent as `Authorization` | developer.braiins-os.com/latest/openapi.html, "User login" |
+//! | pause and resume answer a bare boolean there … | the same, "Pause mining", "Resume mining" |
+//! | … and `{"already_paused":false}`, `{"already_running":false}` in recordings | tests of asic-rs 0.8.6 (`asic-rs-firmwares-braiins`, `v25_07`, `v26_04`): so the body is not read |
+//! | `performance/power-target`, [`WATTS`], [`TARGET`] | recordings of 25.07, 25.11 and 26.04, ibid. |
+//! | 25.07 is Public API 1.7.0; the same calls up to 26.04 | github.com/braiins/bos-plus-api, README ("Versions") |
+//! | whether a pause outlives a restart or a power cut | not documented |
 //!
 //! Limit: [`MAX_TOKENS`]; then all are forgotten and asked for again.
 

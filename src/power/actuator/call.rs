@@ -30,7 +30,7 @@ use url::Url;
 use super::{BuildError, DriverError, values};
 use crate::{
     config::{
-        HttpCall, HttpMethod, Secret,
+        HttpCall, HttpMethod, Secret, ServerTrust,
         template::{Address, Body, Place},
     },
     http::{Answer, HttpClient, HttpError, Question},
@@ -60,7 +60,9 @@ impl Line {
         let addresses = calls.iter().map(|call| Address::parse(&call.url, &Place::WAKE));
         let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
         let idle = if addresses.iter().any(Address::has_many_hosts) { 0 } else { TURNS };
-        let client = HttpClient::idle(addresses.iter().any(Address::is_tls), None, idle)?;
+        // Those of one driver trust the same.
+        let trust = calls.first().map_or(ServerTrust::System, |call| call.trust.clone());
+        let client = HttpClient::trusting(addresses.iter().any(Address::is_tls), &trust, idle)?;
         Ok(Self { client: Arc::new(client), turns: Arc::new(Semaphore::new(TURNS)) })
     }
 

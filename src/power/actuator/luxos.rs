@@ -9,22 +9,40 @@
 //!
 //! One session at a time on each machine. If somebody else holds it, it is asked for again every [`HELD_PAUSE`] while there is time, and
 //! never taken over: whoever has it is in the middle of something. A session ends a minute after its last command; ours is ended in any case, also
-//! after an order that failed. Only if the proxy dies in between does the next one wait that minute.
+//! after an order that failed, came too late, or that nobody waits for any more. Only if the proxy dies in between, or the answer to `logon` is
+//! lost, does the next one wait that minute.
 //!
 //! "Miner is already in sleep mode" and "Miner is already active" are answered as errors, and are what was wanted.
-//! LuxOS keeps its profile by itself, so there is no mode to give back. Newer versions sleep on after a power cut, older ones wake, and which
-//! one has it is not written anywhere: the config says so, or nobody knows.
+//! LuxOS keeps its profile by itself, so there is no mode to give back.
 //!
-//! As Luxor documents it (docs.luxor.tech, LuxOS API: `logon`, `curtail`, `power`), and asic-rs 0.8.6 speaks it
-//! (`asic-rs-firmwares-luxminer`, with its recordings of 2025.4.8). The words of an error to `logon` are not documented: any that speaks of a
-//! session is taken for one that is held.
+//! Whether a sleep outlives a restart, and so a power cut, is told by its version, which each answer has ([`survives`]): earlier editions of Luxor's page
+//! of `curtail` say that a reboot wakes a rig, the newest that its state persists. None names a version between.
+//!
+//! | fact | source |
+//! |---|---|
+//! | `logon`: code 316, `SESSION[0].SessionID` | docs.luxor.tech/firmware/api/luxminer/logon |
+//! | one session at most, ends a minute after its last use, no security feature | docs.luxor.tech/firmware/api/sessions |
+//! | `curtail`: session and `sleep` or `wakeup`, code 335 "Curtailment command sent", `CURTAIL[0].Action` | …/luxminer/curtail |
+//! | `version`: `VERSION[0].LUXminer`; each answer's `STATUS[0].Description` has it too | docs.luxor.tech/firmware/api/cgminer/version |
+//! | `curtail` and `logoff` need a session, `power` and `version` none | LuxorLabs/luxos-tooling, `src/luxos/api.json` |
+//! | `power`: code 311, `POWER[0].Watts` | a recording of 2025.4.8 in asic-rs 0.8.6 (`asic-rs-firmwares-luxminer`); no page of Luxor's was found |
+//! | "already in sleep mode", "already active" | the tests of asic-rs 0.8.6; not documented |
+//! | the state persists a restart; before, "wakeup or rebooting" | the newest and the earlier editions of …/luxminer/curtail |
+//! | the words of an error to `logon` | not documented: any that speaks of a session is taken for one that is held |
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::Handle,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -34,7 +52,7 @@ use super::{
     web::{MAX_ANSWER, MAX_WORDS},
 };
 use crate::{
-    config::{Firmware, Make, Survives},
+    config::{Firmware, MAX_DEVICES, Make, Survives},
     power::{Target, device::PowerMode, meter::amount},
 };
 
@@ -50,11 +68,32 @@ const HELD_PAUSE: Duration = Duration::from_secs(3);
 /// For ending a session: an order is not kept waiting by it for long.
 const LOG_OFF: Duration = Duration::from_secs(3);
 
+/// Releases of this year and before wake by a restart, as far as any edition of the page says.
+const LAST_THAT_WAKES: u32 = 2023;
+
+/// Releases of this year and later are newer than the page that says that a sleep persists.
+const FIRST_THAT_PERSISTS: u32 = 2026;
+
 /// Tells and asks LuxOS.
 pub struct Luxos {
-    port: u16,
+    line: Arc<Line>,
     within: Duration,
+    /// What the version says that a machine answered with last, by its name; one for each machine that there may be.
+    survive: Mutex<HashMap<Arc<str>, Survives>>,
+}
+
+/// How a machine is spoken to.
+struct Line {
+    port: u16,
     trace: Trace,
+}
+
+/// A session of ours. It is ended when it is dropped, too: whoever asked may have given up.
+struct Session {
+    line: Arc<Line>,
+    device: Target,
+    id: String,
+    is_open: bool,
 }
 
 /// The two orders.
@@ -74,17 +113,18 @@ struct Said {
 impl Luxos {
     /// As the config says.
     pub fn new(firmware: &Firmware, trace: Trace) -> Self {
-        Self { port: firmware.port, within: firmware.timeout, trace }
+        let line = Arc::new(Line { port: firmware.port, trace });
+        Self { line, within: firmware.timeout, survive: Mutex::default() }
     }
 
     async fn tell(&self, device: &Target, order: Order) -> Result<(), DriverError> {
         let end = Instant::now() + self.within;
         let late = || DriverError::Timeout(self.within);
         let session = timeout_at(end, self.log_on(device, end)).await.map_err(|_| late())??;
-        let parameter = format!("{session},{}", order.word());
-        let told = timeout_at(end, self.ask(device, "curtail", Some(&parameter), &session)).await;
-        // Whatever came of the order: a session left open locks everybody out for a minute. Its answer changes nothing.
-        let _ = timeout(LOG_OFF, self.ask(device, "logoff", Some(&session), &session)).await;
+        let parameter = format!("{},{}", session.id, order.word());
+        let told = timeout_at(end, self.line.ask(device, "curtail", Some(&parameter), &session.id)).await;
+        // Whatever came of the order: a session left open locks everybody out for a minute.
+        session.end().await;
         let said = told.map_err(|_| late())??;
         match said.is_error && !order.is_done_already(&said.words) {
             true => Err(DriverError::Refused(format!("LuxOS answers {said} to {}", order.word()))),
@@ -92,14 +132,15 @@ impl Luxos {
         }
     }
 
-    async fn log_on(&self, device: &Target, end: Instant) -> Result<String, DriverError> {
+    async fn log_on(&self, device: &Target, end: Instant) -> Result<Session, DriverError> {
         loop {
-            let said = self.ask(device, "logon", None, "").await?;
+            let said = self.line.ask(device, "logon", None, "").await?;
             if !said.is_error {
-                let session = said.document.pointer(SESSION).and_then(Value::as_str).filter(|id| !id.is_empty());
-                return session.map(str::to_owned).ok_or_else(|| {
+                let id = said.document.pointer(SESSION).and_then(Value::as_str).filter(|id| !id.is_empty());
+                let id = id.map(str::to_owned).ok_or_else(|| {
                     DriverError::Garbled(format!("LuxOS answers {said} to logon, and has no {SESSION}"))
-                });
+                })?;
+                return Ok(Session { line: self.line.clone(), device: device.clone(), id, is_open: true });
             }
             if !said.words.to_ascii_lowercase().contains("session") {
                 return Err(DriverError::Refused(format!("LuxOS answers {said} to logon")));
@@ -113,7 +154,8 @@ impl Luxos {
     }
 
     async fn watts(&self, device: &Target) -> Result<Drawn, DriverError> {
-        let said = self.ask(device, "power", None, "").await?;
+        let said = self.line.ask(device, "power", None, "").await?;
+        self.note(device, &said);
         if said.is_error {
             return Err(DriverError::Refused(format!("LuxOS answers {said} to power")));
         }
@@ -125,8 +167,59 @@ impl Luxos {
 
     /// What kind of miner answers: `VERSION[0]`, as cgminer and its heirs have it.
     pub async fn version(&self, device: &Target) -> Result<Value, DriverError> {
-        let said = self.ask(device, "version", None, "").await?;
+        let said = self.line.ask(device, "version", None, "").await?;
         Ok(said.document.pointer("/VERSION/0").cloned().unwrap_or_default())
+    }
+
+    /// Remembers what the version of an answer says of a power cut.
+    fn note(&self, device: &Target, said: &Said) {
+        let version = said.document.pointer("/STATUS/0/Description").and_then(Value::as_str).unwrap_or_default();
+        let mut survive = self.survive();
+        if survive.len() >= MAX_DEVICES {
+            survive.clear();
+        }
+        survive.insert(device.name.clone(), survives(version));
+    }
+
+    /// Stays usable when another thread panicked while it held it.
+    fn survive(&self) -> MutexGuard<'_, HashMap<Arc<str>, Survives>> {
+        self.survive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a sleep outlives a restart, by what a version calls itself: `LUXminer 2025.4.8.220305-57b389c7`, with the year first.
+fn survives(version: &str) -> Survives {
+    let number = version.trim_start_matches("LUXminer").trim_start();
+    let year = number.split('.').next().and_then(|year| year.parse::<u32>().ok());
+    match year {
+        Some(FIRST_THAT_PERSISTS..=9999) => Survives::Yes,
+        // 0.1.0 was before there were years.
+        Some(0..=LAST_THAT_WAKES) => Survives::No,
+        _ => Survives::Unknown,
+    }
+}
+
+impl Session {
+    async fn end(mut self) {
+        self.is_open = false;
+        self.line.log_off(&self.device, &self.id).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if std::mem::take(&mut self.is_open) {
+            let (line, device, id) = (self.line.clone(), self.device.clone(), std::mem::take(&mut self.id));
+            runtime.spawn(async move { line.log_off(&device, &id).await });
+        }
+    }
+}
+
+impl Line {
+    /// Its answer changes nothing.
+    async fn log_off(&self, device: &Target, session: &str) {
+        let _ = timeout(LOG_OFF, self.ask(device, "logoff", Some(session), session)).await;
     }
 
     /// One request. `session` is what nobody is shown of it; empty for none.
@@ -222,5 +315,30 @@ impl Actuator for Luxos {
 
     fn sleep_survives_power_cycle(&self) -> Survives {
         Make::Luxos.survives()
+    }
+
+    fn sleep_survives_power_cycle_of(&self, device: &Target) -> Survives {
+        self.survive().get(&device.name).copied().unwrap_or(Make::Luxos.survives())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_says_whether_a_sleep_outlives_a_restart() {
+        for (version, survives_restart) in [
+            ("LUXminer 0.1.0-15436f7140", Survives::No),
+            ("LUXminer 2023.9.28.220144-66be080", Survives::No),
+            ("LUXminer 2024.2.19.131822-ef17c0c4", Survives::Unknown),
+            ("LUXminer 2025.4.8.220305-57b389c7", Survives::Unknown),
+            ("LUXminer 2026.4.3.192353-6ab4e5077", Survives::Yes),
+            ("", Survives::Unknown),
+            ("BTMiner", Survives::Unknown),
+            ("LUXminer 99999.1", Survives::Unknown),
+        ] {
+            assert_eq!(survives(version), survives_restart, "{version}");
+        }
     }
 }

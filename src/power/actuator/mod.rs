@@ -13,6 +13,7 @@
 //! | `braiins` | `braiins.rs` | it answers 2xx | yes, and its power target |
 //! | `antminer` | `antminer.rs` | its config was written (`M000`) | no; its mode |
 //! | `axeos` | `axeos.rs` | it answers 2xx | yes |
+//! | `asic_rs` | `asic_rs.rs` (feature `asic-rs`) | the crate says so | where the firmware does |
 //! | `custom:NAME` | the program's that embeds us ([`Drivers`]) | it says so | if it can |
 //!
 //! Where a machine's address or name stands in a command or a call: `config/power/template.rs`. What HTTP calls of the config's have in
@@ -23,6 +24,8 @@
 //! [`TURNS`] of them to one server.
 
 mod antminer;
+#[cfg(feature = "asic-rs")]
+mod asic_rs;
 mod axeos;
 mod braiins;
 pub(in crate::power) mod call;
@@ -77,6 +80,12 @@ pub trait Actuator: Send + Sync {
     /// Whether a machine that slept sleeps on after its power went and came, as far as the driver knows.
     fn sleep_survives_power_cycle(&self) -> Survives {
         Survives::Unknown
+    }
+
+    /// The same of one machine, where its own version says more; looked at after it was read.
+    fn sleep_survives_power_cycle_of(&self, device: &Target) -> Survives {
+        let _ = device;
+        self.sleep_survives_power_cycle()
     }
 
     /// Whether anything is told at all: a person who is asked may never do it, and is not asked twice a minute.
@@ -146,6 +155,9 @@ pub enum BuildError {
     /// A firmware that asks who speaks, and nobody said so. (The config was checked for it.)
     #[error("{} asks who speaks: it needs user and password", .0.label())]
     NoLogin(Make),
+    /// The program was built without what this kind needs. (The config was checked for it.)
+    #[error("asic_rs needs a program that was built with `--features asic-rs`")]
+    Unbuilt,
     /// It tells nobody what a machine draws.
     #[error("the actuator can't read watts: write watts.kind = \"exec\", \"http_json\", \"mqtt\" or \"none\"")]
     NoWatts,
@@ -169,6 +181,10 @@ pub fn build(group: &PowerGroup, drivers: &Drivers) -> Result<Arc<dyn Actuator>,
         ActuatorKind::Manual => Arc::new(manual::Manual),
         ActuatorKind::Simulated { url } => Arc::new(simulated::Simulated::new(url)?),
         ActuatorKind::Firmware(firmware) => build_firmware(firmware, Trace::default())?,
+        #[cfg(feature = "asic-rs")]
+        ActuatorKind::AsicRs(it) => Arc::new(asic_rs::AsicRs::new(it)),
+        #[cfg(not(feature = "asic-rs"))]
+        ActuatorKind::AsicRs(_) => return Err(BuildError::Unbuilt),
         ActuatorKind::Custom(name) => {
             let found = drivers.actuators.iter().find(|(known, _)| known == name);
             let Some((_, driver)) = found else {

@@ -17,7 +17,7 @@ use super::{
     call::{Caller, Line},
 };
 use crate::{
-    config::{HttpCall, HttpMethod, HttpUrl, template::Place},
+    config::{HttpCall, HttpMethod, HttpUrl, ServerTrust, template::Place},
     power::{Target, device::PowerMode, meter::amount},
 };
 
@@ -49,6 +49,7 @@ impl Simulated {
             url: format!("{origin}/asics/{{device}}{behind}").into(),
             headers: Vec::new(),
             // Its kind is said with the call; what is in it, with each.
+            trust: ServerTrust::System,
             body: (method == HttpMethod::Post).then(|| "{}".into()),
         };
         let (sleep, wake) = (call(HttpMethod::Post, "/sleep"), call(HttpMethod::Post, "/wake"));

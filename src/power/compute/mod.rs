@@ -27,6 +27,7 @@ pub use self::{exec::Commands, slurm::Slurm, webhook::Webhook};
 use super::{
     actuator::{Call, Drivers},
     ledger::BlockId,
+    meter,
     site::{LeaseAnswer, LeaseMessage, Status},
 };
 use crate::config::{Ai, ComputeKind, PowerBlock, template::TemplateError};
@@ -62,6 +63,14 @@ pub enum BuildError {
         /// What is wrong with it.
         why: TemplateError,
     },
+    /// Its meter can't be had.
+    #[error("ai {block}: its meter: {why}")]
+    Meter {
+        /// The block.
+        block: BlockId,
+        /// In words.
+        why: String,
+    },
     /// A command without a program.
     #[error("ai {block}: {which} names no program")]
     NoProgram {
@@ -89,8 +98,8 @@ pub enum BuildError {
 pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Result<Arc<dyn Compute>, BuildError> {
     match &block.control {
         ComputeKind::Webhook { secret, .. } if secret.expose().is_empty() => Err(BuildError::NoSecret(id)),
-        ComputeKind::Webhook { url, status, secret, timeout } => {
-            match Webhook::new(url.clone(), status.clone(), secret.clone(), *timeout, ai.pue) {
+        ComputeKind::Webhook { url, status, secret, trust, timeout } => {
+            match Webhook::new(url.clone(), status.clone(), secret.clone(), trust, *timeout, ai.pue) {
                 Ok(webhook) => Ok(Arc::new(webhook)),
                 Err(error) => Err(BuildError::Client { block: id, why: error.to_string() }),
             }
@@ -102,7 +111,15 @@ pub fn build(block: &PowerBlock, ai: &Ai, id: BlockId, drivers: &Drivers) -> Res
         ComputeKind::Slurm(slurm) if slurm.scontrol.first().is_none_or(String::is_empty) => {
             Err(BuildError::NoProgram { block: id, which: "scontrol" })
         }
-        ComputeKind::Slurm(slurm) => Ok(Arc::new(Slurm::new(slurm, ai.pue))),
+        ComputeKind::Slurm(slurm) => {
+            let meter = slurm.meter.as_ref().map(meter::of_block).transpose();
+            let meter = meter.map_err(|why| BuildError::Meter { block: id, why: why.to_string() })?;
+            let driver = Slurm::new(slurm, ai.pue);
+            Ok(Arc::new(match meter {
+                Some(meter) => driver.measured_by(meter),
+                None => driver,
+            }))
+        }
         ComputeKind::Custom(name) => {
             let found = drivers.compute.iter().find(|(known, _)| known == name);
             found.map(|(_, driver)| driver.clone()).ok_or_else(|| {

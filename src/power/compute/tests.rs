@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::{
-    config::Secret,
+    config::{Secret, ServerTrust},
     power::{
         actuator::DriverError,
         ledger::{Epoch, LeaseId},
@@ -43,7 +43,7 @@ fn webhook(url: &str, status: &str, within: Duration) -> Webhook {
 
 fn webhook_with(url: &str, status: &str, within: Duration, secret: &str) -> Webhook {
     let secret: Secret = secret.parse().unwrap();
-    Webhook::new(url.parse().unwrap(), status.parse().unwrap(), secret, within, pue()).unwrap()
+    Webhook::new(url.parse().unwrap(), status.parse().unwrap(), secret, &ServerTrust::System, within, pue()).unwrap()
 }
 
 /// Of the lease with this number of epoch 7, 10 kW of IT.
@@ -238,6 +238,7 @@ mod building {
             url: "http://127.0.0.1:1/".parse().unwrap(),
             status: "http://127.0.0.1:1/".parse().unwrap(),
             secret: secret.parse().unwrap(),
+            trust: ServerTrust::System,
             timeout: LIMIT,
         };
         let exec = |tell: &[&str]| {

@@ -27,7 +27,7 @@ use super::{
     signature,
 };
 use crate::{
-    config::{HttpUrl, Secret},
+    config::{HttpUrl, Secret, ServerTrust},
     http::{self, HttpClient, HttpError, Question},
     power::{
         actuator::{Call, DriverError},
@@ -56,11 +56,12 @@ impl Webhook {
         url: HttpUrl,
         status: HttpUrl,
         secret: Secret,
+        trust: &ServerTrust,
         timeout: Duration,
         pue: Ratio,
     ) -> Result<Self, HttpError> {
         let tls = [&url, &status].iter().any(|url| url.expose().scheme() == "https");
-        let client = HttpClient::new(tls, None)?;
+        let client = HttpClient::trusting(tls, trust, 1)?;
         Ok(Self { client, url, status, secret, timeout, pue, observer: Observer::default() })
     }
 

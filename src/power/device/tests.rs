@@ -28,7 +28,12 @@ enum Step {
     Unreachable,
     ToSleep,
     ToMine,
+    /// Given out, and called at once.
     Dispatch,
+    /// Given out.
+    Order,
+    /// Its call begins.
+    Send,
     Permit,
     Wait(i64),
 }
@@ -71,18 +76,23 @@ impl Story {
                 Step::SleptBefore => self.sees(20.0, 25),
                 Step::Shares => {
                     let shares = Shares { found: 1, submitted: 1, accepted: 1, ..Shares::default() };
-                    self.device.handle_shares(now, &shares, &PATIENCE);
+                    self.device.handle_shares(now, Some(now), &shares, &PATIENCE);
                 }
                 Step::Late => {
                     let shares = Shares { accepted: 1, ..Shares::default() };
-                    self.device.handle_shares(now, &shares, &PATIENCE);
+                    self.device.handle_shares(now, Some(now), &shares, &PATIENCE);
                 }
                 Step::Refused => self.device.handle_refusal(now, &PATIENCE),
                 Step::Unreachable => self.device.handle_unreachable(),
                 Step::ToSleep => self.device.turn(now, Goal::Sleep),
                 Step::ToMine => self.device.turn(now, Goal::Mine),
-                Step::Dispatch if self.device.wants_command(now) => self.device.dispatch(now),
-                Step::Dispatch => {}
+                Step::Dispatch if self.device.wants_command(now) => {
+                    self.device.dispatch();
+                    self.device.send(now);
+                }
+                Step::Order if self.device.wants_command(now) => self.device.dispatch(),
+                Step::Send => self.device.send(now),
+                Step::Dispatch | Step::Order => {}
                 Step::Permit => self.device.permit(),
                 Step::Wait(seconds) => {
                     self.second += seconds;
@@ -102,10 +112,11 @@ impl Story {
 fn every_stage_meets_every_event() {
     use Step::*;
     let asleep = [ToSleep, Dispatch, Sleeps];
-    let states: [(&str, &[Step]); 13] = [
+    let states: [(&str, &[Step]); 15] = [
         ("mining", &[]),
         ("mining, unavailable", &[Unreachable]),
         ("to sleep: pending", &[ToSleep]),
+        ("to sleep: waits for its call", &[ToSleep, Order]),
         ("to sleep: dispatched", &[ToSleep, Dispatch]),
         ("to sleep: refused, pending", &[ToSleep, Dispatch, Refused]),
         (
@@ -116,12 +127,26 @@ fn every_stage_meets_every_event() {
         ("asleep, unavailable", &[ToSleep, Dispatch, Sleeps, Unreachable]),
         ("asleep, drifted", &[ToSleep, Dispatch, Sleeps, Mines]),
         ("to mine: pending", &[ToSleep, Dispatch, Sleeps, ToMine]),
+        ("to mine: waits for its call", &[ToSleep, Dispatch, Sleeps, ToMine, Permit, Order]),
         ("to mine: dispatched", &[ToSleep, Dispatch, Sleeps, ToMine, Permit, Dispatch]),
         ("to mine: draws, no share yet", &[ToSleep, Dispatch, Sleeps, ToMine, Permit, Dispatch, Mines]),
         ("to mine: share, no watts yet", &[ToSleep, Dispatch, Sleeps, ToMine, Permit, Dispatch, Shares]),
     ];
-    let events =
-        [Mines, Sleeps, SleptBefore, Shares, Late, Refused, Unreachable, ToSleep, ToMine, Dispatch, Wait(22), Wait(40)];
+    let events = [
+        Mines,
+        Sleeps,
+        SleptBefore,
+        Shares,
+        Late,
+        Refused,
+        Unreachable,
+        ToSleep,
+        ToMine,
+        Dispatch,
+        Send,
+        Wait(22),
+        Wait(40),
+    ];
     let mut table = String::new();
     for (name, steps) in states {
         let mut story = Story::new();
@@ -144,7 +169,8 @@ fn pauses_between_tries_double_and_have_an_end() {
     story.device.turn(story.now(), Goal::Sleep);
     let mut pauses = Vec::new();
     while story.device.wants_command(story.now()) {
-        story.device.dispatch(story.now());
+        story.device.dispatch();
+        story.device.send(story.now());
         story.device.handle_refusal(story.now(), &patience);
         if let Stage::Pending { after, .. } = story.device.stage() {
             pauses.push(after.duration_since(story.now()).as_secs());
@@ -153,6 +179,44 @@ fn pauses_between_tries_double_and_have_an_end() {
     }
     assert_eq!(pauses, [10, 20, 40, 80, 160, 160, 160, 160]);
     assert_eq!(story.device.stage(), Stage::Failed { is_foreign: false });
+}
+
+#[test]
+fn a_share_from_before_the_wake_or_before_it_fell_asleep_proves_nothing() {
+    use Step::*;
+    let mut story = Story::new();
+    story.plays(&[ToSleep, Dispatch, ToMine, Permit, Dispatch, Mines]);
+    let found = super::Shares { found: 1, ..super::Shares::default() };
+    let sent = story.device.sent_at().unwrap();
+    let dozes_until = story.device.dozes_until().expect("its sleep may still take effect");
+    for since in [None, Some(sent - SignedDuration::from_secs(1)), Some(sent), Some(dozes_until)] {
+        let mut story = Story { device: story.device.clone(), second: story.second };
+        story.plays(&[Wait(20), Mines]);
+        story.device.handle_shares(story.now(), since, &found, &PATIENCE);
+        assert_eq!(story.device.stage().kind(), StageKind::Dispatched, "{since:?}");
+    }
+    story.plays(&[Wait(20)]);
+    assert!(story.now() > dozes_until);
+    story.plays(&[Shares]);
+    assert_eq!(story.device.stage().kind(), StageKind::Dispatched, "it drew before");
+    story.plays(&[Mines]);
+    assert!(story.device.is_untouched(), "both after its sleep could have taken effect");
+}
+
+#[test]
+fn what_waits_for_its_call_has_all_its_time_and_is_as_it_was_when_it_is_withdrawn() {
+    use Step::*;
+    let mut story = Story::new();
+    story.plays(&[ToSleep, Order, Wait(1_000), Mines, Sleeps]);
+    assert!(story.device.is_waiting() && story.device.counts_full(), "a sample of one that was not told is no proof");
+    assert_eq!(story.device.due(story.now(), &PATIENCE), None);
+    let mut other = Story { device: story.device.clone(), second: story.second };
+    other.plays(&[ToMine]);
+    assert!(other.device.is_untouched() && other.device.rouses_until().is_none(), "it was never told anything");
+    story.plays(&[Send, Wait(18)]);
+    assert_eq!(story.device.stage().kind(), StageKind::Dispatched);
+    story.plays(&[Wait(1)]);
+    assert_eq!(story.device.stage().kind(), StageKind::Pending);
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -168,6 +232,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(ToSleep),
         Just(ToMine),
         Just(Dispatch),
+        Just(Order),
+        Just(Send),
         (0_i64..60).prop_map(Wait),
     ]
 }
@@ -179,7 +245,12 @@ proptest! {
         let mut told = None;
         for step in steps {
             let before = story.device.counts_full();
-            if matches!(step, Step::Dispatch) && story.device.wants_command(story.now() + SignedDuration::from_secs(1)) {
+            let is_called = match step {
+                Step::Dispatch => story.device.wants_command(story.now() + SignedDuration::from_secs(1)),
+                Step::Send => story.device.is_waiting(),
+                _ => false,
+            };
+            if is_called {
                 told = Some((story.second + 1, story.device.goal()));
             }
             story.plays(&[step]);
@@ -190,4 +261,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_was_learned_says_when_it_is_told_again_and_nothing_of_what_a_wake_may_still_do() {
+    let secs = Duration::from_secs;
+    let told = |times: Times| {
+        let mut story = Story::new();
+        story.plays(&[Step::ToSleep, Step::Dispatch, Step::Sleeps]);
+        story.device.expect(times);
+        story.plays(&[Step::ToMine, Step::Dispatch]);
+        let Stage::Dispatched { deadline, .. } = story.device.stage() else { panic!("{:?}", story.device.stage()) };
+        let until = story.device.rouses_until().expect("it was told to wake");
+        let deadline = deadline.expect("its call has begun");
+        [deadline, until].map(|at| at.duration_since(story.now()).as_secs())
+    };
+    // Its own time is 20 s: until then it may be booting, however soon it is told again.
+    assert_eq!(told(Times { sleep: secs(5), wake: secs(5) }), [5, 20]);
+    assert_eq!(told(Times { sleep: secs(5), wake: secs(60) }), [60, 60]);
+    let mut story = Story::new();
+    story.device.expect(Times { sleep: secs(5), wake: secs(5) });
+    story.plays(&[Step::ToSleep, Step::Dispatch]);
+    let Stage::Dispatched { deadline, .. } = story.device.stage() else { panic!("{:?}", story.device.stage()) };
+    assert_eq!(deadline.expect("its call has begun").duration_since(story.now()).as_secs(), 5);
 }

@@ -110,6 +110,7 @@ impl Operation {
             devices: DeviceBill {
                 asked,
                 confirmed,
+                by_watts: moving().filter(|device| device.is_untouched() && device.is_by_watts()).count() as u64,
                 failed: count(StageKind::Failed),
                 unavailable: count(StageKind::Unavailable),
                 left_out: slots.len() as u64 - asked,

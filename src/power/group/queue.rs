@@ -14,11 +14,17 @@ impl Group {
     /// Lets something happen to a device, and says what became of it.
     pub(super) fn touch(&mut self, now: Timestamp, index: usize, happens: impl FnOnce(&mut Device, &Patience)) {
         let Some(slot) = self.slots.get_mut(index) else { return };
+        let was_awaited = slot.is_awaited_now();
         let was_unseen = slot.is_unseen();
         let device = &mut slot.device;
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
         happens(device, &self.terms.patience);
         let (class, stage, counts_full) = (class(device), device.stage(), device.counts_full());
+        // What waits gets there by its call alone.
+        let is_sent = matches!(stage, Stage::Dispatched { deadline: Some(_), .. }) || device.restrained_at().is_some();
+        let most = device.spec().most;
+        let has_waited = slot.waits_to.take_if(|_| !slot.device.is_waiting());
+        let device = &slot.device;
         self.drawn_w += device.watts().get() - before.3.get();
         if let Some(due) = slot.due.take() {
             self.due.remove(&(due, index));
@@ -33,28 +39,45 @@ impl Group {
         if let Some((goal, kind)) = class {
             self.counts[goal as usize][kind as usize] += 1;
         }
+        self.is_unrecorded |= class.is_some() != before.0.is_some() && matches!(self.state, State::Mining { .. });
         self.unseen = self.unseen + usize::from(slot.is_unseen()) - usize::from(was_unseen);
         let is_foreign = |stage: Stage| usize::from(matches!(stage, Stage::Failed { is_foreign: true }));
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
         let has_ended = matches!(stage.kind(), StageKind::Confirmed | StageKind::Failed | StageKind::Unavailable);
+        // Who was not seen when it was to be told is told once it is.
+        slot.is_awaited &= !has_ended || stage == Stage::Unavailable && !slot.is_told;
+        self.awaited = self.awaited + usize::from(slot.is_awaited_now()) - usize::from(was_awaited);
         let (is_moving, drawn_w) = (slot.is_moving, self.drawn_w);
-        if has_ended && std::mem::take(&mut slot.is_awaited) {
-            self.awaited -= 1;
-        }
         if let Some(operation) = self.state.operation() {
             operation.draws(drawn_w);
             if is_moving && has_ended && stage.kind() != before.1.kind() {
                 operation.proof(now);
             }
         }
+        if let Some(goal) = has_waited {
+            self.ramp(goal).release(most);
+            if is_sent {
+                self.ramp(goal).spend(now, most);
+            } else {
+                self.out.push_back(Output::Withdraw(index));
+            }
+        }
         if stage.kind() != before.1.kind() {
             self.looks_again();
-            self.tell_stage(index);
+            let was_mining = before.0.is_none() && before.1.kind() == StageKind::Confirmed;
+            self.tell_stage(index, was_mining);
         }
         if counts_full != before.2 {
             self.tell_ledger(index);
         }
         self.enqueue(now, index);
+    }
+
+    /// From now on it is waited for until it has ended.
+    pub(super) fn awaits(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.is_awaited = true;
+        self.awaited += usize::from(slot.is_awaited_now());
     }
 
     /// What is known of shares under way is not up to date.
@@ -64,7 +87,8 @@ impl Group {
         }
     }
 
-    fn tell_stage(&mut self, index: usize) {
+    /// `was_mining`: it did just that before.
+    fn tell_stage(&mut self, index: usize, was_mining: bool) {
         let device = &self.slots[index].device;
         let (group, name) = (self.name.clone(), device.spec().name.clone());
         let watts = device.watts();
@@ -77,6 +101,9 @@ impl Group {
             Stage::Unavailable => {
                 let counts = device.spec().most;
                 self.tell(Event::Unavailable { group, device: name, counts });
+            }
+            Stage::Pending { .. } if was_mining && device.goal() == Goal::Mine => {
+                self.tell(Event::Idle { group, device: name, watts });
             }
             Stage::Pending { .. } | Stage::Dispatched { .. } | Stage::Confirmed { .. } => {}
         }

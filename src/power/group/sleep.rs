@@ -62,7 +62,7 @@ impl Group {
         let mines = |device: &&Device| device.is_untouched() && matches!(device.stage(), Stage::Confirmed { .. });
         let mut mining: Watts = devices.filter(mines).map(Device::watts).sum();
         for slot in &mut self.slots {
-            (slot.is_moving, slot.is_awaited) = (false, false);
+            (slot.is_moving, slot.is_awaited, slot.is_told) = (false, false, false);
         }
         self.awaited = 0;
         for (index, is_ours) in order.into_iter().zip(ours) {
@@ -74,8 +74,7 @@ impl Group {
                 mining = left;
             }
             self.slots[index].is_moving = true;
-            self.slots[index].is_awaited = true;
-            self.awaited += 1;
+            self.awaits(index);
             self.touch(now, index, |device, _| device.turn(now, Goal::Sleep));
         }
         self.requeue(now, Goal::Sleep);
@@ -93,7 +92,6 @@ impl Group {
                 if is_held {
                     return;
                 }
-                self.down.spend(now, most);
                 self.count_canary();
                 self.command(now, index, Command::Sleep);
             }
@@ -136,9 +134,7 @@ impl Group {
             );
             return self.cause(now, Cause::Disobeyed, why.into());
         }
-        if self.awaited == 0 {
-            sleeping.heard_at.get_or_insert(now);
-        }
+        sleeping.heard_at = (self.awaited == 0).then(|| sleeping.heard_at.unwrap_or(now));
         let waits_until = sleeping.heard_at.map(|heard| later(heard, self.terms.quiet_limit));
         if open > 0 && waits_until.is_none_or(|until| now < until) {
             (sleeping.settled_at, sleeping.quiet_at) = (None, None);
@@ -168,9 +164,13 @@ impl Group {
         self.cause(now, Cause::Settled, why.into())
     }
 
-    /// When no share is under way, as far as is known; at the latest when patience ends.
+    /// When no share is under way, as far as is known; at the latest when patience ends. What was found until the last device slept is known
+    /// once shares were counted after that.
     fn quiet_at(&self, settled_at: Timestamp) -> Timestamp {
         let latest = later(settled_at, self.terms.quiet_limit);
+        if self.counted.is_none_or(|counted| counted < settled_at) {
+            return latest;
+        }
         let asleep = || {
             let devices = self.slots.iter().map(|slot| &slot.device);
             devices.filter(|device| device.goal() == Goal::Sleep && matches!(device.stage(), Stage::Confirmed { .. }))

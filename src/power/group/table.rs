@@ -3,9 +3,10 @@
 //! Knows phases and causes by name; when a cause arises is the machine's matter (`group.rs`). What has no row changes nothing.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a group is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Phase {
     /// It mines.
@@ -43,10 +44,12 @@ pub enum Cause {
     Settled,
     /// The ledger lets devices wake.
     Granted,
-    /// All devices draw and have found a share.
+    /// Its devices draw and have found a share, but for a few that it mines without.
     Working,
-    /// Devices do not obey.
+    /// Devices do not obey: none of a canary, or more than a few.
     Disobeyed,
+    /// It has no device that could be moved.
+    Nobody,
     /// Devices are woken by somebody else again and again.
     Foreign,
     /// A person says: hold.
@@ -55,7 +58,7 @@ pub enum Cause {
     Lock,
     /// Its order is to sleep, and some of it may sleep already: a hold or a lockout ended, a fault has waited, or it was half asleep.
     ResumeSleep,
-    /// The same, and its order is to mine.
+    /// The same, and its order is to mine; or it mines, and some of it sleeps that nobody here put to sleep.
     ResumeMine,
 }
 
@@ -94,7 +97,8 @@ impl Phase {
         use Phase as P;
         Some(match (self, cause) {
             (P::Mining, C::Sleep | C::Emergency) => P::DrainPending,
-            (P::DrainPending, C::Mine) => P::Mining,
+            (P::Mining, C::ResumeMine) => P::WakePending,
+            (P::DrainPending, C::Mine | C::Nobody) => P::Mining,
             (P::DrainPending, C::ResumeMine) => P::WakePending,
             (P::DrainPending, C::Ready) => P::Draining,
             (P::Draining, C::Mine) => P::WakePending,
@@ -125,7 +129,7 @@ impl Phase {
 
 impl Cause {
     /// All, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Sleep,
         Self::Emergency,
         Self::Mine,
@@ -134,6 +138,7 @@ impl Cause {
         Self::Granted,
         Self::Working,
         Self::Disobeyed,
+        Self::Nobody,
         Self::Foreign,
         Self::Hold,
         Self::Lock,
@@ -152,6 +157,7 @@ impl Cause {
             Self::Granted => "granted",
             Self::Working => "working",
             Self::Disobeyed => "disobeyed",
+            Self::Nobody => "nobody",
             Self::Foreign => "foreign",
             Self::Hold => "hold",
             Self::Lock => "lock",

@@ -52,6 +52,7 @@ fn terms() -> Terms {
         probe: Duration::from_secs(30),
         ask_again: Duration::from_secs(15),
         work_wait: Duration::from_secs(60),
+        may_fail: Ratio::clamped(0.1),
         fault_retry: Duration::from_secs(300),
     }
 }
@@ -87,7 +88,31 @@ struct Miner {
     /// The last command: when, and whether it was to sleep.
     told: Option<(Timestamp, bool)>,
     is_permitted: bool,
+    /// While it boots it draws, and finds nothing.
+    surges: bool,
+    /// It falls asleep so many seconds after it was told, whatever it is told meanwhile.
+    dozes: Option<i64>,
+    falls_asleep: Option<i64>,
+    finds_shares: bool,
     mode: &'static str,
+}
+
+impl Miner {
+    fn new() -> Self {
+        Self {
+            sleeps: false,
+            changes: None,
+            lies: false,
+            is_reachable: true,
+            told: None,
+            is_permitted: true,
+            surges: false,
+            dozes: None,
+            falls_asleep: None,
+            finds_shares: true,
+            mode: "low",
+        }
+    }
 }
 
 /// The rack, the disk, the pool and the ledger around a group.
@@ -102,13 +127,19 @@ struct Rack {
     has_room: bool,
     /// Of one question, devices.
     most_at_once: usize,
-    /// Miners that draw find shares.
+    /// Miners that draw find shares …
     finds_shares: bool,
+    /// … of which is told every so many seconds.
+    counts_every: i64,
+    found: Vec<(usize, Shares)>,
     pool_answers: bool,
     locked: bool,
     has_emergency: bool,
     /// Each miner's reading is an equal share of what all draw.
     has_one_meter: bool,
+    /// Commands whose calls have not begun, with whether they are an emergency's; and whether calls have to wait.
+    waiting: BTreeMap<usize, (Command, bool)>,
+    is_busy: bool,
     commands: Vec<(i64, bool)>,
     freed: BTreeMap<usize, Watts>,
     receipts: Vec<Receipt>,
@@ -120,28 +151,23 @@ struct Rack {
 impl Rack {
     fn new(specs: Vec<Spec>, terms: Terms) -> Self {
         let group = Group::new("hall".into(), terms.clone(), specs.clone(), at(0));
-        let miner = Miner {
-            sleeps: false,
-            changes: None,
-            lies: false,
-            is_reachable: true,
-            told: None,
-            is_permitted: true,
-            mode: "low",
-        };
         Self {
             group,
             second: 0,
-            miners: vec![miner; specs.len()],
+            miners: vec![Miner::new(); specs.len()],
             disk: None,
             writing: None,
             has_room: true,
             most_at_once: usize::MAX,
             finds_shares: true,
+            counts_every: 1,
+            found: Vec::new(),
             pool_answers: true,
             locked: false,
             has_emergency: false,
             has_one_meter: false,
+            waiting: BTreeMap::new(),
+            is_busy: false,
             commands: Vec::new(),
             freed: BTreeMap::new(),
             receipts: Vec::new(),
@@ -155,7 +181,11 @@ impl Rack {
         match &input {
             Input::Lock(_) => self.locked = true,
             Input::Unlock => self.locked = false,
-            Input::Order(order, _) if order.urgent => self.has_emergency = true,
+            Input::Order(order, _) if order.urgent => {
+                self.has_emergency = true;
+                // What waits is one now.
+                self.waiting.values_mut().for_each(|(command, urgent)| *urgent = *command == Command::Sleep);
+            }
             Input::Order(order, _) if order.goal == Goal::Mine => self.has_emergency = false,
             _ => {}
         }
@@ -165,15 +195,7 @@ impl Rack {
 
     fn joins(&mut self, spec: Spec) {
         self.specs.push(spec.clone());
-        let new = Miner {
-            sleeps: false,
-            changes: None,
-            lies: false,
-            is_reachable: true,
-            told: None,
-            ..self.miners[0].clone()
-        };
-        self.miners.push(Miner { is_permitted: true, ..new });
+        self.miners.push(Miner::new());
         self.says(Input::Joined(spec));
     }
 
@@ -193,8 +215,17 @@ impl Rack {
         }
     }
 
+    /// Calls begin.
+    fn calls(&mut self) {
+        while let Some((index, (command, urgent))) = self.waiting.pop_first() {
+            self.group.handle(at(self.second), Input::Sent(index));
+            self.obeys(index, &command, urgent);
+        }
+    }
+
     fn crashes(&mut self) {
         self.writing = None;
+        self.waiting.clear();
         let (terms, specs) = (self.terms.clone(), self.specs.clone());
         self.group = match &self.disk {
             Some(record) => {
@@ -223,7 +254,13 @@ impl Rack {
                 miner.sleeps = sleeps;
             }
         }
-        let draws = |miner: &Miner| if miner.sleeps { SLEEPING } else { MINING };
+        for miner in &mut self.miners {
+            if miner.falls_asleep.take_if(|at| *at <= self.second).is_some() {
+                (miner.sleeps, miner.changes) = (true, None);
+            }
+        }
+        let surges = |miner: &Miner| miner.surges && matches!(miner.changes, Some((_, false)));
+        let draws = |miner: &Miner| if miner.sleeps && !surges(miner) { SLEEPING } else { MINING };
         let share = self.miners.iter().map(draws).sum::<f64>() / self.miners.len() as f64;
         for index in 0..self.miners.len() {
             let miner = &mut self.miners[index];
@@ -239,12 +276,18 @@ impl Rack {
             };
             self.group.handle(now, input);
             self.does();
-            if !sleeps && self.finds_shares {
+            if !sleeps && self.finds_shares && self.miners[index].finds_shares {
                 let accepted = u64::from(self.pool_answers);
-                let shares = Shares { found: 1, submitted: 1, accepted, ..Shares::default() };
+                self.found.push((index, Shares { found: 1, submitted: 1, accepted, ..Shares::default() }));
+            }
+        }
+        if self.second % self.counts_every == 0 {
+            for (index, shares) in std::mem::take(&mut self.found) {
                 self.group.handle(now, Input::Shares(index, shares));
                 self.does();
             }
+            self.group.handle(now, Input::Counted(now));
+            self.does();
         }
         // More turns than this in one second would be a loop.
         for _ in 0..100 {
@@ -261,7 +304,16 @@ impl Rack {
         while let Some(output) = self.group.poll_output() {
             match output {
                 Output::Persist(record) => self.writing = Some(record),
-                Output::Command(index, command) => self.obeys(index, &command),
+                Output::Command(index, command) => {
+                    let waits = (command, self.has_emergency);
+                    assert!(self.waiting.insert(index, waits).is_none(), "m{index} is told twice at once");
+                    if !self.is_busy {
+                        self.calls();
+                    }
+                }
+                Output::Withdraw(index) => {
+                    assert!(self.waiting.remove(&index).is_some(), "nothing of m{index} waits");
+                }
                 Output::Ledger(request) => self.answers(request),
                 Output::Rouse => self.group.handle(at(self.second), Input::WorkReady),
                 Output::Receipt(receipt) => {
@@ -279,7 +331,7 @@ impl Rack {
         }
     }
 
-    fn obeys(&mut self, index: usize, command: &Command) {
+    fn obeys(&mut self, index: usize, command: &Command, urgent: bool) {
         let is_sleep = *command == Command::Sleep;
         self.told.push(format!("{:>5} m{index}: {command:?}", self.second));
         let story = || self.told.join("\n");
@@ -290,7 +342,7 @@ impl Rack {
         assert!(self.specs[index].can_sleep, "m{index} cannot be managed:\n{}", story());
         self.commands.push((self.second, is_sleep));
         let minute = self.commands.iter().filter(|(at, way)| *at > self.second - 60 && *way == is_sleep).count();
-        let is_exempt = is_sleep && self.has_emergency;
+        let is_exempt = is_sleep && urgent;
         assert!(is_exempt || minute <= 4, "{minute} commands within a minute:\n{}", story());
         let second = self.second;
         let miner = &mut self.miners[index];
@@ -301,7 +353,9 @@ impl Rack {
         }
         // Who boots hears nothing, and says OK.
         let is_booting = matches!(miner.changes, Some((_, false)));
-        if !(is_sleep && (miner.lies || is_booting)) && miner.is_reachable {
+        if let (true, Some(seconds), true) = (is_sleep, miner.dozes, miner.is_reachable) {
+            miner.falls_asleep = Some(second + seconds);
+        } else if !(is_sleep && (miner.lies || is_booting)) && miner.is_reachable {
             // Sleep is quick, waking is not.
             miner.changes = Some((second + if is_sleep { 8 } else { 60 }, is_sleep));
         }

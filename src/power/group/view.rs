@@ -31,6 +31,11 @@ impl Group {
         self.may_command()
     }
 
+    /// Whether first measurements are waited for.
+    pub fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
     /// Since when it is where it is, as far as it knows; of a group that was never moved, its start.
     pub fn since(&self) -> Timestamp {
         self.since

@@ -1,6 +1,6 @@
 //! The way up: the ledger's word for each batch, best J/TH first, saved modes given back.
 //!
-//! Runs in WAKE_PENDING and WAKING and nowhere else. A permission that comes too late changes what devices count as, and nothing more:
+//! Runs in WAKE_PENDING and WAKING, and in MINING for those that it mines without (`strays.rs`). A permission that comes too late changes what devices count as, and nothing more:
 //! what is measured asleep again is given back by that measurement.
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     Group, State,
     table::{Cause, Phase},
-    words::{Command, Event, Output, Request},
+    words::{Command, Event, Order, Output, Request},
 };
 use crate::{
     power::device::{Goal, StageKind, later},
@@ -42,6 +42,21 @@ impl Group {
         self.has_work = false;
         self.out.push_back(Output::Ledger(Request::WantBack(wanted)));
         self.out.push_back(Output::Rouse);
+    }
+
+    /// Wakes what sleeps although nobody here put it to sleep; with the next wake, where the group does not mine.
+    pub(super) fn rouse(&mut self, now: Timestamp, why: Box<str>) {
+        if matches!(self.phase(), Phase::ManualHold | Phase::Lockout) {
+            return;
+        }
+        let idle: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].device.is_idle()).collect();
+        for index in &idle {
+            self.touch(now, *index, |device, _| device.rouse(now));
+        }
+        if !idle.is_empty() && self.phase() == Phase::Mining {
+            self.order = Order { goal: Goal::Mine, urgent: false, why: why.clone() };
+            self.cause(now, Cause::ResumeMine, why);
+        }
     }
 
     /// Asks for the next batch, if it is time for one.
@@ -85,43 +100,56 @@ impl Group {
     pub(super) fn handle_permission(&mut self, now: Timestamp, number: u64, allowed: usize) {
         let Some(mut ask) = self.asked.take_if(|ask| ask.number == number) else { return };
         let rest = ask.devices.split_off(allowed.min(ask.devices.len()));
-        let watts = |group: &Self, devices: &[usize]| devices.iter().map(|index| group.increase(*index)).sum::<Watts>();
-        let (granted_w, rest_w) = (watts(self, &ask.devices), watts(self, &rest));
+        let granted_w: Watts = ask.devices.iter().map(|index| self.increase(*index)).sum();
         for index in &ask.devices {
             self.touch(now, *index, |device, _| device.permit());
         }
-        let (State::WakePending { refused, .. } | State::Waking { refused, .. }) = &mut self.state else { return };
+        let Some(refused) = self.refused() else { return };
         let was_refused = refused.take().is_some();
         if !ask.devices.is_empty() {
             for index in ask.devices {
                 self.slots[index].is_granted = true;
                 self.granted.push_back(index);
             }
-            let why = format!("the ledger has room for {}", granted_w.in_words());
+            let why = if granted_w > Watts::ZERO {
+                format!("the ledger has room for {}", granted_w.in_words())
+            } else {
+                "the ledger lets them wake: they count in full already".to_owned()
+            };
             self.cause(now, Cause::Granted, why.into());
         }
         if rest.is_empty() {
             return;
         }
         let again = later(now, self.terms.ask_again);
-        if let State::WakePending { refused, .. } | State::Waking { refused, .. } = &mut self.state {
+        if let Some(refused) = self.refused() {
             *refused = Some(again);
         }
+        let devices = rest.len();
         for index in rest.into_iter().rev() {
             if !std::mem::replace(&mut self.slots[index].is_queued, true) {
                 self.queue.push_front(index);
             }
         }
         if !was_refused {
-            let (group, watts) = (self.name.clone(), rest_w);
-            self.tell(Event::Refused { group, watts, again_in: self.terms.ask_again });
+            let group = self.name.clone();
+            self.tell(Event::Refused { group, devices, again_in: self.terms.ask_again });
+        }
+    }
+
+    /// Until when the ledger's no holds.
+    fn refused(&mut self) -> Option<&mut Option<Timestamp>> {
+        match &mut self.state {
+            State::WakePending { refused, .. } | State::Waking { refused, .. } => Some(refused),
+            State::Mining { strays, .. } => Some(strays.refused()),
+            _ => None,
         }
     }
 
     /// Sends what was permitted, as far as ramp and record allow, once miners would find work.
     pub(super) fn send_wakes(&mut self, now: Timestamp) {
         while self.may_command()
-            && self.phase() == Phase::Waking
+            && matches!(self.phase(), Phase::Waking | Phase::Mining)
             && self.works_at().is_some_and(|at| at <= now)
             && let Some(index) = self.granted.front().copied()
         {
@@ -131,13 +159,24 @@ impl Group {
                 if most > self.up.room(now) {
                     return;
                 }
-                self.up.spend(now, most);
                 let mode = device.mode().cloned();
                 self.command(now, index, Command::Wake(mode));
             }
             self.granted.pop_front();
             self.slots[index].is_granted = false;
             self.enqueue(now, index);
+        }
+    }
+
+    /// Puts a device to sleep that woke before it was let to, and again if that did not help; its turn comes all the same.
+    pub(super) fn restrain(&mut self, now: Timestamp, index: usize) {
+        let is_waking = matches!(self.state, State::WakePending { .. } | State::Waking { .. });
+        let Some(slot) = self.slots.get(index) else { return };
+        let device = &slot.device;
+        let is_time = device.restrained_at().is_none_or(|at| later(at, self.terms.patience.backoff) <= now);
+        let is_early = device.spec().can_sleep && device.is_early() && !slot.is_granted;
+        if is_waking && is_early && is_time && self.may_command() {
+            self.command(now, index, Command::Sleep);
         }
     }
 
@@ -158,11 +197,31 @@ impl Group {
             return false;
         }
         let (failed, unseen) = (told[StageKind::Failed as usize], told[StageKind::Unavailable as usize]);
-        if failed + unseen > 0 {
-            let why = format!("{failed} devices do not wake, {unseen} are not seen");
+        if self.is_fault(failed + unseen) {
+            let of = self.slots.len();
+            let why = format!("of {of} devices, {failed} do not wake and {unseen} are not seen");
             return self.cause(now, Cause::Disobeyed, why.into());
         }
-        self.cause(now, Cause::Working, "every device draws power and has found a share".into())
+        let by_watts = self.slots.iter().filter(|slot| slot.is_moving && slot.device.is_by_watts()).count();
+        let mut why = match failed + unseen {
+            0 => "every device draws power".to_owned(),
+            without => format!("all but {without} devices draw power"),
+        };
+        why += match by_watts {
+            0 => " and has found a share",
+            _ => "",
+        };
+        if by_watts > 0 {
+            why += &format!("; {by_watts} have found no share in their time and are taken at their watts");
+        }
+        self.cause(now, Cause::Working, why.into())
+    }
+
+    /// Whether a group can't mine without so many of its devices.
+    fn is_fault(&self, without: usize) -> bool {
+        let all = self.slots.len();
+        let may_fail = self.terms.may_fail.get() * all as f64;
+        without > 0 && (without >= all || without > 1 && without as f64 > may_fail)
     }
 
     /// When the next question may be asked; `None` where none is.
@@ -172,6 +231,7 @@ impl Group {
                 Some(refused.map_or(*not_before, |refused| refused.max(*not_before)))
             }
             State::Waking { refused, .. } => Some(refused.unwrap_or(Timestamp::MIN)),
+            State::Mining { strays, .. } => Some(strays.asks_at()),
             _ => None,
         }
     }
@@ -179,6 +239,8 @@ impl Group {
     /// When miners would find work, or have waited for it long enough.
     pub(super) fn works_at(&self) -> Option<Timestamp> {
         match &self.state {
+            // The others have work.
+            State::Mining { .. } => Some(Timestamp::MIN),
             State::Waking { .. } if self.has_work => Some(Timestamp::MIN),
             State::Waking { operation, .. } => Some(later(operation.started(), self.terms.work_wait)),
             _ => None,

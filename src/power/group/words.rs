@@ -14,6 +14,7 @@ use super::table::Phase;
 use crate::{
     power::{
         device::{Goal, PowerMode, Sample, Shares, Spec},
+        pace::Times,
         receipt::Receipt,
     },
     profit::{JoulesPerTerahash, MoneyPerMwh, Watts},
@@ -30,6 +31,16 @@ pub struct Order {
     pub why: Box<str>,
 }
 
+/// What a group was to do before the site was over its cap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overruled {
+    /// Its order.
+    pub order: Order,
+    /// The hold that it was in, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Box<str>>,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -43,22 +54,34 @@ pub enum Input {
     Release,
     /// A person ends a lockout.
     Unlock,
+    /// A person wants awake whatever sleeps, also what nobody here put to sleep; and why.
+    Rouse(Box<str>),
     /// The record with this number is on disk.
     Persisted(u64),
     /// A device was measured.
     Sample(usize, Sample),
     /// A device's joules for each terahash, from measured watts and accounted hashrate; looked at while it just mines.
     Efficiency(usize, JoulesPerTerahash),
+    /// How long a device is waited for from now on.
+    Times(usize, Times),
     /// A device does not answer.
     Unreachable(usize),
+    /// The call of a device's command begins; until then [`Output::Withdraw`] takes it back.
+    Sent(usize),
     /// A driver could not send the command, or was refused. Success is no input.
     Refused(usize),
     /// Shares of a device since it was told last.
     Shares(usize, Shares),
+    /// Every share that was found before this was told.
+    Counted(Timestamp),
+    /// The site has no room for a device that woke before it was let to ([`Device::is_early`](crate::power::device::Device::is_early)).
+    Restrain(usize),
     /// The ledger's word on the ask with this number: the first so many of its devices may wake.
     Permission(u64, usize),
     /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
     Joined(Spec),
+    /// A device is gone for good: it takes part in nothing any more, and its index stays its own.
+    Left(usize),
     /// The pools of its miners are connected and have work.
     WorkReady,
 }
@@ -72,6 +95,8 @@ pub enum Output {
     Probe(usize),
     /// Tell a device.
     Command(usize, Command),
+    /// Don't tell a device what it was to be told last: its call has not begun, and must not any more.
+    Withdraw(usize),
     /// Tell the ledger.
     Ledger(Request),
     /// All sessions of sleeping devices are silent: pools may close theirs.
@@ -138,6 +163,9 @@ pub struct Record {
     pub order: Order,
     /// Since when it mines or sleeps.
     pub since: Timestamp,
+    /// What comes back when the site is under its cap again; `None` if nothing was overruled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Overruled>,
     /// Every device that is not just mining.
     pub devices: Vec<DeviceRecord>,
 }
@@ -153,6 +181,9 @@ pub struct DeviceRecord {
     pub is_proven_asleep: bool,
     /// Until when a wake that was sent may still take effect.
     pub rouses_until: Option<Timestamp>,
+    /// The same for a sleep that is not proven.
+    #[serde(default)]
+    pub dozes_until: Option<Timestamp>,
     /// The mode to wake it in.
     pub mode: Option<PowerMode>,
 }
@@ -180,6 +211,33 @@ pub enum Event {
         /// What it draws.
         watts: Watts,
     },
+    /// A device that is to mine draws nothing.
+    Idle {
+        /// Which group.
+        group: Box<str>,
+        /// Which device.
+        device: Box<str>,
+        /// What it draws.
+        watts: Watts,
+    },
+    /// A group mines without some of its devices.
+    Astray {
+        /// Which group.
+        group: Box<str>,
+        /// The first of them.
+        devices: Vec<Box<str>>,
+        /// How many more there are.
+        more: usize,
+        /// How many devices it has.
+        of: usize,
+        /// Until those that are seen and nobody else commands are told again.
+        again_in: Duration,
+    },
+    /// A group is to sleep and has nobody that could.
+    Nobody {
+        /// Which group.
+        group: Box<str>,
+    },
     /// A device does not do as it is told.
     Failed {
         /// Which group.
@@ -206,8 +264,8 @@ pub enum Event {
     Refused {
         /// Which group.
         group: Box<str>,
-        /// How much was asked for.
-        watts: Watts,
+        /// How many of them.
+        devices: usize,
         /// Until it is asked again.
         again_in: Duration,
     },
@@ -224,6 +282,31 @@ impl Display for Event {
                 "group {group:?}: device {device:?} woke by itself and draws {}; it is put to sleep again",
                 watts.in_words()
             ),
+            Self::Idle { group, device, watts } => write!(
+                f,
+                "group {group:?}: device {device:?} is to mine and draws {}; somebody may have put it to sleep: it is told to wake",
+                watts.in_words()
+            ),
+            Self::Astray { group, devices, more, of, again_in } => {
+                let (count, again_in) = (devices.len() + more, again_in.as_secs());
+                let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(
+                    f,
+                    "group {group:?}: it mines without {count} of its {of} devices, which count as load: {}{more}; look at them: those that are \
+                     seen are told again in {again_in} s",
+                    devices.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+                )
+            }
+            Self::Nobody { group } => write!(
+                f,
+                "group {group:?}: it is to sleep and no device is known that could be put to sleep: nothing is free; it takes part once its first \
+                 one is found"
+            ),
+            Self::Failed { group, device, goal: Goal::Mine, is_foreign: true, .. } => write!(
+                f,
+                "group {group:?}: device {device:?} is put to sleep again and again while it is to mine; who else commands it? It is left alone \
+                 and counts as load"
+            ),
             Self::Failed { group, device, is_foreign: true, .. } => write!(
                 f,
                 "group {group:?}: device {device:?} is woken again and again; who else commands it? It counts as load"
@@ -239,12 +322,11 @@ impl Display for Event {
             Self::Unavailable { group, device, counts } => {
                 write!(f, "group {group:?}: device {device:?} is not seen; it counts as {}", counts.in_words())
             }
-            Self::Refused { group, watts, again_in } => write!(
-                f,
-                "group {group:?}: no room for {} yet; asks again in {} s",
-                watts.in_words(),
-                again_in.as_secs()
-            ),
+            Self::Refused { group, devices, again_in } => {
+                let wait = if *devices == 1 { "1 machine has".to_owned() } else { format!("{devices} machines have") };
+                let seconds = again_in.as_secs();
+                write!(f, "group {group:?}: {wait} to wait; the ledger is asked again in {seconds} s")
+            }
         }
     }
 }

@@ -34,10 +34,11 @@ fn record(number: u32) -> Record {
         goal: Goal::Sleep,
         is_proven_asleep: true,
         rouses_until: Some(time(4)),
+        dozes_until: None,
         mode: None,
     };
     let (number, since) = (number.into(), time(3));
-    Record { number, event: 2, phase: Phase::Asleep, order, since, devices: vec![device] }
+    Record { number, event: 2, phase: Phase::Asleep, order, since, overruled: None, devices: vec![device] }
 }
 
 fn receipt(event: u32) -> Receipt {
@@ -267,4 +268,34 @@ fn no_acknowledged_entry_is_missing_after_a_kill() {
         assert_eq!(book.records["hall a"], record(count), "seed {seed}: a torn transaction in round {round}");
         assert_eq!(journal.receipts(1).unwrap(), [receipt(count)], "seed {seed}: a torn transaction in round {round}");
     }
+}
+
+#[test]
+fn when_a_device_was_seen_is_kept_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let found = |name: &str| Found { group: "a".into(), name: name.into(), address: None, worker: None };
+    let sighting = |name: &str, second| Sighting { name: name.into(), at: time(second), user: Some("farm.1".into()) };
+    let (mut journal, _) = Journal::start(&path, time(0)).unwrap();
+    journal.keep(&[found("m1"), found("m2")]).unwrap();
+    journal.sight(&[sighting("m1", 1), sighting("m2", 1)]).unwrap();
+    journal.sight(&[sighting("m2", 2)]).unwrap();
+    journal.forget(["m1"], &[freed(7)]).unwrap();
+    drop(journal);
+    let (_journal, book) = Journal::open(&path, time(3)).unwrap();
+    assert_eq!(book.devices, [found("m2")]);
+    assert_eq!(book.sightings, [sighting("m2", 2)]);
+    assert_eq!(book.entries, [freed(7)]);
+}
+
+#[test]
+fn a_ledger_of_a_version_that_knew_no_sightings_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (journal, _) = Journal::start(&path, time(0)).unwrap();
+    journal.database.execute_batch("DROP TABLE sightings").unwrap();
+    drop(journal);
+    let (mut journal, book) = Journal::open(&path, time(1)).unwrap();
+    assert_eq!(book.sightings, []);
+    journal.sight(&[Sighting { name: "m1".into(), at: time(1), user: None }]).unwrap();
 }

@@ -63,6 +63,11 @@ impl Meter {
         });
     }
 
+    /// What may have explained so much is not there any more: the comparisons that count may have counted it.
+    pub(super) fn explains_less(&mut self, watts: Watts) {
+        self.rests.iter_mut().for_each(|rest| rest.unexplained = rest.unexplained + watts);
+    }
+
     /// What was freed before this was seen to be free; `None` before there are comparisons enough.
     pub(super) fn settled(&self) -> Option<Timestamp> {
         self.rests.front().filter(|_| self.rests.len() == KEPT).map(|rest| rest.taken_at)

@@ -111,6 +111,9 @@ impl Display for Refusal {
                     block = block.as_str()
                 )
             }
+            Self::NoRoom { wanted, balance } if *wanted < Watts::clamped(1.0) => {
+                write!(f, "more is booked than fits under the cap: {balance}")
+            }
             Self::NoRoom { wanted, balance } => {
                 write!(f, "{} more do not fit under the cap: {balance}", wanted.in_words())
             }

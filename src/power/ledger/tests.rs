@@ -169,7 +169,7 @@ fn the_check_gates_increases_and_only_measured_power_sheds() {
     let refused = ledger.wake(time(1), &[A.into()]).refused.expect("the bounds are over the cap");
     assert_eq!(
         refused.to_string(),
-        "0 W more do not fit under the cap: ASICs 6.6 kW + AI 500 W + base load 400 W + unexplained 0 W + reserve 100 W of 6.0 kW"
+        "more is booked than fits under the cap: ASICs 6.6 kW + AI 500 W + base load 400 W + unexplained 0 W + reserve 100 W of 6.0 kW"
     );
     assert_eq!(ledger.shed(time(1)), None, "all is well");
     for id in [A, "b"] {

@@ -12,11 +12,15 @@ use crate::{
 /// The most that is believed of one machine: hydro-cooled ones draw 12 kW, a container 1 MW.
 pub const MOST: Watts = Watts::MEGAWATT;
 
+/// The most that is believed of one AI block, in watts: no campus has more.
+const MOST_OF_BLOCK_W: f64 = 10e9;
+
 /// Where in a document the number stands, and what it is in.
 #[derive(Debug, Clone)]
 pub struct Amount {
     picker: Picker,
     unit: Unit,
+    most: Watts,
 }
 
 impl Amount {
@@ -27,7 +31,14 @@ impl Amount {
             PowerUnit::Kilowatts => "kW",
         };
         let unit = Unit::parse(name).expect("W and kW are units");
-        Self { picker: Picker { value: pointer.map(str::to_owned), shape: Shape::Single { at: None } }, unit }
+        let picker = Picker { value: pointer.map(str::to_owned), shape: Shape::Single { at: None } };
+        Self { picker, unit, most: MOST }
+    }
+
+    /// Of all of a block, and not of one machine.
+    #[must_use]
+    pub fn of_block(self) -> Self {
+        Self { most: Watts::clamped(MOST_OF_BLOCK_W), ..self }
     }
 
     /// The watts in a document.
@@ -37,16 +48,21 @@ impl Amount {
         let found = extract(text.trim_start_matches('\u{feff}'), &self.picker, self.unit);
         let found = found.map_err(|refusal| DriverError::Garbled(refusal.to_string()))?;
         let [one] = &found[..] else { return Err(DriverError::Garbled("there is no number".to_owned())) };
-        plausible(one.value)
+        up_to(one.value, self.most)
     }
 }
 
 /// Watts that a machine may draw.
 pub fn plausible(watts: f64) -> Result<Watts, DriverError> {
+    up_to(watts, MOST)
+}
+
+fn up_to(watts: f64, most: Watts) -> Result<Watts, DriverError> {
     let wrong = |what: &str| Err(DriverError::Garbled(format!("{watts} W {what}")));
     match Watts::new(watts) {
-        Some(good) if good <= MOST => Ok(good),
-        Some(_) => wrong("is more than one machine draws, 1 MW: look at unit and value"),
+        Some(good) if good <= most => Ok(good),
+        Some(_) if most == MOST => wrong("is more than one machine draws, 1 MW: look at unit and value"),
+        Some(_) => wrong("is more than any block draws: look at unit and value"),
         None if watts < 0.0 => wrong("is less than nothing: look at the meter's direction"),
         None => wrong("is no number of watts"),
     }

@@ -32,6 +32,12 @@ impl Exec {
         Ok(Self { command: CommandLine::parse(command, &Place::MACHINE)?, amount: Amount::at(None, unit), within })
     }
 
+    /// For all of an AI block, and not for one machine.
+    #[must_use]
+    pub fn of_block(self) -> Self {
+        Self { amount: self.amount.of_block(), ..self }
+    }
+
     async fn run(&self, device: &Target) -> Result<Drawn, DriverError> {
         let words = self.command.fill(&values(device, None))?;
         let printed = command::run(&words, MAX_OUTPUT, self.within).await?;

@@ -31,6 +31,12 @@ impl HttpJson {
         Ok(Self { caller, amount: Amount::at(Some(pointer), unit) })
     }
 
+    /// For all of an AI block, and not for one machine.
+    #[must_use]
+    pub fn of_block(self) -> Self {
+        Self { amount: self.amount.of_block(), ..self }
+    }
+
     async fn read(&self, device: &Target) -> Result<Drawn, DriverError> {
         let document = self.caller.ask(device, MAX_DOCUMENT).await?;
         Ok(Drawn { watts: self.amount.read(&document)?, mode: None })

@@ -113,9 +113,10 @@ pub fn build(group: &PowerGroup, actuator: Arc<dyn Actuator>) -> Result<Meter, B
                 return Err(BuildError::NoWatts);
             }
             ActuatorKind::Firmware(ref firmware) if !firmware.make.tells_watts() => return Err(BuildError::NoWatts),
-            ActuatorKind::Simulated { .. } | ActuatorKind::Firmware(_) | ActuatorKind::Custom(_) => {
-                Meter::Asked(Arc::new(Driver(actuator)))
-            }
+            ActuatorKind::Simulated { .. }
+            | ActuatorKind::Firmware(_)
+            | ActuatorKind::AsicRs(_)
+            | ActuatorKind::Custom(_) => Meter::Asked(Arc::new(Driver(actuator))),
         },
         WattsSource::Exec { command, unit, timeout } => {
             Meter::Asked(Arc::new(exec::Exec::new(command, *unit, *timeout)?))
@@ -123,12 +124,28 @@ pub fn build(group: &PowerGroup, actuator: Arc<dyn Actuator>) -> Result<Meter, B
         WattsSource::HttpJson { call, pointer, unit, timeout } => {
             Meter::Asked(Arc::new(http_json::HttpJson::new(call, pointer, *unit, *timeout)?))
         }
-        WattsSource::Mqtt { brokers, topic, pointer, unit, login } => {
+        WattsSource::Mqtt { brokers, topic, pointer, unit, login, trust } => {
             let amount = amount::Amount::at(pointer.as_deref(), *unit);
-            Meter::Pushed(Pushed::listen(brokers, topic, amount, login.as_ref())?)
+            Meter::Pushed(Pushed::listen(brokers, topic, amount, login.as_ref(), trust)?)
         }
         WattsSource::Group { signal } => Meter::Group(signal.clone()),
         WattsSource::None => Meter::None,
+    })
+}
+
+/// The meter of an AI block: one number for all of it.
+///
+/// # Errors
+/// [`BuildError`]: no root certificates, or a kind that is of ASICs. (The config was checked for it.)
+pub fn of_block(source: &WattsSource) -> Result<Arc<dyn Ask>, BuildError> {
+    Ok(match source {
+        WattsSource::Exec { command, unit, timeout } => Arc::new(exec::Exec::new(command, *unit, *timeout)?.of_block()),
+        WattsSource::HttpJson { call, pointer, unit, timeout } => {
+            Arc::new(http_json::HttpJson::new(call, pointer, *unit, *timeout)?.of_block())
+        }
+        WattsSource::Driver | WattsSource::Mqtt { .. } | WattsSource::Group { .. } | WattsSource::None => {
+            return Err(BuildError::NoWatts);
+        }
     })
 }
 

@@ -36,7 +36,7 @@ use tracing::{debug, info, warn};
 use super::{Said, Who, amount::Amount};
 use crate::{
     config::{
-        Broker, MAX_DEVICES, Secret,
+        Broker, MAX_DEVICES, Secret, ServerTrust,
         template::{Place, Topic},
     },
     http::HttpError,
@@ -112,13 +112,14 @@ impl Pushed {
         topic: &str,
         amount: Amount,
         login: Option<&(Arc<str>, Secret)>,
+        trust: &ServerTrust,
     ) -> Result<Self, BuildError> {
         let (to_task, said) = mpsc::channel(QUEUE);
         let tally: Arc<Tally> = Arc::default();
         let topic = Topic::parse(topic, &Place::MACHINE)?;
         let mut listeners = JoinSet::new();
         for (index, broker) in brokers.iter().enumerate() {
-            let (client, events) = connection(broker, login)?;
+            let (client, events) = connection(broker, login, trust)?;
             let listener = Listener {
                 broker: (index, broker.clone()),
                 topic: topic.clone(),
@@ -275,7 +276,11 @@ impl Listener {
     }
 }
 
-fn connection(broker: &Broker, login: Option<&(Arc<str>, Secret)>) -> Result<(AsyncClient, EventLoop), BuildError> {
+fn connection(
+    broker: &Broker,
+    login: Option<&(Arc<str>, Secret)>,
+    trust: &ServerTrust,
+) -> Result<(AsyncClient, EventLoop), BuildError> {
     let id = format!("hashgate-{:016x}", rand::random::<u64>());
     let mut options = MqttOptions::new(id, broker.host.clone(), broker.port);
     options.set_keep_alive(KEEP_ALIVE);
@@ -284,7 +289,7 @@ fn connection(broker: &Broker, login: Option<&(Arc<str>, Secret)>) -> Result<(As
         options.set_credentials(&**user, password.expose());
     }
     if broker.tls {
-        let config = Trust::configured(None).and_then(tls::client_config).map_err(HttpError::from)?;
+        let config = Trust::of(trust).and_then(tls::client_config).map_err(HttpError::from)?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))));
     }
     let (client, mut events) = AsyncClient::new(options, REQUESTS);

@@ -8,15 +8,18 @@
 //! | a lease that is asked back and not back in time | told again and again, ever louder; the ASICs stay asleep |
 //! | more draw than leases | all its leases are asked back at once |
 //!
-//! A block without a wish of its own (`None`) keeps what it has, until a group is to wake and there is no room: then as much as that takes is
-//! asked back. Power of groups whose sleep ends with a blip of the supply goes only to blocks that shed fast ([`Site::room_for_slow`]).
+//! A block without a wish of its own (`None`) keeps what it has. Where machines that are ordered to wake wait for room, as much as their bounds
+//! need is asked back, from blocks without a wish first, then also from the others: what a block is to have is shared out by what groups
+//! draw, and nothing wakes but by what it may draw. That room is not lent anew while machines are to wake, so nothing goes to and fro.
+//! Power of groups whose sleep ends with a blip of the supply goes only to blocks that shed fast ([`Site::room_for_slow`]).
 
 use jiff::Timestamp;
 
 use super::{
     Site,
     book::After,
-    keeper::{OVERDRAWN_READINGS, Talk, choose, expiry},
+    keeper::{Keeper, OVERDRAWN_READINGS, Talk, choose, expiry},
+    member::Waiting,
     words::{EventKind, LeaseAnswer, LeaseMessage, LeaseOrder, Level, Output, Status, Write},
 };
 use crate::{
@@ -35,6 +38,9 @@ const MANY_LEASES: usize = 32;
 
 /// Between two sentences about a block that draws too much.
 const SAY_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// What nobody explains for so long, or twice as long, is a load: two comparisons of the meter with everybody's readings take less.
+const LASTS: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Site {
     /// The status of a block came.
@@ -200,6 +206,7 @@ impl Site {
 
     /// What blocks should have less is asked back, and what groups need that are to wake.
     pub(super) fn ask_back(&mut self, now: Timestamp) {
+        self.unexplained.see(now, self.ledger.unexplained());
         for block in 0..self.keepers.len() {
             let Some(id) = self.block_id(block) else { continue };
             let Some((Some(wanted), least)) = self.keeper(block).map(|keeper| (keeper.wanted, keeper.least())) else {
@@ -216,35 +223,57 @@ impl Site {
         self.ask_back_for_wakes(now);
     }
 
-    /// From blocks that just keep what they have.
+    /// Where machines that are to wake wait for room: as much as their bounds need, from blocks without a wish of their own first. What a
+    /// block is to have was reckoned with what groups draw, and a wake needs what they may draw: the difference is no block's.
     fn ask_back_for_wakes(&mut self, now: Timestamp) {
-        let mut owners = Vec::new();
-        for block in 0..self.keepers.len() {
-            let (Some(id), Some(keeper)) = (self.block_id(block), self.keepers[block].as_ref()) else { continue };
-            if keeper.wanted.is_none() {
-                owners.extend(live(&self.leases_of(&id)).map(|(lease, booked)| (lease, booked.watts, block)));
+        let waiting: Vec<Waiting> = self.members.iter().map(|member| member.waiting(now, &self.ledger)).collect();
+        let most: Watts = waiting.iter().map(|waiting| waiting.most).sum();
+        if most == Watts::ZERO {
+            return;
+        }
+        let more: Watts = waiting.iter().map(|waiting| waiting.more).sum();
+        // A step of the load looks unexplained until everybody was read again: nobody gives back for that.
+        let balance = Balance { unexplained: self.unexplained.lasts(), ..self.ledger.balance(now) };
+        let need = (balance.total() + more).saturating_sub(balance.cap).min(most);
+        self.revoke_for_wakes(now, need, |_| true);
+        if self.lends_slowly() {
+            // Who sleeps through a blip must not wake into what the blip would take.
+            let each = || self.members.iter().zip(&waiting).filter(|(member, _)| member.survives);
+            let most: Watts = each().map(|(_, waiting)| waiting.most).sum();
+            let more: Watts = each().map(|(_, waiting)| waiting.more).sum();
+            let need = (more + self.blip(now, &balance)).saturating_sub(balance.cap).min(most);
+            self.revoke_for_wakes(now, need, |keeper| keeper.terms.sheds_within.is_none());
+        }
+    }
+
+    /// Asks leases of such blocks back that add up to so much, but for what is asked back already.
+    fn revoke_for_wakes(&mut self, now: Timestamp, mut need: Watts, of: impl Fn(&Keeper) -> bool) {
+        for has_wish in [false, true] {
+            let mut owners = Vec::new();
+            for (block, keeper) in self.keepers.iter().enumerate() {
+                let Some(keeper) = keeper.as_ref().filter(|keeper| of(keeper)) else { continue };
+                let leases = self.leases_of(&keeper.terms.id);
+                if !has_wish {
+                    need = need.saturating_sub(granted(leases.iter().copied()).saturating_sub(granted(live(&leases))));
+                }
+                if keeper.wanted.is_some() == has_wish {
+                    owners.extend(live(&leases).map(|(lease, booked)| (lease, booked.watts, block)));
+                }
             }
-        }
-        if owners.is_empty() {
-            return;
-        }
-        let wanted: Watts = self.members.iter().map(|member| member.wants_back(now, &self.ledger)).sum();
-        if wanted == Watts::ZERO {
-            return;
-        }
-        let coming: Watts =
-            self.ledger.leases().filter(|(.., lease)| lease.revoked.is_some()).map(|(.., lease)| lease.watts).sum();
-        let need = wanted.saturating_sub(self.ledger.balance(now).room()).saturating_sub(coming);
-        let chosen = choose(owners.iter().map(|(lease, watts, _)| (*lease, *watts)).collect(), need);
-        for (lease, _, block) in owners {
-            if chosen.contains(&lease) {
-                self.revoke(now, block, lease, false);
+            let chosen = choose(owners.iter().map(|(lease, watts, _)| (*lease, *watts)).collect(), need);
+            for (lease, watts, block) in owners {
+                if chosen.contains(&lease) {
+                    need = need.saturating_sub(watts);
+                    self.revoke(now, block, lease, false);
+                }
             }
         }
     }
 
     /// What blocks should have more is given, as far as there is room.
     pub(super) fn grow(&mut self, now: Timestamp) {
+        // What machines will count that are to wake is theirs: else it would be lent and asked back in turns.
+        let to_come: Watts = self.members.iter().map(|member| member.to_come(now, &self.ledger)).sum();
         for block in 0..self.keepers.len() {
             let Some(id) = self.block_id(block) else { continue };
             let leases = self.leases_of(&id);
@@ -281,7 +310,7 @@ impl Site {
             let room = if is_fast { balance.room() } else { self.room_for_slow(now, &balance) };
             // What it counts already is no increase.
             let counted = self.ledger.block_counts(now, &id).saturating_sub(granted(leases.iter().copied()));
-            let room = (room + counted).saturating_sub(Watts::clamped(MARGIN_W));
+            let room = (room.saturating_sub(to_come) + counted).saturating_sub(Watts::clamped(MARGIN_W));
             let Some(keeper) = self.keepers[block].as_ref() else { continue };
             let amount = keeper.in_steps(missing.min(room));
             let is_many = leases.len() >= MANY_LEASES;
@@ -291,7 +320,15 @@ impl Site {
                 amount >= least || amount == missing
             };
             if !is_worth_it || amount == Watts::ZERO {
-                let why = format!("{} more are wanted, {} are free: {balance}", missing.in_words(), room.in_words());
+                let (missing, free) = (missing.in_words(), room.in_words());
+                let why = if to_come > Watts::ZERO {
+                    let kept = to_come.in_words();
+                    format!(
+                        "{missing} more are wanted, {free} are free beside {kept} for machines that are to wake: {balance}"
+                    )
+                } else {
+                    format!("{missing} more are wanted, {free} are free: {balance}")
+                };
                 self.refuse_block(block, &why);
                 continue;
             }
@@ -326,12 +363,17 @@ impl Site {
     /// What may be given so that a blip of the supply, which wakes every group that does not sleep through it, is met by what fast blocks shed:
     /// room + what fast blocks would shed − what such groups would draw more.
     pub(super) fn room_for_slow(&self, now: Timestamp, balance: &Balance) -> Watts {
+        balance.cap.saturating_sub(self.blip(now, balance)).min(balance.room())
+    }
+
+    /// What would count after a blip, once fast blocks have shed.
+    fn blip(&self, now: Timestamp, balance: &Balance) -> Watts {
         let unsafe_members = self.members.iter().filter(|member| !member.survives);
         let ids = unsafe_members.flat_map(|member| &member.devices).map(|known| &known.id);
         let would_wake: Watts = ids.map(|id| self.ledger.bound(id).saturating_sub(self.ledger.counts(now, id))).sum();
         let fast = self.keepers.iter().flatten().filter(|keeper| keeper.terms.sheds_within.is_some());
         let sheds: Watts = fast.map(|keeper| self.ledger.block_sheds(now, &keeper.terms.id)).sum();
-        (balance.room() + sheds).saturating_sub(would_wake).min(balance.room())
+        (balance.total() + would_wake).saturating_sub(sheds)
     }
 
     /// Whether blocks that shed slowly have anything.
@@ -412,7 +454,7 @@ impl Site {
         Some(self.keepers.get(block)?.as_ref()?.terms.id.clone())
     }
 
-    pub(super) fn keeper(&mut self, block: usize) -> Option<&mut super::keeper::Keeper> {
+    pub(super) fn keeper(&mut self, block: usize) -> Option<&mut Keeper> {
         self.keepers.get_mut(block)?.as_mut()
     }
 
@@ -428,6 +470,26 @@ impl Site {
         if let Some(keeper) = self.keeper(block) {
             keeper.refused = None;
         }
+    }
+}
+
+/// The least that was unexplained for a while: what passes is no load.
+#[derive(Debug, Default)]
+pub(super) struct Unexplained {
+    /// Since when it is looked at, the least since then, and the least of the time before.
+    looks: Option<(Timestamp, Watts, Watts)>,
+}
+
+impl Unexplained {
+    fn see(&mut self, now: Timestamp, watts: Watts) {
+        let (since, least, before) = self.looks.unwrap_or((now, watts, Watts::ZERO));
+        let least = least.min(watts);
+        let is_over = later(since, LASTS) <= now;
+        self.looks = Some(if is_over { (now, watts, least) } else { (since, least, before) });
+    }
+
+    pub fn lasts(&self) -> Watts {
+        self.looks.map_or(Watts::ZERO, |(_, least, before)| least.min(before))
     }
 }
 

@@ -1,11 +1,16 @@
 //! The site draws more than it may: what must go at once, and for how long.
 //!
 //! Knows no prices. Leases go first, those of blocks that shed fast before the others, as many as it takes; then groups, the worst J/TH first,
-//! at once and without canary or ramp, until what is expected is under the cap by the reserve. Groups in LOCKOUT or MANUAL_HOLD are a person's.
+//! at once and without canary or ramp, until what is expected is under the cap by the reserve. A group that is held comes last, and is held
+//! again afterwards. In LOCKOUT it sleeps, and what does not is a person's: somebody stands at the rack. What a group was to do before is in its
+//! record, so that a crash leaves nobody asleep.
 //!
 //! ```text
 //! expected = measured − what fast blocks were asked to shed, and still may − what devices draw that were told to sleep and not told twice
 //! ```
+//! Machines that wake unasked where the order is to mine are no drift of a drain, and draw nothing over the cap while AI compute pauses: they are
+//! put to sleep by what the ledger counts ([`Site::restrain`]), and wake in their turn.
+//!
 //! A block that does not say how fast it sheds covers nothing that is measured: it may take hours, and a cap does not wait. It lasts until
 //! what is measured was under the cap by the reserve for [`CALM_S`] seconds; then what was last wanted counts again.
 
@@ -15,13 +20,14 @@ use super::{
     Site,
     keeper::choose,
     leases::{granted, live},
+    member::Early,
     words::{EventKind, Level},
 };
 use crate::{
     power::{
         device::{Goal, later},
-        group::{Input as GroupInput, Order, Phase},
-        ledger::{LeaseId, Shed},
+        group::{Group, Input as GroupInput, Order, Overruled, Phase},
+        ledger::{Balance, LeaseId, Shed},
     },
     profit::Watts,
 };
@@ -35,6 +41,19 @@ const GRACE: SignedDuration = SignedDuration::from_secs(10);
 /// Between two sentences about it.
 const SAY_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// What is said of a hold that no person of this life ordered.
+const HELD: &str = "it was held before, and nobody remembers why";
+
+/// Who sheds when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// It is on its way down: it is only hurried.
+    Slow,
+    Awake,
+    /// A person's word is overruled last.
+    Held,
+}
+
 /// The site is over its cap, or was until a moment ago.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OverCap {
@@ -43,19 +62,24 @@ pub(super) struct OverCap {
     calm_since: Option<Timestamp>,
 }
 
+impl OverCap {
+    /// It was over its cap when the last life of this process ended.
+    pub fn resumed(now: Timestamp) -> Self {
+        Self { since: now, say_again: now, calm_since: None }
+    }
+}
+
 impl Site {
-    /// Sheds what must go; ends it when all is well. Whether it lasts.
-    pub(super) fn guard_cap(&mut self, now: Timestamp) -> bool {
+    /// Sheds what must go; ends it when all is well.
+    pub(super) fn guard_cap(&mut self, now: Timestamp) {
         match self.ledger.shed(now) {
             Some(shed) => self.shed(now, &shed),
             None => self.calms(now),
         }
-        self.over_cap.is_some()
     }
 
     fn shed(&mut self, now: Timestamp, shed: &Shed) {
-        let new = OverCap { since: now, say_again: now, calm_since: None };
-        let mut over = self.over_cap.unwrap_or(new);
+        let mut over = self.over_cap.unwrap_or(OverCap::resumed(now));
         over.calm_since = None;
         if over.say_again <= now {
             over.say_again = later(now, SAY_AGAIN);
@@ -113,9 +137,10 @@ impl Site {
         let mut candidates = Vec::new();
         for (group, member) in self.members.iter().enumerate() {
             let Some(machine) = &member.group else { continue };
-            if matches!(machine.phase(), Phase::Lockout | Phase::ManualHold) {
+            if machine.phase() == Phase::Lockout {
                 continue;
             }
+            let is_held = machine.phase() == Phase::ManualHold;
             let can = member.can_shed();
             let order = machine.order();
             let is_begun = order.urgent && machine.phase() == Phase::DrainPending;
@@ -128,14 +153,18 @@ impl Site {
             excess = excess.saturating_sub(going);
             let is_slow = order.goal == Goal::Sleep && !order.urgent && can.going + can.could > Watts::ZERO;
             let is_awake = order.goal == Goal::Mine && can.could > Watts::ZERO;
-            if is_slow || is_awake {
-                candidates.push((is_slow, can, group));
+            let turn = match (is_held, is_slow) {
+                (true, _) => Turn::Held,
+                (false, true) => Turn::Slow,
+                (false, false) => Turn::Awake,
+            };
+            if is_slow || is_awake || is_held && can.could > Watts::ZERO {
+                candidates.push((turn, can, group));
             }
         }
-        // What is on its way down is only hurried; then the worst J/TH.
-        candidates.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.joules.total_cmp(&a.1.joules)));
-        for (is_slow, can, group) in candidates {
-            if !is_slow && excess == Watts::ZERO {
+        candidates.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.joules.total_cmp(&a.1.joules)));
+        for (turn, can, group) in candidates {
+            if turn != Turn::Slow && excess == Watts::ZERO {
                 return;
             }
             self.shed_group(now, group, measured);
@@ -147,9 +176,14 @@ impl Site {
         let cap = self.terms.rules.cap;
         let Some(member) = self.members.get_mut(group) else { return };
         let Some(machine) = &mut member.group else { return };
-        let before = machine.order().clone();
+        let is_held = machine.phase() == Phase::ManualHold;
+        let hold = is_held.then(|| member.hold.clone().unwrap_or_else(|| HELD.into()));
+        let before = Overruled { order: machine.order().clone(), hold };
+        let mut why = format!("the site draws {}, its cap is {}", measured.in_words(), cap.in_words());
+        if let Some(hold) = &before.hold {
+            why = format!("its hold ({hold}) is overruled: {why}");
+        }
         member.shed.get_or_insert(before);
-        let why = format!("the site draws {}, its cap is {}", measured.in_words(), cap.in_words());
         machine.handle(now, GroupInput::Order(Order { goal: Goal::Sleep, urgent: true, why: why.into() }, None));
         self.drain_group(now, group);
         let name = self.group_name(group);
@@ -158,11 +192,53 @@ impl Site {
             EventKind::OverCap,
             Some(group),
             format!(
-                "group {name:?} is put to sleep at once: the site draws {}, its cap is {}",
+                "group {name:?} is put to sleep at once{}: the site draws {}, its cap is {}",
+                if is_held { ", although it is held" } else { "" },
                 measured.in_words(),
                 cap.in_words()
             ),
         );
+    }
+
+    /// Machines that woke before they were let to (a blip of the supply) sleep until they are, as far as they would take what AI compute
+    /// has; the worst J/TH first. Where there is room they stay as they are: the ledger's word is all that they wait for.
+    pub(super) fn restrain(&mut self, now: Timestamp) {
+        let lent: Watts = self.ledger.leases().map(|(.., lease)| lease.watts).sum();
+        // Who was not measured since the start counts in full, whatever it does.
+        let is_probing = self.members.iter().filter_map(|member| member.group.as_ref()).any(Group::is_probing);
+        if lent == Watts::ZERO || is_probing || self.only_observes() {
+            return;
+        }
+        let balance = Balance { unexplained: self.unexplained.lasts(), ..self.ledger.balance(now) };
+        let over = balance.total().saturating_sub(balance.cap).min(lent);
+        if over == Watts::ZERO {
+            return;
+        }
+        let going: Watts = self.members.iter().map(|member| member.restrained(now, &self.ledger)).sum();
+        let mut excess = over.saturating_sub(going);
+        let each = self.members.iter().enumerate();
+        let mut early: Vec<(usize, Early)> =
+            each.flat_map(|(group, member)| member.early(&self.ledger).map(move |early| (group, early))).collect();
+        early.sort_by(|(_, a), (_, b)| b.joules.total_cmp(&a.joules));
+        let mut told = vec![0; self.members.len()];
+        for (group, early) in early {
+            if !early.is_told {
+                if excess == Watts::ZERO {
+                    continue;
+                }
+                excess = excess.saturating_sub(early.gain);
+                told[group] += 1;
+            }
+            self.tell_group(now, group, GroupInput::Restrain(early.index));
+        }
+        for (group, told) in told.into_iter().enumerate().filter(|(_, told)| *told > 0) {
+            let (name, watts) = (self.group_name(group), lent.in_words());
+            let machines = if told == 1 { "1 machine".to_owned() } else { format!("{told} machines") };
+            let words = format!(
+                "group {name:?}: {machines} woke before there was room: told to sleep until AI compute has given back enough of {watts}"
+            );
+            self.tell(Level::Warn, EventKind::Device, Some(group), words);
+        }
     }
 
     /// What fast blocks were asked to shed, still draw, and may still draw.
@@ -213,11 +289,15 @@ impl Site {
         );
         for group in 0..self.members.len() {
             let Some(before) = self.members[group].shed.take() else { continue };
-            let (order, value) = self.members[group].wanted.clone().unwrap_or((before, None));
-            if let Some(machine) = &mut self.members[group].group {
-                machine.handle(now, GroupInput::Order(order, value));
+            let (order, value) = self.members[group].wanted.clone().unwrap_or((before.order, None));
+            if let Some(why) = before.hold {
+                let name = self.group_name(group);
+                let words =
+                    format!("group {name:?} is held again ({why}): what sleeps stays asleep until it is released");
+                self.tell(Level::Warn, EventKind::Phase, Some(group), words);
+                self.tell_group(now, group, GroupInput::Hold(why));
             }
-            self.drain_group(now, group);
+            self.tell_group(now, group, GroupInput::Order(order, value));
         }
     }
 }

@@ -34,6 +34,8 @@ impl Site {
         let phase = machine.phase();
         let is_locked = phase == Phase::Lockout;
         let mut words = Vec::new();
+        let is_wake = matches!(control, Control::Wake { .. });
+        let idle = machine.devices().filter(|device| device.is_idle()).count();
         let (leads_to, way) = match control {
             Control::Lockout { .. } if is_locked => (None, Way::Nowhere),
             Control::Lockout { .. } => (Some(Phase::Lockout), Way::Down { is_lockout: true }),
@@ -44,6 +46,7 @@ impl Site {
             Control::Hold { .. } if phase == Phase::ManualHold => (None, Way::Nowhere),
             Control::Hold { .. } => {
                 words.push("nothing is commanded until it is released; its devices stay as they are".to_owned());
+                words.push("the grid, danger and the site's cap come first; it is held again after that".to_owned());
                 (Some(Phase::ManualHold), Way::Nowhere)
             }
             Control::Drain { .. } => match phase {
@@ -53,6 +56,10 @@ impl Site {
                 _ => (Some(Phase::DrainPending), Way::Down { is_lockout: false }),
             },
             Control::Wake { .. } => match phase {
+                Phase::Mining if idle > 0 => {
+                    words.push(format!("{idle} machines sleep that nobody here put to sleep: they are woken"));
+                    (Some(Phase::WakePending), Way::Up)
+                }
                 Phase::Mining | Phase::WakePending | Phase::Waking => (None, Way::Nowhere),
                 Phase::DrainPending if !has_touched(machine) => (Some(Phase::Mining), Way::Nowhere),
                 _ => (Some(Phase::WakePending), Way::Up),
@@ -71,8 +78,8 @@ impl Site {
         let draws = self.draws_at_meter(group);
         let sums = match way {
             Way::Down { is_lockout } => down(member, terms, is_lockout),
-            Way::Up => self.up(now, member),
-            Way::Nowhere => Sums { at_rest: member.devices.len() as u64, ..Sums::NONE },
+            Way::Up => self.up(now, member, is_wake),
+            Way::Nowhere => Sums { at_rest: member.count() as u64, ..Sums::NONE },
         };
         let ramp = if way == Way::Up { terms.ramp_up } else { terms.ramp_down };
         let takes_s = if sums.told > 0 { minutes(sums.most, ramp) * 60.0 } else { 0.0 };
@@ -90,7 +97,7 @@ impl Site {
             phase,
             leads_to,
             devices: sums.told,
-            left_out: (member.devices.len() as u64).saturating_sub(sums.told + sums.at_rest),
+            left_out: (member.count() as u64).saturating_sub(sums.told + sums.at_rest),
             draws_kw: draws.kilowatts(),
             will_draw_kw: will_draw.kilowatts(),
             asks_back_kw: asks_back.kilowatts(),
@@ -99,10 +106,11 @@ impl Site {
         })
     }
 
-    fn up(&self, now: Timestamp, member: &Member) -> Sums {
+    /// `rouses`: who was not put to sleep here is woken as well.
+    fn up(&self, now: Timestamp, member: &Member, rouses: bool) -> Sums {
         let mut sums = Sums::NONE;
         for (known, device) in member.pairs() {
-            if device.is_untouched() {
+            if device.is_untouched() && !(rouses && device.is_idle()) {
                 sums.at_rest += 1;
                 continue;
             }

@@ -1,7 +1,10 @@
 //! The machine against a small site that knows its own truth, in virtual time: two groups, a block or two, a meter, a disk.
 
 mod crashes;
+mod forget;
+mod held;
 mod large;
+mod room;
 mod scenes;
 
 use std::collections::BTreeMap;
@@ -59,6 +62,7 @@ fn group(name: &str) -> Option<GroupTerms> {
         probe: Duration::from_secs(10),
         ask_again: Duration::from_secs(5),
         work_wait: Duration::from_secs(5),
+        may_fail: Ratio::clamped(0.1),
         fault_retry: Duration::from_secs(600),
     };
     Some(GroupTerms { name: name.into(), terms, survives_power_cycle: true })
@@ -129,6 +133,12 @@ struct Miner {
     sleeps: bool,
     /// Says OK and stays awake.
     disobeys: bool,
+    /// Nobody reads it any more, and nobody is heard by it.
+    is_silent: bool,
+    /// It is not there.
+    is_gone: bool,
+    /// Says OK and stays asleep.
+    is_dead: bool,
 }
 
 /// What AI compute really does.
@@ -169,6 +179,8 @@ struct Hall {
     outputs: usize,
     /// The most that was drawn.
     peak: f64,
+    /// What is drawn beside machines and AI compute.
+    base: f64,
 }
 
 impl Hall {
@@ -196,6 +208,7 @@ impl Hall {
             dies_at: None,
             outputs: 0,
             peak: 0.0,
+            base: BASE,
         };
         hall.does();
         hall
@@ -227,9 +240,10 @@ impl Hall {
     }
 
     fn draws(&self) -> f64 {
-        let asics = self.miners.iter().flatten().map(|miner| if miner.sleeps { SLEEPING } else { MINING });
+        let there = self.miners.iter().flatten().filter(|miner| !miner.is_gone);
+        let asics = there.map(|miner| if miner.sleeps { SLEEPING } else { MINING });
         let ai: f64 = (0..self.compute.len()).map(|block| self.block_draws(block)).sum();
-        BASE + asics.sum::<f64>() + ai
+        self.base + asics.sum::<f64>() + ai
     }
 
     fn passes(&mut self, seconds: i64) {
@@ -254,6 +268,9 @@ impl Hall {
         for group in 0..self.miners.len() {
             for device in 0..self.miners[group].len() {
                 let key = DeviceKey { group, device };
+                if self.miners[group][device].is_silent {
+                    continue;
+                }
                 let sleeps = self.miners[group][device].sleeps;
                 let drawn = watts(if sleeps { SLEEPING } else { MINING });
                 self.hears(Input::Sample(key, Sample { at: now, watts: drawn, mode: None }));
@@ -263,6 +280,7 @@ impl Hall {
                 }
             }
         }
+        self.hears(Input::Counted(now));
         for block in 0..self.compute.len() {
             if self.compute[block].is_heard {
                 let drawn = Reading { watts: watts(self.block_draws(block)), taken_at: now };
@@ -296,11 +314,14 @@ impl Hall {
                     writes.into_iter().for_each(|write| self.writes(write));
                     self.site.handle(at(self.second), Input::Written(number));
                 }
-                Output::Command(key, command) => self.obeys(key, &command),
+                Output::Command(key, command) => {
+                    self.site.handle(at(self.second), Input::Sent(key));
+                    self.obeys(key, &command);
+                }
                 Output::Tell(block, message) => self.is_told(block, message),
                 Output::Rouse(group) => self.site.handle(at(self.second), Input::WorkReady(group)),
                 Output::Event(event) => self.tells(format!("{:?} {:?}: {}", event.level, event.kind, event.words)),
-                Output::Probe(_) | Output::Dormant(_) => {}
+                Output::Probe(_) | Output::Dormant(_) | Output::Withdraw(_) => {}
             }
         }
     }
@@ -327,7 +348,7 @@ impl Hall {
         let sleeps = *command == Command::Sleep;
         self.tells(format!("commands g{}-{} {}", key.group, key.device, if sleeps { "sleep" } else { "wake" }));
         let miner = &mut self.miners[key.group][key.device];
-        if !(sleeps && miner.disobeys) {
+        if !(sleeps && miner.disobeys || !sleeps && miner.is_dead || miner.is_silent) {
             miner.sleeps = sleeps;
         }
     }

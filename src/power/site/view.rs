@@ -8,7 +8,7 @@ use super::{
     Site,
     leases::{granted, live},
     member::Member,
-    words::{BlockView, DeviceView, GroupView, LeaseView, SiteView},
+    words::{BlockView, DeviceKey, DeviceView, GroupView, LeaseView, SiteView, Whereabouts},
 };
 use crate::{
     power::{
@@ -33,6 +33,12 @@ impl Site {
         }
     }
 
+    /// Whether more devices of a group are to sleep than not.
+    pub fn mostly_sleeps(&self, group: usize) -> bool {
+        let Some(machine) = self.members.get(group).and_then(|member| member.group.as_ref()) else { return false };
+        2 * machine.stages(Goal::Sleep).iter().sum::<usize>() > machine.devices().count()
+    }
+
     /// The devices of a group; none of one that nothing can move.
     pub fn devices(&self, now: Timestamp, group: usize) -> Vec<DeviceView> {
         let now = now.max(self.now);
@@ -46,8 +52,17 @@ impl Site {
                 measured_at: device.measured_at(),
                 counts: self.ledger.counts(now, &known.id),
                 mode: device.mode().cloned(),
+                whereabouts: Whereabouts::default(),
             })
             .collect()
+    }
+
+    /// Devices of a group that sleep, by a fresh measurement, although nobody here put them to sleep.
+    pub fn idle(&self, group: usize) -> Vec<DeviceKey> {
+        let machine = self.members.get(group).and_then(|member| member.group.as_ref());
+        let devices = machine.into_iter().flat_map(Group::devices).enumerate();
+        let idle = devices.filter(|(_, device)| device.is_idle());
+        idle.map(|(device, _)| DeviceKey { group, device }).collect()
     }
 
     fn group_view(&self, now: Timestamp, group: usize) -> Option<GroupView> {
@@ -59,11 +74,12 @@ impl Site {
             phase: machine.phase(),
             since: machine.since(),
             order: machine.order().clone(),
-            devices: member.devices.len(),
+            devices: member.count(),
             sleeping: machine.stages(Goal::Sleep),
             waking: machine.stages(Goal::Mine),
             drawn: machine.draws(),
             measured: machine.devices().filter(|device| device.measured_at().is_some_and(is_fresh)).count(),
+            idle: machine.devices().filter(|device| device.is_idle()).count(),
             waits_for: self.waits_for(member, machine).map(Into::into),
         })
     }
@@ -89,7 +105,7 @@ impl Site {
                 writes().unwrap_or_else(|| what.to_owned())
             }
             Phase::WakePending | Phase::Waking => match &member.refused {
-                Some(refusal) => format!("room: {refusal}"),
+                Some(refused) => format!("room: {}{}", refused.why, self.coming()),
                 None if machine.phase() == Phase::WakePending => "the ledger's word".to_owned(),
                 None => writes().unwrap_or_else(|| "its devices' watts and first shares".to_owned()),
             },
@@ -97,6 +113,20 @@ impl Site {
             Phase::ManualHold => "a person's release".to_owned(),
             Phase::Lockout => "a person who ends the lockout".to_owned(),
         })
+    }
+
+    /// What is asked back from whom, for who waits for room.
+    fn coming(&self) -> String {
+        let mut words = String::new();
+        for keeper in self.keepers.iter().flatten() {
+            let leases = self.leases_of(&keeper.terms.id);
+            let coming = granted(leases.iter().copied()).saturating_sub(granted(live(&leases)));
+            if coming > Watts::ZERO {
+                let (name, watts) = (keeper.terms.id.as_str(), coming.in_words());
+                words += &format!("; {watts} are asked back from AI block {name:?} and not back yet");
+            }
+        }
+        words
     }
 
     fn block_view(&self, now: Timestamp, block: usize) -> Option<BlockView> {

@@ -6,12 +6,14 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     power::{
         device::{Goal, PowerMode, Sample, Shares, Spec},
         group::{Command, Order, Phase, Record, Terms},
         ledger::{Balance, BlockId, BlockRules, DeviceRules, Entry, Epoch, LeaseId, Reading, Rules},
+        pace::Times,
         receipt::Receipt,
     },
     profit::{JoulesPerTerahash, MoneyPerMwh, Watts},
@@ -96,12 +98,20 @@ pub enum Input {
     Sample(DeviceKey, Sample),
     /// A device does not answer.
     Unreachable(DeviceKey),
+    /// The call of a device's command begins. To be told before anything else that happens to the device: from now on the command counts.
+    Sent(DeviceKey),
     /// A driver could not send a command, or was refused. Success is no input.
     Refused(DeviceKey),
     /// Shares of a device since it was told last.
     Shares(DeviceKey, Shares),
+    /// Every share that was found before this was told.
+    Counted(Timestamp),
     /// A device's joules for each terahash, measured while it mines.
     Efficiency(DeviceKey, JoulesPerTerahash),
+    /// How long devices of a group, by their place in it, are waited for from now on.
+    Times(usize, Vec<(usize, Times)>),
+    /// Whether a group's machines that slept sleep on after a power cut, as far as is known now.
+    Survives(usize, bool),
     /// The site's meter was read.
     Meter(Reading),
     /// The status of a block came.
@@ -121,6 +131,8 @@ pub enum Person {
     Hold(Box<str>),
     /// Somebody works on it: it sleeps, and nothing wakes it.
     Lock(Box<str>),
+    /// Wake whatever sleeps, also what nobody here put to sleep.
+    Rouse(Box<str>),
     /// Ends a hold, or what a fault waits for.
     Release,
     /// Ends a lockout.
@@ -139,8 +151,10 @@ pub enum Output {
     },
     /// Measure a device, now.
     Probe(DeviceKey),
-    /// Tell a device.
+    /// Tell a device, and say [`Input::Sent`] when the call begins.
     Command(DeviceKey, Command),
+    /// Don't tell a device any more what it was to be told last: its call has not begun.
+    Withdraw(DeviceKey),
     /// Tell a block of a lease. Repeated until it has answered.
     Tell(usize, LeaseMessage),
     /// All sessions of the group's sleeping devices are silent.
@@ -231,7 +245,7 @@ pub struct SiteEvent {
 }
 
 /// How loudly something is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// For who looks closely.
@@ -245,7 +259,7 @@ pub enum Level {
 }
 
 /// What kind of event it is, for filters, metrics and alerts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A group changed its phase.
@@ -310,6 +324,8 @@ pub struct GroupView {
     pub drawn: Watts,
     /// How many of them have a fresh measurement.
     pub measured: usize,
+    /// How many of them sleep, by a fresh measurement, although nobody here put them to sleep.
+    pub idle: usize,
     /// What it waits for, in words.
     pub waits_for: Option<Box<str>>,
 }
@@ -331,6 +347,21 @@ pub struct DeviceView {
     pub counts: Watts,
     /// The mode it will be woken in.
     pub mode: Option<PowerMode>,
+    /// Where it is; the site does not know (`task/forget.rs` does).
+    pub whereabouts: Whereabouts,
+}
+
+/// Where a device is, and whether it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Whereabouts {
+    /// Where it was seen last, or where the config says that it is.
+    pub address: Option<IpAddr>,
+    /// It has a connection.
+    pub is_connected: bool,
+    /// It was found by its connection, and the config does not name it.
+    pub is_found: bool,
+    /// When it was connected or measured last; `None` if never, as far as is known.
+    pub seen: Option<Timestamp>,
 }
 
 /// A block at one moment.

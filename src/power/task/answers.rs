@@ -21,7 +21,7 @@ use super::{
     terms,
 };
 use crate::{
-    config::{Power, Profit},
+    config::{Power, PowerGroup, Profit},
     power::{
         actuator::{self, Actuator, Drawn, DriverError, Drivers},
         compute,
@@ -55,7 +55,7 @@ pub(super) enum Answer {
     /// A meter said so by itself.
     Said { key: DeviceKey, at: Timestamp, watts: Result<Watts, DriverError> },
     /// The miners were counted.
-    Counted(Option<Census>),
+    Counted(Arc<Census>),
     /// A block's status.
     Status { block: usize, result: Result<Status, DriverError> },
     /// A block's word on a message.
@@ -190,8 +190,7 @@ impl Machines {
     /// Tells meters that speak by themselves who is who now.
     pub fn call_roll(&self, devices: &Devices, group: usize) {
         if let Some(Some(roll)) = self.rolls.get(group) {
-            let keys = (0..).map(|device| DeviceKey { group, device });
-            roll.send_replace(Arc::new(Roll::of(devices.of(group).zip(keys))));
+            roll.send_replace(Arc::new(Roll::of(devices.of(group))));
         }
     }
 }
@@ -225,10 +224,15 @@ impl Keeper {
     }
 
     /// Sends what may be sent to machines.
-    pub(super) fn call(&mut self, tick: Instant) {
+    pub(super) fn call(&mut self, now: Timestamp, tick: Instant) {
         while let Some(call) = self.calls.next(tick) {
             match call {
-                calls::Call::Command(key, command) => self.send_command(tick, key, command),
+                calls::Call::Command(key, command) => {
+                    self.site.handle(now, Input::Sent(key));
+                    self.send_command(now, tick, key, command);
+                    // What is withdrawn by that must not be sent next.
+                    self.carry_out_all(now, tick);
+                }
                 calls::Call::Read(key) => self.send_reading(tick, key),
             }
         }
@@ -239,9 +243,13 @@ impl Keeper {
         self.config.power.as_ref().map_or(Duration::ZERO, |power| power.command_lifetime)
     }
 
-    fn send_command(&mut self, began: Instant, key: DeviceKey, command: Command) {
+    fn send_command(&mut self, now: Timestamp, began: Instant, key: DeviceKey, command: Command) {
         let actuator = self.machines.actuators.get(key.group).cloned().flatten();
-        let (Some(actuator), Some(target)) = (actuator, self.devices.target(key).cloned()) else { return };
+        let (Some(actuator), Some(target)) = (actuator, self.devices.target(key).cloned()) else {
+            self.calls.answered(began, key, began, false);
+            self.site.handle(now, Input::Refused(key));
+            return;
+        };
         let (answer, limit) = (self.answer.clone(), self.call_limit());
         self.runtime.spawn(async move {
             let sent = async move {
@@ -327,16 +335,13 @@ impl Keeper {
         self.told.iter().flatten().filter(|told| !told.is_asked).map(|told| told.status_at).min()
     }
 
-    /// Has the miners counted.
+    /// Has the miners counted; what they did comes as an answer, also where somebody else has asked.
     pub(super) fn count_miners(&mut self, tick: Instant) {
         if self.census.is_under_way || tick < self.census.at {
             return;
         }
         self.census.begins(tick);
-        let (errands, answer) = (self.errands.clone(), self.answer.clone());
-        self.runtime.spawn(async move {
-            let _ = answer.send(Answer::Counted(errands.census().await)).await;
-        });
+        self.count.ask();
     }
 
     pub(super) fn take_answer(&mut self, answer: Answer) {
@@ -344,6 +349,7 @@ impl Keeper {
         self.shown.touch();
         match answer {
             Answer::Read { key, began, at, result } => {
+                self.backlog.took(tick.saturating_duration_since(began));
                 let is_moving = self.take_reading(now, key, self.clock.of(at), result);
                 self.calls.answered(tick, key, began, is_moving);
             }
@@ -368,10 +374,8 @@ impl Keeper {
                 self.take_reading(now, key, self.clock.of(at), result);
             }
             Answer::Counted(census) => {
-                self.census.is_under_way = false;
-                if let Some(census) = census {
-                    self.take_census(now, tick, &census);
-                }
+                self.census.counted(tick);
+                self.take_census(now, tick, &census);
             }
             Answer::Status { block, result } => self.take_status(now, block, result),
             Answer::Lease { block, lease, result } => {
@@ -389,11 +393,11 @@ impl Keeper {
 
     /// The meter of a whole group was read: each of its machines draws an equal share, so that the shares add up to it.
     pub(super) fn share_out(&mut self, now: Timestamp, group: usize, at: Timestamp, watts: f64) {
-        let devices = self.devices.of(group).count();
-        let share = meter::amount::plausible(watts / devices.max(1) as f64);
-        for device in 0..devices {
+        let devices: Vec<DeviceKey> = self.devices.of(group).map(|(_, key)| key).collect();
+        let share = meter::amount::plausible(watts / devices.len().max(1) as f64);
+        for key in devices {
             let result = share.clone().map(|watts| Drawn { watts, mode: None });
-            self.take_reading(now, DeviceKey { group, device }, at, result);
+            self.take_reading(now, key, at, result);
         }
     }
 
@@ -408,6 +412,10 @@ impl Keeper {
         match result {
             Ok(Drawn { watts, mode }) => {
                 self.failures.remove(&key);
+                let moved = self.config.power.as_ref().and_then(|power| power.groups.get(key.group)?.as_ref());
+                if moved.is_some_and(PowerGroup::is_measured_alone) {
+                    self.devices.note(key, at);
+                }
                 let mode = mode.or_else(|| self.modes.of(key));
                 self.site.handle(now, Input::Sample(key, Sample { at, watts, mode }));
                 let is_moving = self.site.is_moving(key);
@@ -416,6 +424,7 @@ impl Keeper {
                 let draws = sleep_max.is_some_and(|group| watts > group.sleep_max);
                 self.miners.measured(now, key, watts, is_awake && !is_moving && draws);
                 if self.proves_by_watts && draws {
+                    self.site.handle(now, Input::Counted(at));
                     self.site.handle(now, Input::Shares(key, Shares { found: 1, ..Shares::default() }));
                 }
                 is_moving
@@ -462,10 +471,17 @@ impl Keeper {
     }
 
     fn take_census(&mut self, now: Timestamp, tick: Instant, census: &Census) {
-        let Counted { shares, found, moved } = self.miners.take(now, census, &mut self.devices);
+        let groups = self.config.power.as_ref().map_or(&[][..], |power| &power.groups);
+        let is_asked = |key: DeviceKey| {
+            groups.get(key.group).is_some_and(|group| group.as_ref().is_some_and(PowerGroup::is_measured_at_address))
+        };
+        // Until it was missed, it is there.
+        let answers = |key| is_asked(key) && self.failures.get(&key).is_none_or(|failures| *failures < MISSES);
+        let Counted { shares, found, moved } = self.miners.take(now, census, &mut self.devices, answers);
         for (key, shares) in shares {
             self.site.handle(now, Input::Shares(key, shares));
         }
+        self.site.handle(now, Input::Counted(self.clock.of(census.began).min(now)));
         for (key, efficiency) in self.miners.efficiencies(now) {
             self.site.handle(now, Input::Efficiency(key, efficiency));
         }
@@ -487,6 +503,7 @@ impl Keeper {
             let Some(joining) = self.machines.joining(&profit, &power, &self.devices, key) else { continue };
             self.calls.add(tick, key, self.machines.is_asked(*group));
             self.site.handle(now, Input::Joined(*group, joining));
+            self.paces.joined(&power, &self.names, &self.devices, key);
             joined[*group] += 1;
         }
         for (group, joined) in joined.into_iter().enumerate() {

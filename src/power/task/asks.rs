@@ -31,11 +31,19 @@ impl Keeper {
             Ask::Control { group, control, dry_run, answer } => {
                 let _ = answer.send(self.control(now, &group, control, dry_run));
             }
+            Ask::Forget { group, what, dry_run, answer } => {
+                let _ = answer.send(self.forget_by_hand(now, &group, &what, dry_run));
+            }
             Ask::Mode { mode, answer } => {
                 let _ = answer.send(self.set_mode(now, mode));
             }
             Ask::Devices { group, answer } => {
-                let _ = answer.send(self.find(&group).map(|group| self.site.devices(now, group)));
+                let devices = self.find(&group).map(|group| {
+                    let mut devices = self.site.devices(now, group);
+                    self.whereabouts(now, group, &mut devices);
+                    devices
+                });
+                let _ = answer.send(devices);
             }
             Ask::Receipts { limit, answer } => {
                 let receipts = self.journal.receipts(limit.min(MAX_RECEIPTS));
@@ -47,7 +55,7 @@ impl Keeper {
         }
     }
 
-    fn find(&self, name: &str) -> Result<usize, ControlError> {
+    pub(super) fn find(&self, name: &str) -> Result<usize, ControlError> {
         let found = self.names.iter().position(|group| **group == *name);
         let index = found.ok_or_else(|| {
             let known: Vec<String> = self.names.iter().map(|name| format!("{name:?}")).collect();
@@ -67,6 +75,7 @@ impl Keeper {
             other => other?,
         }
         let mut plan = self.site.plan(now, group, &control).ok_or_else(|| ControlError::NotManaged(name.to_owned()))?;
+        self.add_times(group, &mut plan);
         if matches!(control, Control::Release | Control::Unlock) && self.orders.mode() != Mode::Active {
             plan.words.retain(|words| words != PRICES_DECIDE);
             plan.words.push(NOBODY_DECIDES.to_owned());
@@ -95,7 +104,7 @@ impl Keeper {
         for input in self.orders.take(group, control) {
             self.site.handle(now, input);
         }
-        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+        for wanted in self.orders.wanted(self.shown.decision.as_ref()) {
             self.site.handle(now, wanted);
         }
         self.tell_engine();
@@ -164,7 +173,7 @@ impl Keeper {
             self.move_again(now);
         }
         self.tell_engine();
-        if let Some(wanted) = self.orders.wanted(self.shown.decision.as_ref()) {
+        for wanted in self.orders.wanted(self.shown.decision.as_ref()) {
             self.site.handle(now, wanted);
         }
         Ok(before)

@@ -7,6 +7,9 @@
 //! reading ──► due ─────────────────────────► called ──► answered ──► due again after poll, or poll_moving while it is on its way
 //! ```
 //!
+//! Commands go first, and leave a quarter of the calls to readings: it is readings that prove what commands did, and machines that are not
+//! measured for long count at their bounds.
+//!
 //! Limit: one command and one reading for each device; a later command takes an earlier one's place.
 
 use std::{
@@ -20,6 +23,9 @@ use crate::power::{group::Command, site::DeviceKey};
 
 /// The golden ratio, less one.
 const GOLDEN: f64 = 0.618_033_988_749_895;
+
+/// Of so many calls one is kept for readings.
+const READINGS: usize = 4;
 
 /// What is to be called.
 #[derive(Debug, PartialEq)]
@@ -37,6 +43,8 @@ pub(super) struct Calls {
     due: BTreeSet<(Instant, DeviceKey)>,
     commands: VecDeque<DeviceKey>,
     under_way: usize,
+    /// Of these, commands.
+    commanding: usize,
     most: usize,
     poll: Duration,
     poll_moving: Duration,
@@ -48,6 +56,8 @@ pub(super) struct Calls {
 struct Line {
     is_read: bool,
     is_busy: bool,
+    /// By a command.
+    is_commanded: bool,
     command: Option<Command>,
     /// Its entry in `Calls::due`.
     due: Option<Instant>,
@@ -63,6 +73,7 @@ impl Calls {
             due: BTreeSet::new(),
             commands: VecDeque::new(),
             under_way: 0,
+            commanding: 0,
             most: most.max(1),
             poll,
             poll_moving,
@@ -97,6 +108,11 @@ impl Calls {
         self.due.insert((at, key));
     }
 
+    /// How many devices are measured.
+    pub fn read(&self) -> usize {
+        self.lines.iter().flatten().filter(|line| line.is_read).count()
+    }
+
     /// Measures a device as soon as it can be.
     pub fn probe(&mut self, now: Instant, key: DeviceKey) {
         self.read_at(key, now);
@@ -108,6 +124,13 @@ impl Calls {
         let waits = line.command.replace(command).is_some();
         if !waits && !line.is_busy {
             self.commands.push_back(key);
+        }
+    }
+
+    /// Forgets the command of one device, if it was not sent.
+    pub fn forget_command(&mut self, key: DeviceKey) {
+        if let Some(line) = self.line(key) {
+            line.command = None;
         }
     }
 
@@ -123,15 +146,33 @@ impl Calls {
         self.lines.get_mut(group).into_iter().flatten().for_each(|line| line.command = None);
     }
 
+    /// A device is gone for good: it is called no more.
+    pub fn forget(&mut self, key: DeviceKey) {
+        let due = self.line(key).and_then(|line| {
+            (line.is_read, line.command) = (false, None);
+            line.due.take()
+        });
+        if let Some(due) = due {
+            self.due.remove(&(due, key));
+        }
+        self.commands.retain(|other| *other != key);
+    }
+
     /// What is to be called now; it is under way until [`Calls::answered`].
     pub fn next(&mut self, now: Instant) -> Option<Call> {
         if self.under_way >= self.most {
             return None;
         }
-        while let Some(key) = self.commands.pop_front() {
+        while self.commanding < self.most - self.most / READINGS
+            && let Some(key) = self.commands.pop_front()
+        {
             let command = self.line(key).filter(|line| !line.is_busy).and_then(|line| line.command.take());
             if let Some(command) = command {
                 self.begin(key);
+                self.commanding += 1;
+                if let Some(line) = self.line(key) {
+                    line.is_commanded = true;
+                }
                 return Some(Call::Command(key, command));
             }
         }
@@ -157,7 +198,9 @@ impl Calls {
         self.under_way = self.under_way.saturating_sub(1);
         let Some(line) = self.line(key) else { return };
         line.is_busy = false;
+        let was_commanded = std::mem::take(&mut line.is_commanded);
         let (waits, place) = (line.command.is_some(), line.place);
+        self.commanding -= usize::from(was_commanded);
         let wait = if is_moving { self.poll_moving } else { self.until_place(began, place) };
         self.read_at(key, (began + wait).max(now));
         if waits {

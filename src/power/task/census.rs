@@ -6,6 +6,8 @@
 //! check credited, and the mean of its readings. A command, a reading of a sleeper or a gap in the readings begins the window anew; what was
 //! measured last stays.
 //!
+//! Two machines with one user name: the one that was there first has it, the other is nobody's until both were there for [`RIVAL_FOR`].
+//!
 //! Limits: connections are as many as the workers let in; one that is gone is kept for [`AFTER_GONE`] for what pools say later.
 //! [`MAX_RIVALS`] in the log.
 
@@ -19,7 +21,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::devices::{Devices, Seen};
+use super::devices::{Devices, RIVAL_FOR, Seen};
 use crate::{
     power::{
         device::{Shares, StageKind},
@@ -75,7 +77,19 @@ impl Due {
     /// A count begins.
     pub fn begins(&mut self, tick: Instant) {
         self.is_under_way = true;
-        self.at = tick + if self.is_moving { CENSUS } else { CENSUS_AT_REST };
+        self.at = tick + self.period();
+    }
+
+    /// They were counted, whoever asked for it. One that is due already may have been asked for since it began.
+    pub fn counted(&mut self, tick: Instant) {
+        self.is_under_way = false;
+        if self.at > tick {
+            self.at = self.at.max(tick + self.period());
+        }
+    }
+
+    fn period(&self) -> Duration {
+        if self.is_moving { CENSUS } else { CENSUS_AT_REST }
     }
 }
 
@@ -94,6 +108,8 @@ pub(super) struct Miners {
     connections: HashMap<ConnectionId, Connection>,
     /// Live connections of a device from an address.
     live: HashMap<(DeviceKey, IpAddr), u32>,
+    /// Live connections from an address, whosever they are.
+    from: HashMap<IpAddr, u32>,
     /// Devices of which a rival was told.
     rivals: HashSet<DeviceKey>,
     meters: HashMap<DeviceKey, Meter>,
@@ -102,6 +118,8 @@ pub(super) struct Miners {
 #[derive(Debug)]
 struct Connection {
     device: Option<DeviceKey>,
+    /// Since when it has the user name of a device that is elsewhere.
+    rival_since: Option<Timestamp>,
     /// Whether the workers know that its device sleeps.
     is_asleep: bool,
     /// Sent on before it was known whose they are, and not settled: what pools say first is about these.
@@ -133,22 +151,29 @@ pub(super) struct Told {
 }
 
 impl Miners {
-    /// Takes a census. Devices that it finds are in its answer, and their connections nobody's until the next one.
-    pub fn take(&mut self, now: Timestamp, census: &Census, devices: &mut Devices) -> Told {
+    /// Takes a census. Devices that it finds are in its answer, and their connections nobody's until the next one. `answers`: whether a
+    /// device is measured at its address, and not known to be silent there.
+    pub fn take(
+        &mut self,
+        now: Timestamp,
+        census: &Census,
+        devices: &mut Devices,
+        answers: impl Fn(DeviceKey) -> bool,
+    ) -> Told {
         let mut told = Told::default();
         let mut named = HashSet::new();
         for report in &census.miners {
-            let Some(key) = self.whose(now, report, devices, &mut told, &mut named) else {
+            let Some(key) = self.whose(now, report, devices, &answers, &mut told, &mut named) else {
                 if let Some(connection) = self.connections.get_mut(&report.connection) {
                     connection.before += report.forwarded;
                 }
                 continue;
             };
             let shares = told.shares.entry(key).or_default();
-            shares.found += report.found;
+            shares.found += report.shares.found;
             shares.submitted += report.forwarded;
             if let Some(meter) = self.meters.get_mut(&key) {
-                meter.hashes += report.work * HASHES_PER_DIFFICULTY;
+                meter.hashes += report.shares.work * HASHES_PER_DIFFICULTY;
             }
         }
         for (connection, settled) in &census.settled {
@@ -177,29 +202,49 @@ impl Miners {
         now: Timestamp,
         report: &MinerReport,
         devices: &mut Devices,
+        answers: impl Fn(DeviceKey) -> bool,
         told: &mut Told,
         named: &mut HashSet<std::sync::Arc<str>>,
     ) -> Option<DeviceKey> {
-        let Self { connections, live, rivals, .. } = self;
+        let Self { connections, live, from, rivals, .. } = self;
+        let peer = report.peer.to_canonical();
+        let is_new = !connections.contains_key(&report.connection);
         let connection = connections.entry(report.connection).or_insert(Connection {
             device: None,
+            rival_since: None,
             is_asleep: false,
             before: 0,
             gone_at: None,
         });
-        let peer = report.peer.to_canonical();
-        let was_live = connection.device.filter(|_| connection.gone_at.is_none());
+        let was_live = !is_new && connection.gone_at.is_none();
         connection.gone_at = report.is_gone.then_some(now);
-        if let Some(key) = was_live.filter(|_| report.is_gone)
-            && let Entry::Occupied(mut count) = live.entry((key, peer))
-        {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        match (was_live, !report.is_gone) {
+            (false, true) => *from.entry(peer).or_default() += 1,
+            (true, false) => count_down(from, peer),
+            _ => {}
+        }
+        if let Some(key) = connection.device.filter(|_| was_live && report.is_gone) {
+            count_down(live, (key, peer));
+            devices.note(key, now);
         }
         if connection.device.is_none() && !report.is_gone {
-            match devices.see(peer, report.user.as_ref(), |key, address| live.contains_key(&(key, address))) {
+            // Where only others are connected from, it is not: they would answer for it.
+            let is_there = |key, address: IpAddr| {
+                live.contains_key(&(key, address)) || answers(key) && !from.contains_key(&address)
+            };
+            let mut seen = devices.see(peer, report.user.as_ref(), is_there);
+            if let Seen::Rival(key) = seen {
+                let since = *connection.rival_since.get_or_insert(now);
+                if now.duration_since(since).unsigned_abs() >= RIVAL_FOR {
+                    seen = match devices.namesake(key, peer) {
+                        Seen::Nobody => Seen::Rival(key),
+                        namesake => namesake,
+                    };
+                }
+            } else {
+                connection.rival_since = None;
+            }
+            match seen {
                 Seen::Nobody => {}
                 Seen::Rival(key) => tell_of_rival(devices, key, peer, rivals),
                 Seen::Known(key) => connection.device = Some(key),
@@ -213,9 +258,24 @@ impl Miners {
             }
             if let Some(key) = connection.device {
                 *live.entry((key, peer)).or_default() += 1;
+                devices.note(key, now);
             }
         }
         connection.device
+    }
+
+    /// Devices that have a live connection.
+    pub fn connected(&self) -> HashSet<DeviceKey> {
+        self.live.keys().map(|(key, _)| *key).collect()
+    }
+
+    /// A device is gone for good, and has no connection.
+    pub fn forget(&mut self, key: DeviceKey) {
+        self.meters.remove(&key);
+        self.rivals.remove(&key);
+        for connection in self.connections.values_mut().filter(|connection| connection.device == Some(key)) {
+            connection.device = None;
+        }
     }
 
     /// A device was measured; `is_mining`: it does nothing else.
@@ -274,6 +334,15 @@ impl Meter {
     }
 }
 
+fn count_down<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+}
+
 /// Says it once for each device, of the first few.
 fn tell_of_rival(devices: &Devices, key: DeviceKey, peer: IpAddr, told: &mut HashSet<DeviceKey>) {
     if told.len() < MAX_RIVALS
@@ -281,9 +350,19 @@ fn tell_of_rival(devices: &Devices, key: DeviceKey, peer: IpAddr, told: &mut Has
         && let Some(device) = devices.target(key)
     {
         let address = device.address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+        let then = match devices.tells_namesakes_apart(key) {
+            true => format!(
+                "the other counts as load until both were there for {}, then it is a machine of its own, {:?}",
+                humantime::format_duration(RIVAL_FOR),
+                format!("{}@{peer}", device.name)
+            ),
+            false => "the other counts as load for good, as what moves or measures this group's machines knows them by their user name alone: give \
+                      each machine a user name of its own, or name the group's machines by subnets"
+                .to_owned(),
+        };
         warn!(
-            "device {:?} is connected from {address}, and a miner with the same user name from {peer}: only the one at {address} is put to \
-             sleep and woken, the other counts as load; give each machine a user name of its own, or name the group's machines by subnets",
+            "device {:?} is at {address}, and a miner with the same user name at {peer}: only the one at {address} is put to sleep and woken; \
+             {then}",
             device.name
         );
     }

@@ -72,6 +72,9 @@ pub(super) fn forget_the_future(now: Timestamp, book: &mut Book) {
     for record in book.records.values_mut() {
         record.since = record.since.min(now);
     }
+    for sighting in &mut book.sightings {
+        sighting.at = sighting.at.min(now);
+    }
 }
 
 #[cfg(test)]

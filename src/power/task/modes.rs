@@ -49,6 +49,11 @@ impl Modes {
         }
     }
 
+    /// It is gone for good.
+    pub fn forget(&mut self, key: DeviceKey) {
+        self.0.remove(&key);
+    }
+
     /// The mode that it said last.
     pub fn of(&self, key: DeviceKey) -> Option<PowerMode> {
         self.0.get(&key)?.mode.clone()

@@ -8,7 +8,9 @@
 //! | drain | any other | sleep |
 //! | wake | sleep, for the grid or for safety | sleep (in mode `active`) |
 //! | wake | any other | mine |
-//! | hold, lockout | any | nothing |
+//! | hold | sleep, for the grid or for safety | sleep, at once (in mode `active`); it is held again as soon as that is over |
+//! | hold | any other | nothing |
+//! | lockout | any | nothing: it sleeps |
 //! | nothing | for an operator's word that has ended | nothing, until it is decided anew |
 //! | nothing | any other | what was decided, in mode `active`; else nothing |
 //!
@@ -34,6 +36,8 @@ pub(super) struct Orders {
     /// By the index of the group.
     controls: Vec<Option<Control>>,
     told: Vec<Option<(Goal, bool)>>,
+    /// By the index of the group: its hold was overruled, and comes back.
+    overruled: Vec<bool>,
     blocks: Vec<Option<Watts>>,
     /// What blocks were to have in another mode is to be taken back.
     ends_blocks: bool,
@@ -42,7 +46,8 @@ pub(super) struct Orders {
 impl Orders {
     /// As they were left.
     pub fn new(mode: Mode, controls: Vec<Option<Control>>, blocks: usize) -> Self {
-        Self { mode, told: vec![None; controls.len()], controls, blocks: vec![None; blocks], ends_blocks: false }
+        let (told, overruled) = (vec![None; controls.len()], vec![false; controls.len()]);
+        Self { mode, told, overruled, controls, blocks: vec![None; blocks], ends_blocks: false }
     }
 
     /// How far decisions go.
@@ -106,10 +111,13 @@ impl Orders {
                 if matches!(before, Some(Control::Hold { .. })) {
                     inputs.push(Input::Person(group, Person::Release));
                 }
+                if let Control::Wake { why, .. } = &control {
+                    inputs.push(Input::Person(group, Person::Rouse(why.clone())));
+                }
             }
         }
         *slot = (!matches!(control, Control::Release | Control::Unlock)).then_some(control);
-        self.told[group] = None;
+        (self.told[group], self.overruled[group]) = (None, false);
         inputs
     }
 
@@ -136,9 +144,13 @@ impl Orders {
         ended.map(|(group, _)| group).collect()
     }
 
-    /// The engine's input for a group.
-    pub fn of_engine(&self, group: usize) -> (bool, Option<Action>) {
+    /// The engine's input for a group; `sleeps`: most of it was told to. What is held stays as it is, whatever it earns.
+    pub fn of_engine(&self, group: usize, sleeps: bool) -> (bool, Option<Action>) {
+        let is_overruled = self.overruled.get(group) == Some(&true);
         match self.controls.get(group).and_then(Option::as_ref) {
+            // It sleeps for the grid alone: what it would do is what the grid is weighed against.
+            Some(Control::Hold { .. }) if sleeps && !is_overruled => (false, Some(Action::Curtail)),
+            Some(Control::Hold { .. }) => (false, Some(Action::Mine)),
             Some(Control::Lockout { .. }) => (true, None),
             Some(Control::Drain { .. }) => (false, Some(Action::Curtail)),
             Some(Control::Wake { .. }) => (false, Some(Action::Mine)),
@@ -146,11 +158,12 @@ impl Orders {
         }
     }
 
-    /// What the site is to be told, if that is new. `decided` is `None` where nothing is decided (yet).
-    pub fn wanted(&mut self, decided: Option<&DecisionView>) -> Option<Input> {
+    /// What the site is to be told, as far as that is new. `decided` is `None` where nothing is decided (yet).
+    pub fn wanted(&mut self, decided: Option<&DecisionView>) -> Vec<Input> {
         if self.mode == Mode::DryRun {
-            return None;
+            return Vec::new();
         }
+        let mut inputs = Vec::new();
         let decisions = decided.map(|view| &view.decisions);
         let mut is_new = std::mem::take(&mut self.ends_blocks);
         let mut groups = Vec::with_capacity(self.controls.len());
@@ -158,6 +171,13 @@ impl Orders {
             let decision = decisions.and_then(|decisions| decisions.groups.get(index));
             let order = order(self.mode, control.as_ref(), decision);
             let next = order.as_ref().map(|(order, _)| (order.goal, order.urgent));
+            if let Some(Control::Hold { why }) = control {
+                let was_overruled = std::mem::replace(&mut self.overruled[index], next.is_some());
+                if was_overruled && next.is_none() {
+                    *told = None;
+                    inputs.push(Input::Person(index, Person::Hold(why.clone())));
+                }
+            }
             let is_this_new = next.is_some() && *told != next;
             if is_this_new {
                 (*told, is_new) = (next, true);
@@ -173,7 +193,8 @@ impl Orders {
         }
         // A block that is left out would have no wish of its own any more.
         let blocks = self.blocks.clone();
-        is_new.then_some(Input::Wanted { groups, blocks })
+        inputs.extend(is_new.then_some(Input::Wanted { groups, blocks }));
+        inputs
     }
 }
 
@@ -183,7 +204,11 @@ fn order(mode: Mode, control: Option<&Control>, decision: Option<&Decision>) -> 
     let decision = decision.filter(|_| mode == Mode::Active);
     let must_sleep = decision.filter(|decision| decision.action != Action::Mine && is_urgent(decision));
     match control {
-        Some(Control::Hold { .. } | Control::Lockout { .. }) => None,
+        Some(Control::Lockout { .. }) => None,
+        Some(Control::Hold { why }) => {
+            let reason = &must_sleep?.reason;
+            sleep(true, format!("its hold ({why}) is overruled until that is over: {reason}").into())
+        }
         Some(Control::Drain { why, .. }) => match must_sleep {
             Some(decision) => sleep(true, decision.reason.to_string().into()),
             None => sleep(false, why.clone()),

@@ -15,12 +15,13 @@ use tracing::{debug, error, info, warn};
 
 use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, orders::Orders};
 use crate::{
+    config::{ActuatorKind, Mode, WattsSource},
     power::{
-        control::{OverCap, PastEvent, PowerSnapshot, PowerTotals},
+        control::{Orphans, OverCap, PastEvent, PowerSnapshot, PowerTotals},
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
-        site::{DeviceKey, EventKind, Level, Site, SiteEvent, SiteView},
+        site::{DeviceKey, EventKind, Input, Level, Site, SiteEvent, SiteView},
     },
     profit::{Watts, task::DecisionView},
 };
@@ -48,6 +49,7 @@ pub(super) struct Shown {
     receipts: VecDeque<Receipt>,
     events: VecDeque<PastEvent>,
     totals: PowerTotals,
+    orphans: Orphans,
     over_cap: OverCap,
     published: Instant,
     has_news: bool,
@@ -68,6 +70,7 @@ impl Shown {
         site: &Site,
         orders: &Orders,
         receipts: Vec<Receipt>,
+        orphans: Orphans,
         now: Timestamp,
     ) -> (Self, watch::Receiver<Arc<PowerSnapshot>>) {
         let snapshot = PowerSnapshot {
@@ -78,6 +81,7 @@ impl Shown {
             events: Vec::new(),
             over_cap: OverCap::default(),
             totals: PowerTotals::default(),
+            orphans: orphans.clone(),
         };
         let (snapshot, receiver) = watch::channel(Arc::new(snapshot));
         let shown = Self {
@@ -86,6 +90,7 @@ impl Shown {
             receipts: receipts.into(),
             events: VecDeque::new(),
             totals: PowerTotals::default(),
+            orphans,
             over_cap: OverCap::default(),
             published: Instant::now(),
             has_news: true,
@@ -122,6 +127,7 @@ impl Shown {
             events: self.events.iter().cloned().collect(),
             over_cap: self.over_cap,
             totals: self.totals,
+            orphans: self.orphans.clone(),
         }));
     }
 
@@ -159,6 +165,7 @@ impl Shown {
         }
         self.totals.refusals += u64::from(event.kind == EventKind::Refusal);
         if event.level > Level::Debug {
+            self.totals.events += 1;
             self.events.truncate(MAX_PAST_EVENTS - 1);
             self.events.push_front(PastEvent { at: now, event });
         }
@@ -181,22 +188,61 @@ impl Keeper {
         if actuator.is_some_and(|actuator| actuator.is_manual()) {
             self.manual[key.group].wants(tick, key, command);
         } else {
+            self.paces.told(self.clock.of(Timestamp::now()), key, &command);
             self.calls.command(key, command);
         }
     }
 
+    /// Where nothing measures machines that a person switches, no group tells who is to be told: all of them are, as it is ordered.
+    pub(super) fn ask_for_unmeasured(&mut self, tick: Instant, view: &SiteView) {
+        if self.orders.mode() == Mode::DryRun {
+            return;
+        }
+        for (group, view) in view.groups.iter().enumerate() {
+            let (Some(view), true) = (view, self.is_unmeasured_by_hand(group)) else { continue };
+            let wanted = match view.phase {
+                Phase::ManualHold => continue,
+                Phase::Lockout => Goal::Sleep,
+                _ => view.order.goal,
+            };
+            let said = self.manual[group].last();
+            // Who was never asked to put them to sleep need not be asked to wake them.
+            if said == Some(wanted) || said.is_none() && wanted == Goal::Mine {
+                continue;
+            }
+            let command = if wanted == Goal::Sleep { Command::Sleep } else { Command::Wake(None) };
+            for (_, key) in self.devices.of(group) {
+                self.manual[group].wants(tick, key, command.clone());
+            }
+        }
+    }
+
+    fn is_unmeasured_by_hand(&self, group: usize) -> bool {
+        let moved = self.config.power.as_ref().and_then(|power| power.groups.get(group)?.as_ref());
+        moved.is_some_and(|group| group.actuator == ActuatorKind::Manual && group.watts == WattsSource::None)
+    }
+
     /// Asks people for what only they can do.
-    pub(super) fn ask_people(&mut self, tick: Instant) {
-        for (group, manual) in self.manual.iter_mut().enumerate() {
-            let Some((goal, keys)) = manual.ask(tick) else { continue };
+    pub(super) fn ask_people(&mut self, now: Timestamp, tick: Instant) {
+        for group in 0..self.manual.len() {
+            let Some((goal, keys)) = self.manual[group].ask(tick) else { continue };
+            for key in &keys {
+                self.site.handle(now, Input::Sent(*key));
+            }
             let names: Vec<&str> = keys.iter().filter_map(|key| Some(&*self.devices.target(*key)?.name)).collect();
             let more = match names.len().saturating_sub(NAMED) {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
             let what = if goal == Goal::Sleep { "put to sleep" } else { "wake" };
+            let then = match self.is_unmeasured_by_hand(group) {
+                true => {
+                    "nothing measures them, so nobody here knows when it is done, and their power never counts as free"
+                }
+                false => "their watts are waited for",
+            };
             let words = format!(
-                "group {:?}: please {what} {} devices by hand; their watts are waited for: {}{more}",
+                "group {:?}: please {what} {} devices by hand; {then}: {}{more}",
                 self.names[group],
                 names.len(),
                 names[..names.len().min(NAMED)].join(", ")
@@ -229,10 +275,29 @@ impl Manual {
         }
     }
 
+    /// What was asked last, or is to be asked next.
+    pub fn last(&self) -> Option<Goal> {
+        let next = self.wanted.values().next().map(goal);
+        next.or_else(|| self.said.as_ref().map(|(said, ..)| *said))
+    }
+
+    /// A device is gone for good.
+    pub fn leaves(&mut self, key: DeviceKey) {
+        self.wanted.remove(&key);
+        if let Some((_, said, _)) = &mut self.said {
+            said.remove(&key);
+        }
+    }
+
     /// Nobody is asked for what was not asked yet.
     pub fn forget(&mut self) {
         self.wanted.clear();
         self.due = None;
+    }
+
+    /// Nobody is asked for this one, if that was not done yet.
+    pub fn forget_one(&mut self, key: DeviceKey) {
+        self.wanted.remove(&key);
     }
 
     pub fn ask(&mut self, tick: Instant) -> Option<(Goal, Vec<DeviceKey>)> {

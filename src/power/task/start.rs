@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// What a group's record is kept under that has machines which no group has any more.
-const GONE: &str = " (not in the config)";
+pub(super) const GONE: &str = " (not in the config)";
 
 /// Machines that are named in one sentence.
 const NAMED: usize = 20;
@@ -84,7 +84,7 @@ pub(super) fn adopt(
     let groups: HashMap<&str, &Arc<str>> = names
         .iter()
         .enumerate()
-        .flat_map(|(group, name)| devices.of(group).map(move |target| (&*target.name, name)))
+        .flat_map(|(group, name)| devices.of(group).map(move |(target, _)| (&*target.name, name)))
         .collect();
     // In an order that does not depend on a map's.
     let olds: BTreeMap<String, Record> = book.records.clone().into_iter().collect();
@@ -134,7 +134,9 @@ pub(super) fn adopt(
         }
         if !left.is_empty() {
             let of = old.strip_suffix(GONE).unwrap_or(old);
-            complain(of, &left);
+            // Those that no group has are told of as orphans.
+            let locked: Vec<&DeviceRecord> = left.iter().filter(|left| groups.contains_key(&*left.name)).collect();
+            complain(of, &locked);
             let kept = changed
                 .entry(format!("{of}{GONE}"))
                 .or_insert_with(|| Record { devices: Vec::new(), ..record.clone() });
@@ -161,14 +163,17 @@ pub(super) fn adopt(
     Ok(())
 }
 
-fn complain(group: &str, left: &[DeviceRecord]) {
-    let named: Vec<&str> = left.iter().take(NAMED).map(|device| &*device.name).collect();
-    let more = left.len() - named.len();
+fn complain(group: &str, locked: &[&DeviceRecord]) {
+    if locked.is_empty() {
+        return;
+    }
+    let named: Vec<&str> = locked.iter().take(NAMED).map(|device| &*device.name).collect();
+    let more = locked.len() - named.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     error!(
-        "{} machines of group {group:?} were told to sleep, or were on their way, and no group of the config has them, or they were locked \
-         out: nobody wakes them; name them in a group again, or wake them by hand: {}{more}",
-        left.len(),
+        "{} machines of group {group:?} were locked out with it, and are in another group now: nobody wakes them; unlock and wake them where they \
+         were, or wake them by hand: {}{more}",
+        locked.len(),
         named.join(", ")
     );
 }
@@ -205,8 +210,11 @@ pub(super) fn facts_of_start(
     let ai: Vec<_> = terms.blocks.iter().map(|block| block.as_ref().and_then(|block| has(block.id.as_str()))).collect();
     let asleep = if leases.is_empty() { Action::Curtail } else { Action::Ai };
     let group = |(index, record): (usize, &Option<Record>)| {
-        let slept = record.as_ref().filter(|record| record.order.goal == Goal::Sleep);
-        let (lockout, order) = orders.of_engine(index);
+        // What the cap alone put to sleep is no decision: it is to do again what it did.
+        let order = |record: &Record| record.overruled.as_ref().map_or(record.order.goal, |before| before.order.goal);
+        let slept = record.as_ref().filter(|record| order(record) == Goal::Sleep);
+        let sleeps = record.as_ref().is_some_and(|record| record.devices.iter().any(|it| it.goal == Goal::Sleep));
+        let (lockout, order) = orders.of_engine(index, sleeps);
         GroupFact { doing: slept.map(|record| (asleep, record.since)), lockout, order, ..GroupFact::default() }
     };
     PowerFacts { mode: orders.mode(), groups: records.iter().enumerate().map(group).collect(), ai }

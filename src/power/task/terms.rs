@@ -87,7 +87,7 @@ pub(super) fn site(
 
 /// What groups are to begin with where the ledger is lost: any of their machines may sleep by an order that nobody remembers. Each that the
 /// config names is told to wake, in no mode of its own, as that is lost as well; one that mines takes no harm from it. What is found by its
-/// connection alone is not known yet, and not woken.
+/// connection alone is not known yet, and not woken: once it is found asleep, it is offered to the operator (`idle.rs`).
 pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
     let why = "the ledger was lost: whatever was asleep is to mine until something else is decided";
     let record = |moved: &PowerGroup| Record {
@@ -96,6 +96,7 @@ pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
         phase: Phase::Waking,
         order: Order { goal: Goal::Mine, urgent: false, why: why.into() },
         since: now,
+        overruled: None,
         devices: moved
             .devices
             .iter()
@@ -104,6 +105,7 @@ pub(super) fn wakes_after_loss(power: &Power, now: Timestamp) -> Vec<Write> {
                 goal: Goal::Mine,
                 is_proven_asleep: false,
                 rouses_until: None,
+                dozes_until: None,
                 mode: None,
             })
             .collect(),
@@ -137,6 +139,7 @@ fn group_terms(moved: &PowerGroup, floor: Watts, overhead: Ratio, power: &Power)
         probe: moves.probe,
         ask_again: ASK_AGAIN,
         work_wait: moves.work_wait,
+        may_fail: moves.may_fail,
         fault_retry: moves.fault_retry,
     }
 }

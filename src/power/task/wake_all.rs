@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Machines, PowerError, Prepared, Surroundings, start};
 use crate::{
+    census::Subscription,
     config::Config,
     metrics::Books,
     power::{
@@ -179,6 +180,7 @@ pub async fn wake_all(
         signals,
         // Nobody is at the other end: there are no miners to be counted.
         errands: Errands::new(0).0,
+        census: Subscription::nobody(),
         books: Arc::new(Books::new(0, config.pools.len(), config.routes.len())),
         stop: ends.clone(),
         lost: ends.clone(),

@@ -159,9 +159,4 @@ impl Router {
         }
         self.count_connections(pool);
     }
-
-    pub(super) fn count_connections(&self, pool: usize) {
-        let live = self.connections.values().filter(|connection| connection.pool == pool && connection.live).count();
-        self.books.router().pools[pool].connections = live;
-    }
 }

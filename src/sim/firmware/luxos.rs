@@ -10,8 +10,6 @@ use tokio::net::TcpStream;
 use super::wire::{self, MAX_REQUEST};
 use super::{Ending, Fault, Shared};
 
-const VERSION: &str = "LUXminer 2025.4.8.220305-57b389c7";
-
 /// Who may give orders.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -50,7 +48,8 @@ pub(super) async fn talk(mut stream: TcpStream, shared: &Shared) -> io::Result<(
     shared.state().requests += 1;
     let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
     let parameter = request.get("parameter").and_then(Value::as_str).unwrap_or_default();
-    let (answer, ending) = answer(command, parameter, shared).await;
+    let (mut answer, ending) = answer(command, parameter, shared).await;
+    answer["STATUS"][0]["Description"] = format!("LUXminer {}", shared.settings.version).into();
     let text = answer.to_string();
     let sent = match ending {
         Ending::Whole => format!("{text}\0"),
@@ -102,12 +101,14 @@ async fn answer(command: &str, parameter: &str, shared: &Shared) -> (Value, Endi
                 let words = if sleeps { "Miner is already in sleep mode" } else { "Miner is already active" };
                 return (status("E", 336, words), ending);
             }
-            (status("S", 335, &format!("Curtail {name}")), ending)
+            let mut answer = status("S", 335, "Curtailment command sent");
+            answer["CURTAIL"] = json!([{ "Action": if sleeps { "sleep mode" } else { "wake up" } }]);
+            (answer, ending)
         }
         "version" => {
             let mut answer = status("S", 22, "LUXminer versions");
             answer["VERSION"] =
-                json!([{ "API": "3.7", "LUXminer": "2025.4.8.220305-57b389c7", "Type": "Antminer S19k Pro" }]);
+                json!([{ "API": "3.7", "LUXminer": shared.settings.version, "Type": "Antminer S19k Pro" }]);
             (answer, plain)
         }
         "power" => {
@@ -120,5 +121,5 @@ async fn answer(command: &str, parameter: &str, shared: &Shared) -> (Value, Endi
 }
 
 fn status(letter: &str, code: u32, words: &str) -> Value {
-    json!({ "STATUS": [{ "STATUS": letter, "Code": code, "Msg": words, "Description": VERSION, "When": 1_760_242_394 }], "id": 1 })
+    json!({ "STATUS": [{ "STATUS": letter, "Code": code, "Msg": words, "When": 1_760_242_394 }], "id": 1 })
 }

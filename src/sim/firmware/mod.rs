@@ -114,6 +114,8 @@ pub struct FirmwareSettings {
     pub late: Duration,
     /// After which a session, or a token, that is not used ends.
     pub session: Duration,
+    /// What LuxOS calls its version.
+    pub version: String,
     /// Antminer alone: it refuses a config with keys that it did not give, as some S21+ do.
     pub is_strict: bool,
     /// What is behind it.
@@ -132,6 +134,7 @@ impl FirmwareSettings {
             password: "simulated".to_owned(),
             late: Duration::from_secs(21),
             session: Duration::from_secs(60),
+            version: "2025.4.8.220305-57b389c7".to_owned(),
             is_strict: false,
             machine: Machine::default(),
         }

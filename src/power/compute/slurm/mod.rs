@@ -15,6 +15,9 @@
 //! taken down is never touched and counts by its state. In the first moments of a life ([`SETTLE`]) nothing is drained unless it is urgent: the leases
 //! of an earlier one are told one by one.
 //!
+//! What nodes draw is what their states say, at the config's watts; with a meter, what that says of all of them together, and nothing else: while it
+//! says nothing, there is no status, and the block counts as drawing all it can. That a lease is released is Slurm's word in either case.
+//!
 //! Nothing is switched off by power saving before it is drained and empty. Slurm ends the drain of a node that it powers down, and would wake it for
 //! the next job (seen with 22.05): so it is drained again. Jobs are ended only where the config has `force_after`, so long after
 //! a deadline. Slurm keeps no epoch: a grant of a lower one than this process has seen is refused, and beyond that only the ledger's lock fences.
@@ -29,6 +32,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -45,8 +49,10 @@ use crate::{
     command::{self, CommandError},
     config::{self, SlurmNode},
     power::{
-        actuator::{Call, DriverError},
+        Target,
+        actuator::{Call, Drawn, DriverError},
         ledger::{Epoch, LeaseId, Reading},
+        meter::Ask,
         site::{LeaseAnswer, LeaseMessage, LeaseOrder, Status},
     },
     profit::{Ratio, Watts},
@@ -76,6 +82,7 @@ pub struct Slurm {
     force_after: Option<SignedDuration>,
     settle: Duration,
     pue: f64,
+    meter: Option<Arc<dyn Ask>>,
     told: Mutex<Told>,
 }
 
@@ -120,6 +127,7 @@ impl Slurm {
             force_after: slurm.force_after.map(|after| SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX)),
             settle: SETTLE,
             pue: pue.get().max(1.0),
+            meter: None,
             told: Mutex::default(),
         }
     }
@@ -128,6 +136,12 @@ impl Slurm {
     #[must_use]
     pub fn settling_for(self, settle: Duration) -> Self {
         Self { settle, ..self }
+    }
+
+    /// With a meter of all nodes' IT watts.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn Ask>) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     async fn heard(&self, message: LeaseMessage) -> Result<LeaseAnswer, DriverError> {
@@ -173,8 +187,16 @@ impl Slurm {
         let seen =
             if told.since.is_none() { self.look(self.until()).await? } else { self.keep(&mut told, false).await?.seen };
         let draws = self.nodes.iter().zip(&seen).map(|(node, seen)| seen.counts(node)).sum();
-        let state = fit::in_words(&seen, told.trouble.as_deref());
-        Ok(Status { epoch: Epoch(told.epoch), drawn: Reading { watts: draws, taken_at: asked }, state: state.into() })
+        let (epoch, state) = (Epoch(told.epoch), fit::in_words(&seen, told.trouble.as_deref()));
+        drop(told);
+        let Some(meter) = &self.meter else {
+            return Ok(Status { epoch, drawn: Reading { watts: draws, taken_at: asked }, state: state.into() });
+        };
+        // Not later than it is measured.
+        let taken_at = Timestamp::now();
+        let all = Target { name: "all nodes".into(), address: None, worker: None };
+        let Drawn { watts, .. } = meter.ask(&all).await?;
+        Ok(Status { epoch, drawn: Reading { watts, taken_at }, state: state.into() })
     }
 
     /// Puts right what differs from what the leases allow.

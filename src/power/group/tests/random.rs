@@ -20,6 +20,7 @@ enum Happens {
     Room(bool),
     Pool(bool),
     Refused(usize),
+    Busy(bool),
 }
 
 const DEVICES: usize = 7;
@@ -42,6 +43,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => any::<bool>().prop_map(Happens::Room),
         1 => any::<bool>().prop_map(Happens::Pool),
         1 => device.prop_map(Happens::Refused),
+        2 => any::<bool>().prop_map(Happens::Busy),
     ]
 }
 
@@ -62,7 +64,19 @@ impl Rack {
             Happens::Blip => self.miners.iter_mut().for_each(|miner| miner.sleeps = false),
             Happens::Room(yes) => self.has_room = yes,
             Happens::Pool(yes) => self.pool_answers = yes,
-            Happens::Refused(device) => self.says(Input::Refused(device)),
+            Happens::Refused(device) => {
+                // A driver refuses what it was called for.
+                if !self.waiting.contains_key(&device) {
+                    self.says(Input::Refused(device));
+                }
+            }
+            Happens::Busy(yes) => {
+                self.is_busy = yes;
+                if !yes {
+                    self.calls();
+                    self.does();
+                }
+            }
         }
     }
 }
@@ -79,6 +93,7 @@ proptest! {
         }
         // The weather clears up, and people go home.
         (rack.has_room, rack.pool_answers) = (true, true);
+        rack.suffers(Happens::Busy(false));
         rack.miners.iter_mut().for_each(|miner| (miner.is_reachable, miner.lies) = (true, false));
         rack.says(Input::Unlock);
         rack.says(Input::Release);

@@ -228,7 +228,7 @@ fn nothing_wakes_without_the_ledger() {
     rack.says(order(Goal::Mine, false));
     rack.passes(600);
     assert_eq!((rack.asleep(), rack.group.phase()), (4, Phase::WakePending));
-    assert_eq!(rack.told.iter().filter(|line| line.contains("no room for")).count(), 1, "said once");
+    assert_eq!(rack.told.iter().filter(|line| line.contains("4 machines have to wait")).count(), 1, "said once");
     rack.says(order(Goal::Sleep, false));
     assert_eq!(rack.group.phase(), Phase::Asleep);
     rack.has_room = true;
@@ -237,18 +237,233 @@ fn nothing_wakes_without_the_ledger() {
     assert_eq!(rack.asleep(), 0);
 }
 
+/// Mines, and does so truly.
+fn mines_truly(rack: &mut Rack, limit: i64) {
+    rack.until(Phase::Mining, limit);
+    let is_mining = |miner: &Miner| !miner.sleeps && miner.falls_asleep.is_none();
+    assert!(rack.miners.iter().all(is_mining), "it mines and does not:\n{}", rack.told.join("\n"));
+    assert_eq!(rack.group.counts(Goal::Mine), [0; StageKind::COUNT]);
+}
+
 #[test]
-fn a_device_that_does_not_wake_is_a_fault_that_is_tried_again() {
+fn who_is_turned_back_on_its_way_to_sleep_mines_once_it_has_found_a_share_since() {
+    for delay in 0..45 {
+        let mut rack = rack(4);
+        // What was found until a machine slept is told when it boots, and a boot draws.
+        rack.counts_every = 7;
+        rack.miners.iter_mut().for_each(|miner| miner.surges = true);
+        rack.says(order(Goal::Sleep, false));
+        rack.passes(delay);
+        rack.says(order(Goal::Mine, false));
+        mines_truly(&mut rack, 900);
+    }
+}
+
+#[test]
+fn a_sleep_that_takes_effect_after_the_wake_is_not_overlooked() {
+    for dozes in [3, 12, 29] {
+        for delay in [1, 2, 5, 20] {
+            let mut rack = rack(3);
+            rack.miners[2].dozes = Some(dozes);
+            rack.says(order(Goal::Sleep, false));
+            rack.passes(delay);
+            rack.says(order(Goal::Mine, false));
+            if delay % 2 == 0 {
+                rack.passes(2);
+                rack.crashes();
+            }
+            mines_truly(&mut rack, 900);
+        }
+    }
+}
+
+#[test]
+fn a_hall_mines_without_the_few_that_do_not_wake_and_wakes_them_later() {
+    let mut rack = asleep(30);
+    for index in [3, 7] {
+        rack.miners[index].is_reachable = false;
+    }
+    rack.miners[11].surges = true;
+    rack.passes(10);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 1_800);
+    assert!(rack.heard("all but 2 devices draw power"), "{}", rack.told.join("\n"));
+    assert!(
+        rack.heard("it mines without 2 of its 30 devices, which count as load: \"m3\", \"m7\""),
+        "{}",
+        rack.told.join("\n")
+    );
+    let receipt = &rack.receipts[1];
+    assert_eq!((receipt.outcome, receipt.devices.confirmed, receipt.devices.asked), (Outcome::Partial, 28, 30));
+    assert!([3, 7].iter().all(|index| rack.group.device(*index).unwrap().counts_full()), "they may draw all they can");
+    let sentences = |rack: &Rack| rack.told.iter().filter(|line| line.contains("it mines without")).count();
+    let said = sentences(&rack);
+    rack.passes(4_000);
+    assert!((2..=5).contains(&(sentences(&rack) - said)), "each time later:\n{}", rack.told.join("\n"));
+    // A crash does not forget them, and once they are seen they are woken.
+    rack.crashes();
+    rack.passes(40);
+    rack.says(order(Goal::Mine, false));
+    rack.miners.iter_mut().for_each(|miner| miner.is_reachable = true);
+    rack.passes(400);
+    assert_eq!((rack.asleep(), rack.group.phase()), (0, Phase::Mining), "{}", rack.told.join("\n"));
+    assert_eq!(rack.group.counts(Goal::Mine), [0; StageKind::COUNT]);
+    let record = rack.disk.as_ref().unwrap();
+    assert!(record.devices.is_empty(), "{record:?}");
+}
+
+#[test]
+fn those_that_a_group_mines_without_are_put_to_sleep_with_it() {
+    let mut rack = asleep(30);
+    rack.miners[3].lies = true;
+    rack.miners[3].is_reachable = false;
+    rack.passes(10);
+    rack.says(order(Goal::Mine, false));
+    rack.until(Phase::Mining, 1_800);
+    rack.miners[3].is_reachable = true;
+    rack.miners[3].lies = false;
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 1_800);
+    rack.passes(60);
+    assert_eq!(rack.asleep(), 30);
+}
+
+#[test]
+fn a_group_that_does_not_wake_is_a_fault_that_is_tried_again() {
+    // Two of four, and the only one.
+    for (count, fails) in [(4, 2), (1, 1)] {
+        let mut rack = asleep(count);
+        rack.miners[..fails].iter_mut().for_each(|miner| miner.is_reachable = false);
+        rack.passes(10);
+        assert!(!rack.freed.contains_key(&0), "what is not seen counts at its bound");
+        rack.says(order(Goal::Mine, false));
+        rack.until(Phase::Fault, 900);
+        assert_eq!(rack.asleep(), fails);
+        rack.miners.iter_mut().for_each(|miner| miner.is_reachable = true);
+        rack.until(Phase::Mining, 900);
+        assert_eq!(rack.asleep(), 0);
+    }
+    // One of four is none.
     let mut rack = asleep(4);
     rack.miners[1].is_reachable = false;
     rack.passes(10);
-    assert!(!rack.freed.contains_key(&1), "what is not seen counts at its bound");
     rack.says(order(Goal::Mine, false));
-    rack.until(Phase::Fault, 900);
-    assert_eq!(rack.asleep(), 1);
-    rack.miners[1].is_reachable = true;
+    rack.until(Phase::Mining, 900);
+}
+
+#[test]
+fn who_stops_mining_by_itself_is_named_and_woken_and_at_the_third_time_left_alone() {
+    let mut rack = rack(20);
+    rack.says(order(Goal::Mine, false));
+    for round in 1..=3 {
+        rack.miners[5].sleeps = true;
+        rack.passes(599);
+        assert_eq!(rack.commanded("Wake").len(), round - 1, "a reboot takes less");
+        rack.passes(120);
+        let said = rack.told.iter().filter(|line| line.contains("\"m5\" is to mine and draws 20 W")).count();
+        assert_eq!(said, round.min(2), "{}", rack.told.join("\n"));
+    }
+    assert_eq!((rack.commanded("Wake"), rack.group.phase()), (vec!["5", "5"], Phase::Mining));
+    assert!(rack.heard("\"m5\" is put to sleep again and again"), "{}", rack.told.join("\n"));
+    rack.passes(3_000);
+    assert_eq!(rack.commanded("Wake").len(), 2, "nobody fights over it");
+    // A person's word, or the next order, begins anew.
+    rack.says(order(Goal::Sleep, false));
+    rack.until(Phase::Asleep, 900);
+    rack.says(order(Goal::Mine, false));
     rack.until(Phase::Mining, 900);
     assert_eq!(rack.asleep(), 0);
+}
+
+#[test]
+fn where_nothing_was_ordered_nobody_is_woken_who_sleeps_by_hand() {
+    let mut rack = rack(4);
+    rack.miners[1].sleeps = true;
+    rack.passes(2_000);
+    assert!(rack.commands.is_empty() && rack.heard("somebody may have put it to sleep"), "{}", rack.told.join("\n"));
+}
+
+#[test]
+fn one_that_finds_no_share_in_its_time_is_taken_at_its_watts() {
+    let mut rack = asleep(5);
+    rack.miners[2].finds_shares = false;
+    rack.says(order(Goal::Mine, false));
+    let begun = rack.second;
+    rack.until(Phase::Mining, 900);
+    assert!(rack.second - begun < 300, "within the time that a wake may take: {} s", rack.second - begun);
+    assert_eq!(rack.commanded("Wake").len(), 5, "it is not told again");
+    assert!(rack.heard("1 have found no share in their time and are taken at their watts"), "{}", rack.told.join("\n"));
+    let devices = rack.receipts[1].devices;
+    assert_eq!((devices.confirmed, devices.by_watts), (5, 1));
+}
+
+#[test]
+fn a_group_without_machines_mines_and_says_so_until_its_first_one_is_found() {
+    let mut rack = Rack::new(Vec::new(), terms());
+    rack.passes(10);
+    rack.says(order(Goal::Sleep, false));
+    rack.passes(700);
+    assert_eq!(rack.group.phase(), Phase::Mining);
+    let said = rack.told.iter().filter(|line| line.contains("no device is known that could be put to sleep")).count();
+    assert_eq!((said, rack.told.len()), (1, 1), "{}", rack.told.join("\n"));
+    rack.crashes();
+    rack.passes(60);
+    for spec in specs(3) {
+        rack.joins(spec);
+        rack.passes(7);
+    }
+    rack.until(Phase::Asleep, 300);
+    assert_eq!(rack.asleep(), 3, "all that came with the first one");
+}
+
+#[test]
+fn a_command_that_waits_has_all_its_time_and_is_withdrawn_when_it_is_not_wanted_any_more() {
+    let mut rack = rack(4);
+    rack.is_busy = true;
+    rack.says(order(Goal::Sleep, true));
+    rack.passes(1_000);
+    assert_eq!((rack.waiting.len(), rack.group.phase()), (4, Phase::Draining), "{}", rack.told.join("\n"));
+    assert!(!rack.heard("did not"), "nobody has failed who was not told:\n{}", rack.told.join("\n"));
+    rack.says(order(Goal::Mine, false));
+    assert!(rack.waiting.is_empty());
+    rack.until(Phase::Mining, 60);
+    assert!(rack.commands.is_empty() && rack.receipts.is_empty(), "nobody was told: {:?}", rack.receipts);
+
+    // The same on the way back.
+    rack.is_busy = false;
+    rack.says(order(Goal::Sleep, true));
+    rack.until(Phase::Asleep, 300);
+    rack.is_busy = true;
+    rack.says(order(Goal::Mine, false));
+    rack.passes(1_000);
+    assert_eq!((rack.waiting.len(), rack.group.phase()), (4, Phase::Waking));
+    rack.says(order(Goal::Sleep, true));
+    rack.until(Phase::Asleep, 60);
+    rack.passes(EVERY);
+    assert_eq!((rack.commands.len(), rack.freed.len()), (4, 4), "they slept all along:\n{}", rack.told.join("\n"));
+    rack.says(order(Goal::Mine, false));
+    rack.passes(1_000);
+    rack.is_busy = false;
+    rack.calls();
+    mines_truly(&mut rack, 300);
+}
+
+#[test]
+fn a_share_that_is_counted_late_is_in_the_receipt() {
+    let mut rack = rack(3);
+    // Nothing was found since it started, as far as was told.
+    rack.finds_shares = false;
+    rack.says(order(Goal::Sleep, true));
+    rack.passes(1);
+    rack.finds_shares = true;
+    rack.counts_every = 40;
+    let count = |rack: &Rack| rack.found.len() as u64;
+    while rack.asleep() < 3 {
+        rack.passes(1);
+    }
+    let found = count(&rack);
+    rack.until(Phase::Asleep, 300);
+    assert!(found > 0 && rack.receipts[0].shares.submitted == found, "{found} of {:?}", rack.receipts[0].shares);
 }
 
 #[test]
@@ -357,9 +572,18 @@ fn a_measurement_from_before_the_command_proves_nothing() {
 fn a_wake_of_a_clock_that_was_ahead_is_not_waited_for_until_then() {
     let name = "m0".into();
     let rouses_until = Some(at(86_400));
-    let device = DeviceRecord { name, goal: Goal::Sleep, is_proven_asleep: false, rouses_until, mode: None };
+    let device =
+        DeviceRecord { name, goal: Goal::Sleep, is_proven_asleep: false, rouses_until, dozes_until: None, mode: None };
     let order = Order { goal: Goal::Sleep, urgent: false, why: "mining loses".into() };
-    let record = Record { number: 1, event: 1, phase: Phase::Draining, order, since: at(0), devices: vec![device] };
+    let record = Record {
+        number: 1,
+        event: 1,
+        phase: Phase::Draining,
+        order,
+        since: at(0),
+        overruled: None,
+        devices: vec![device],
+    };
     let group = Group::rebuild("hall".into(), terms(), specs(1), &record, at(0));
     assert_eq!(group.device(0).unwrap().rouses_until(), Some(at(180)), "it was sent now at the latest");
 }

@@ -1,4 +1,4 @@
-//! Ten thousand devices: an input costs what its device costs, however many others there are.
+//! Ten thousand devices, or `HASHGATE_DEVICES`: an input costs what its device costs, however many others there are.
 
 use std::time::Instant;
 
@@ -6,22 +6,27 @@ use super::*;
 
 const DEVICES: usize = 10_000;
 
+fn devices() -> usize {
+    std::env::var("HASHGATE_DEVICES").ok().and_then(|devices| devices.parse().ok()).unwrap_or(DEVICES)
+}
+
 /// `cargo test --release --lib site::tests::large -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, for a release build"]
 fn a_drain_of_ten_thousand_costs_microseconds_for_each_reading() {
-    let mut terms = terms(DEVICES as f64 * 8_000.0);
+    let devices = devices();
+    let mut terms = terms(devices as f64 * 8_000.0);
     for group in terms.groups.iter_mut().flatten() {
         (group.terms.ramp_down, group.terms.ramp_up) = (watts(1e9), watts(1e9));
     }
-    let mut hall = Hall::new(terms, DEVICES / 2);
+    let mut hall = Hall::new(terms, devices / 2);
     let pass = |hall: &mut Hall, what: &str, seconds: i64| {
         let (began, outputs) = (Instant::now(), hall.outputs);
         hall.passes(seconds);
         let took = began.elapsed();
-        let readings = DEVICES as f64 * seconds as f64 / EVERY as f64;
+        let readings = devices as f64 * seconds as f64 / EVERY as f64;
         println!(
-            "{what}: {seconds} s of {DEVICES} devices in {took:?}, {:.2} µs for each reading with its shares, {} outputs",
+            "{what}: {seconds} s of {devices} devices in {took:?}, {:.2} µs for each reading with its shares, {} outputs",
             took.as_secs_f64() * 1e6 / readings,
             hall.outputs - outputs
         );
@@ -30,7 +35,7 @@ fn a_drain_of_ten_thousand_costs_microseconds_for_each_reading() {
     pass(&mut hall, "mining", 20);
     hall.wants([Goal::Sleep, Goal::Sleep], &[Some(CAPACITY)]);
     pass(&mut hall, "drain", 40);
-    assert_eq!(hall.asleep(), DEVICES);
+    assert_eq!(hall.asleep(), devices);
     pass(&mut hall, "asleep", 20);
     hall.wants([Goal::Mine, Goal::Mine], &[Some(0.0)]);
     pass(&mut hall, "wake", 60);

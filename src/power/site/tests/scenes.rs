@@ -317,6 +317,21 @@ fn power_that_a_blip_takes_back_is_lent_only_to_who_sheds_fast() {
 }
 
 #[test]
+fn power_is_lent_freely_once_its_firmware_is_known_to_sleep_through_a_blip() {
+    let mut terms = terms(60_000.0);
+    terms.groups[0].as_mut().unwrap().survives_power_cycle = false;
+    terms.blocks = vec![block("slow", None), None];
+    let mut hall = Hall::new(terms, 6);
+    hall.passes(20);
+    hall.wants([Goal::Sleep, Goal::Mine], &[Some(30_000.0), None]);
+    hall.passes(100);
+    let before = hall.granted();
+    assert!(before < 18_400.0, "{before}");
+    hall.hears(Input::Survives(0, true));
+    hall.until("the sleepers' power", 100, |hall| hall.granted() >= 29_999.0);
+}
+
+#[test]
 fn a_device_that_is_found_later_finds_its_booking() {
     let entry = Entry {
         at: at(0),
@@ -349,4 +364,32 @@ fn a_plan_says_what_an_order_does_before_it_is_given() {
     hall.hears(Input::Person(0, Person::Lock("a fan is changed".into())));
     assert_eq!(hall.site.plan(at(hall.second), 0, &wake).unwrap().devices, 0);
     assert_eq!(hall.site.plan(at(hall.second), 9, &wake), None);
+}
+
+#[test]
+fn what_nobody_here_put_to_sleep_is_woken_by_a_persons_word_and_by_no_price() {
+    let mut hall = Hall::new(terms(40_000.0), 4);
+    for miner in &mut hall.miners[0][..2] {
+        miner.sleeps = true;
+    }
+    hall.passes(20);
+    hall.wants([Goal::Mine, Goal::Mine], &[Some(0.0)]);
+    hall.passes(60);
+    assert_eq!((hall.heard("commands"), hall.site.idle(0).len(), hall.phase(0)), (0, 2, Phase::Mining));
+    let wake = Control::Wake { why: "by hand".into(), until: None };
+    let plan = hall.site.plan(at(hall.second), 0, &wake).unwrap();
+    assert_eq!((plan.devices, plan.leads_to), (2, Some(Phase::WakePending)), "{plan:#?}");
+    hall.hears(Input::Person(0, Person::Rouse("by hand".into())));
+    hall.until("they mine", 200, |hall| hall.phase(0) == Phase::Mining && hall.asleep() == 0);
+    assert_eq!((hall.heard("commands g0-0 wake"), hall.heard("commands g0-1 wake"), hall.heard("commands")), (1, 1, 2));
+    assert!(hall.first("writes hold g0-0") < hall.first("commands g0-0 wake"), "under the ledger's rules");
+    assert_eq!(hall.site.idle(0), []);
+    // One who works on it is not disturbed.
+    let mut hall = Hall::new(terms(40_000.0), 4);
+    hall.miners[0][0].sleeps = true;
+    hall.passes(20);
+    hall.hears(Input::Person(0, Person::Hold("hands".into())));
+    hall.hears(Input::Person(0, Person::Rouse("by hand".into())));
+    hall.passes(60);
+    assert_eq!(hall.heard("commands"), 0);
 }

@@ -109,3 +109,20 @@ fn a_machine_that_nobody_can_measure_is_told_all_the_same() {
     calls.command(DeviceKey { group: 7, device: 0 }, Command::Sleep);
     calls.answered(now, DeviceKey { group: 0, device: 9 }, now, false);
 }
+
+#[test]
+fn commands_leave_calls_to_readings_and_one_that_is_withdrawn_is_not_sent() {
+    let now = Instant::now();
+    let mut calls = calls(now, 20, 8);
+    let later = now + POLL;
+    (0..20).for_each(|device| calls.command(key(device), Command::Sleep));
+    calls.forget_command(key(1));
+    let under_way: Vec<Call> = std::iter::from_fn(|| calls.next(later)).collect();
+    let commands: Vec<_> = under_way.iter().filter(|call| matches!(call, Call::Command(..))).collect();
+    assert_eq!((commands.len(), under_way.len()), (6, 8), "{under_way:?}");
+    assert!(!commands.contains(&&Call::Command(key(1), Command::Sleep)), "{under_way:?}");
+    // A command that has ended makes room for the next one; the seventh is being measured.
+    assert!(under_way.contains(&Call::Read(key(7))), "{under_way:?}");
+    calls.answered(later, key(0), later, true);
+    assert_eq!(calls.next(later), Some(Call::Command(key(8), Command::Sleep)));
+}

@@ -1,7 +1,9 @@
 use super::*;
 use crate::{
     power::group::Phase,
-    profit::{AiDecision, AiReason, Currency, Decisions, Fault, Margins, Ratio, Reason, SiteMode, Unknown, What},
+    profit::{
+        AiDecision, AiReason, Currency, Decisions, Fault, Margins, Ratio, Reason, Rungs, SiteMode, Unknown, What,
+    },
 };
 
 fn decided(action: Action, why: Why) -> DecisionView {
@@ -10,7 +12,14 @@ fn decided(action: Action, why: Why) -> DecisionView {
     let decision = Decision { action, is_new: true, since: None, reason, margins };
     let decisions =
         Decisions { at: Timestamp::UNIX_EPOCH, mode: SiteMode::Mining, groups: vec![decision], ai: Vec::new() };
-    DecisionView { mode: Mode::Active, groups: vec!["a".into()], ai: Vec::new(), decisions, switches: vec![0] }
+    DecisionView {
+        mode: Mode::Active,
+        groups: vec!["a".into()],
+        ai: Vec::new(),
+        decisions,
+        switches: vec![0],
+        rungs: Rungs::default(),
+    }
 }
 
 fn bad() -> DecisionView {
@@ -27,7 +36,7 @@ fn grid() -> DecisionView {
 
 /// What the one group is told.
 fn told(orders: &mut Orders, decided: &DecisionView) -> Option<(Goal, bool)> {
-    match orders.wanted(Some(decided))? {
+    match orders.wanted(Some(decided)).pop()? {
         Input::Wanted { groups, .. } => groups[0].as_ref().map(|(order, _)| (order.goal, order.urgent)),
         other => panic!("{other:?}"),
     }
@@ -66,7 +75,7 @@ fn an_operators_word_goes_over_prices_and_the_grids_over_an_operators() {
         let mut orders = orders(mode);
         assert_eq!(orders.take(0, drain(None)), []);
         assert_eq!(told(&mut orders, &good()), Some((Goal::Sleep, false)), "{mode:?}");
-        assert_eq!(orders.of_engine(0), (false, Some(Action::Curtail)));
+        assert_eq!(orders.of_engine(0, false), (false, Some(Action::Curtail)));
         orders.take(0, wake());
         assert_eq!(told(&mut orders, &bad()), Some((Goal::Mine, false)), "{mode:?}");
         let over = (mode == Mode::Active).then_some((Goal::Sleep, true));
@@ -89,7 +98,7 @@ fn a_lockout_is_ended_by_nothing_else() {
     assert!(!check(&orders, Phase::Mining, &Control::Release));
     assert!(check(&orders, Phase::Fault, &Control::Release));
     orders.take(0, Control::Lockout { why: "hands".into() });
-    assert_eq!(orders.of_engine(0), (true, None));
+    assert_eq!(orders.of_engine(0, false), (true, None));
     for control in [wake(), drain(None), Control::Release, Control::Hold { why: "x".into() }] {
         assert!(!check(&orders, Phase::Lockout, &control), "{control:?}");
     }
@@ -138,7 +147,7 @@ fn with_ai(mut view: DecisionView, kilowatts: f64, why: AiWhy) -> DecisionView {
 
 /// What the one block is to have, of all that is told.
 fn block(orders: &mut Orders, decided: &DecisionView) -> Option<Option<f64>> {
-    match orders.wanted(Some(decided))? {
+    match orders.wanted(Some(decided)).pop()? {
         Input::Wanted { blocks, .. } => Some(blocks[0].map(|watts| watts.kilowatts())),
         other => panic!("{other:?}"),
     }
@@ -179,4 +188,44 @@ fn the_grids_word_hurries_what_an_operator_drains() {
         assert_eq!(told(&mut orders, &bad()), Some((Goal::Sleep, false)));
         assert_eq!(told(&mut orders, &grid()), hurried, "{mode:?}");
     }
+}
+
+#[test]
+fn the_grid_overrules_a_hold_and_the_hold_comes_back() {
+    let hold = || Control::Hold { why: "a look".into() };
+    let mut orders = orders(Mode::Active);
+    orders.take(0, hold());
+    assert_eq!((told(&mut orders, &bad()), told(&mut orders, &good())), (None, None), "prices do not");
+    assert_eq!(orders.of_engine(0, false), (false, Some(Action::Mine)), "it goes on, whatever it earns");
+    assert_eq!(orders.of_engine(0, true), (false, Some(Action::Curtail)));
+    let inputs = orders.wanted(Some(&grid()));
+    let [Input::Wanted { groups, .. }] = &*inputs else { panic!("{inputs:?}") };
+    let (order, _) = groups[0].as_ref().unwrap();
+    assert_eq!((order.goal, order.urgent), (Goal::Sleep, true));
+    assert!(order.why.starts_with("its hold (a look) is overruled until that is over: "), "{}", order.why);
+    // It sleeps now; but for the grid it would mine.
+    assert_eq!(orders.of_engine(0, true), (false, Some(Action::Mine)));
+    assert_eq!(orders.wanted(Some(&grid())), [], "once");
+    assert_eq!(orders.wanted(Some(&good())), [Input::Person(0, Person::Hold("a look".into()))]);
+    assert_eq!(orders.wanted(Some(&good())), []);
+    assert_eq!(orders.of_engine(0, true), (false, Some(Action::Curtail)), "it is held as it is then");
+    // Another mode hears no grid.
+    let advise = || {
+        let mut orders = Orders::new(Mode::Advise, vec![None], 0);
+        orders.take(0, hold());
+        orders
+    };
+    assert_eq!(advise().wanted(Some(&grid())), []);
+    // And a hold that is overruled comes back with the mode, too.
+    assert_eq!(told(&mut orders, &grid()), Some((Goal::Sleep, true)));
+    orders.set_mode(Mode::Advise);
+    let is_hold = |input: &Input| matches!(input, Input::Person(0, Person::Hold(_)));
+    assert!(orders.wanted(Some(&grid())).iter().any(is_hold));
+}
+
+#[test]
+fn the_grid_does_not_touch_what_is_locked_out() {
+    let mut orders = orders(Mode::Active);
+    orders.take(0, Control::Lockout { why: "hands".into() });
+    assert_eq!(orders.wanted(Some(&grid())), []);
 }

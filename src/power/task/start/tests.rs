@@ -71,7 +71,7 @@ fn terms() -> SiteTerms {
 
 fn record(goal: Goal) -> Record {
     let order = Order { goal, urgent: false, why: "prices".into() };
-    Record { number: 1, event: 1, phase: Phase::Asleep, order, since: time(-100), devices: Vec::new() }
+    Record { number: 1, event: 1, phase: Phase::Asleep, order, since: time(-100), overruled: None, devices: Vec::new() }
 }
 
 #[test]
@@ -123,6 +123,7 @@ fn of(phase: Phase, devices: &[&str]) -> Record {
         goal: Goal::Sleep,
         is_proven_asleep: true,
         rouses_until: None,
+        dozes_until: None,
         mode: None,
     };
     Record { phase, devices: devices.iter().map(device).collect(), ..record(Goal::Sleep) }

@@ -53,6 +53,7 @@ impl Double {
             timeout: LIMIT,
             power_saving: false,
             force_after: None,
+            meter: None,
         };
         change(&mut config);
         let slurm = Slurm::new(&config, Ratio::new(1.25).unwrap()).settling_for(Duration::ZERO);
@@ -225,4 +226,26 @@ async fn a_large_cluster_fits() {
     assert_eq!(double.grant(1, 15_000.0).await, Ok(LeaseAnswer::Taken));
     let updates = double.updates();
     assert_eq!(updates.len(), 2, "{} nodes of one update, the rest in another", MAX_NAMED);
+}
+
+/// A meter that says what it is told, or nothing.
+struct Says(Option<f64>);
+
+impl Ask for Says {
+    fn ask<'a>(&'a self, _: &'a Target) -> Call<'a, Drawn> {
+        let said = self.0.map(|watts| Drawn { watts: Watts::new(watts).unwrap(), mode: None });
+        Box::pin(async { said.ok_or_else(|| DriverError::Unreachable("the PDU".to_owned())) })
+    }
+}
+
+#[tokio::test]
+async fn a_meter_is_believed_before_the_states_and_without_its_word_there_is_no_status() {
+    let states = [("ALLOCATED", 2, ""), ("IDLE", 0, "")];
+    assert_eq!(Double::of(&states).draws().await, 11_000.0, "by their states");
+    let Double { slurm, folder } = Double::of(&states);
+    let slurm = slurm.measured_by(Arc::new(Says(Some(9_600.0))));
+    assert_eq!(slurm.status().await.unwrap().drawn.watts.get(), 9_600.0);
+    let slurm = slurm.measured_by(Arc::new(Says(None)));
+    assert!(matches!(slurm.status().await, Err(DriverError::Unreachable(_))));
+    drop(folder);
 }

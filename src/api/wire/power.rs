@@ -1,13 +1,12 @@
-//! What the API says of the power side, and what it is asked, as types: the same on both ends, so that the command line reads what
-//! the proxy writes.
-//!
-//! All power is in kW at the site meter unless the key says otherwise; times are RFC 3339. A key that is added is no change for who
-//! reads; one that changes its meaning gets another name.
+//! The power side: the site, its groups, AI blocks and machines; the mode, and orders.
 //!
 //! Limits: [`MAX_EVENTS`] events and [`MAX_WHY`] bytes of a reason.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     config::{Mode, Profit},
@@ -15,6 +14,7 @@ use crate::{
         control::{Control, PowerSnapshot},
         device::{Goal, StageKind},
         group::Phase,
+        receipt::Receipt,
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level},
     },
     profit::{AiDecision, Watts, task::DecisionView},
@@ -27,7 +27,7 @@ pub const MAX_EVENTS: usize = 50;
 pub const MAX_WHY: usize = 256;
 
 /// How far decisions go, by its word in the config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum ModeWord {
@@ -68,7 +68,7 @@ impl From<ModeWord> for Mode {
 }
 
 /// The body of `PUT /api/v1/mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModeBody {
     /// From now on.
@@ -76,7 +76,7 @@ pub struct ModeBody {
 }
 
 /// Its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModeSet {
     /// From now on.
     pub mode: ModeWord,
@@ -85,7 +85,7 @@ pub struct ModeSet {
 }
 
 /// The body of `POST /api/v1/groups/{name}/drain`, and of the other orders. None is as an empty one.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderBody {
     /// Told to people, wherever the group is shown. A hold and a lockout must have it.
@@ -102,8 +102,20 @@ pub struct OrderBody {
     pub dry_run: bool,
 }
 
+/// The body of `POST /api/v1/groups/{name}/devices/{device}/forget`, and of `POST /api/v1/groups/{name}/devices/forget`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetBody {
+    /// All machines of the group that were not seen for so long: `7d`. Of all, and of one alone not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// `GET /api/v1/power`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PowerPage {
     /// When that was.
     pub at: Timestamp,
@@ -121,18 +133,21 @@ pub struct PowerPage {
     pub blocks: Vec<BlockRow>,
     /// AI blocks that nobody tells: they get nothing.
     pub unmanaged_blocks: Vec<String>,
+    /// Machines that sleep and power that is lent which the config can't move any more, in sentences. Not from older proxies.
+    #[serde(default)]
+    pub orphans: Vec<String>,
     /// What was logged last, the newest first.
     pub events: Vec<EventRow>,
 }
 
 /// The site at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SiteRow {
-    /// What it may draw; `None`: nothing is capped.
+    /// What it may draw; `null`: nothing is capped.
     pub cap_kw: Option<f64>,
     /// What counts against the cap, bounds and reserve included.
     pub counts_kw: f64,
-    /// What is left under the cap; `None` without one.
+    /// What is left under the cap; `null` without one.
     pub room_kw: Option<f64>,
     /// Of what counts: the ASICs.
     pub asic_kw: f64,
@@ -146,7 +161,7 @@ pub struct SiteRow {
     pub reserve_kw: f64,
     /// The sum of what was measured.
     pub measured_kw: f64,
-    /// What the site's meter says; `None` if that is not fresh, or there is none.
+    /// What the site's meter says; `null` if that is not fresh, or there is none.
     pub meter_kw: Option<f64>,
     /// Readings over the cap since the start.
     pub over_cap_readings: u64,
@@ -155,7 +170,7 @@ pub struct SiteRow {
 }
 
 /// A group at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GroupRow {
     /// Its name.
     pub name: String,
@@ -169,7 +184,7 @@ pub struct GroupRow {
     pub urgent: bool,
     /// Why, as it was when that was ordered.
     pub why: String,
-    /// What is decided now, in words, whether it is carried out or not; `None` before anything is. From older proxies too.
+    /// What is decided now, in words, whether it is carried out or not; `null` before anything is. From older proxies too.
     #[serde(default)]
     pub decision: Option<String>,
     /// What an operator ordered and has not ended.
@@ -180,6 +195,9 @@ pub struct GroupRow {
     pub devices: usize,
     /// Those with a fresh measurement.
     pub measured: usize,
+    /// Those that sleep although nobody here put them to sleep: an order to wake wakes them. Not from older proxies.
+    #[serde(default)]
+    pub idle: usize,
     /// Of those that are to sleep.
     pub sleeping: Stages,
     /// Of those that were woken and do not mine yet.
@@ -189,7 +207,7 @@ pub struct GroupRow {
 }
 
 /// How many machines are how far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Stages {
     /// To be told.
     pub pending: usize,
@@ -206,7 +224,7 @@ pub struct Stages {
 }
 
 /// An AI block at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BlockRow {
     /// Its name.
     pub name: String,
@@ -216,13 +234,13 @@ pub struct BlockRow {
     pub granted_kw: f64,
     /// What of that is asked back.
     pub revoked_kw: f64,
-    /// What it draws; `None` if that is not fresh.
+    /// What it draws; `null` if that is not fresh.
     pub drawn_kw: Option<f64>,
     /// In its own words.
     pub state: Option<String>,
     /// Why it has no more.
     pub refused: Option<String>,
-    /// What is decided now, in words, whether it is carried out or not; `None` before anything is. From older proxies too.
+    /// What is decided now, in words, whether it is carried out or not; `null` before anything is. From older proxies too.
     #[serde(default)]
     pub decision: Option<String>,
     /// Its leases.
@@ -230,7 +248,7 @@ pub struct BlockRow {
 }
 
 /// A lease at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LeaseRow {
     /// As in the log and in messages to AI compute: epoch and number, `7-1`.
     pub id: String,
@@ -243,7 +261,7 @@ pub struct LeaseRow {
 }
 
 /// Something that was logged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventRow {
     /// When.
     pub at: Timestamp,
@@ -258,7 +276,7 @@ pub struct EventRow {
 }
 
 /// `GET /api/v1/groups/{name}/devices`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DevicePage {
     /// The group.
     pub group: String,
@@ -271,7 +289,7 @@ pub struct DevicePage {
 }
 
 /// A machine at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeviceRow {
     /// Its name.
     pub name: String,
@@ -287,6 +305,26 @@ pub struct DeviceRow {
     pub counts_watts: f64,
     /// The mode it will be woken in.
     pub mode: Option<String>,
+    /// Where it was seen last, or where the config says that it is. This and what follows are not from older proxies.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub address: Option<IpAddr>,
+    /// It has a connection.
+    #[serde(default)]
+    pub connected: bool,
+    /// It was found by its connection, and the config does not name it: it may be forgotten.
+    #[serde(default)]
+    pub found: bool,
+    /// When it was connected or measured last.
+    #[serde(default)]
+    pub seen: Option<Timestamp>,
+}
+
+/// `GET /api/v1/receipts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptsPage {
+    /// The newest first.
+    pub receipts: Vec<Receipt>,
 }
 
 /// The names that an index in a snapshot stands for, and whether the site has a cap.
@@ -305,6 +343,13 @@ impl Names {
             blocks: profit.iter().flat_map(|profit| &profit.ai).map(|ai| ai.name.to_string()).collect(),
             is_capped,
         }
+    }
+}
+
+impl Names {
+    /// That of a group.
+    pub fn group(&self, index: usize) -> Option<&str> {
+        self.groups.get(index).map(String::as_str)
     }
 }
 
@@ -363,13 +408,15 @@ impl PowerPage {
             unmanaged_groups,
             blocks,
             unmanaged_blocks,
+            orphans: snapshot.orphans.words(),
             events: events.collect(),
         }
     }
 }
 
 impl GroupRow {
-    fn new(name: &str, view: &GroupView, decision: Option<String>, operator: Option<Control>) -> Self {
+    /// Of one group, with what is decided now and what an operator ordered.
+    pub fn new(name: &str, view: &GroupView, decision: Option<String>, operator: Option<Control>) -> Self {
         Self {
             name: name.to_owned(),
             phase: view.phase,
@@ -382,6 +429,7 @@ impl GroupRow {
             waits_for: view.waits_for.as_deref().map(str::to_owned),
             devices: view.devices,
             measured: view.measured,
+            idle: view.idle,
             sleeping: Stages::new(view.sleeping),
             waking: Stages::new(view.waking),
             draws_kw: view.drawn.kilowatts(),
@@ -429,6 +477,10 @@ impl From<&DeviceView> for DeviceRow {
             measured_at: view.measured_at,
             counts_watts: to_milliwatts(view.counts),
             mode: view.mode.as_ref().map(|mode| mode.0.to_string()),
+            address: view.whereabouts.address,
+            connected: view.whereabouts.is_connected,
+            found: view.whereabouts.is_found,
+            seen: view.whereabouts.seen,
         }
     }
 }
