@@ -38,8 +38,8 @@ fn farm(workers: u32) -> Table {
         )
     };
     let miners: Vec<MinerReport> = (0..workers).map(report).collect();
-    table.take(tick, at, &Census { miners: miners.clone(), settled: Vec::new() });
-    table.take(tick + minute, at + minute, &Census { miners, settled: Vec::new() });
+    table.take(tick, at, &Census { miners: miners.clone(), ..Census::default() });
+    table.take(tick + minute, at + minute, &Census { miners, ..Census::default() });
     table
 }
 
