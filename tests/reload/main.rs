@@ -8,6 +8,7 @@
 //! | `listeners.rs` | addresses, difficulty and limits change for who is there and who comes |
 //! | `money.rs` | thresholds and policy are those of the next decision; machines wait for a restart |
 //! | `refused.rs` | a config that can't be had is refused whole, what needs a restart waits for one |
+//! | `shown.rs` | the admin API and the store name what there is now |
 //! | `binary.rs` | SIGHUP, the file's change and an operator's order do all that in the real binary; tokens change |
 
 mod binary;
@@ -19,6 +20,7 @@ mod money;
 mod pools;
 mod refused;
 mod routes;
+mod shown;
 mod site;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../failures/world.rs"]

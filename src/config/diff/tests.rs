@@ -105,6 +105,21 @@ fn what_needs_a_restart_keeps_nothing_else_back() {
 }
 
 #[test]
+fn a_store_and_the_ledgers_place_wait_for_a_restart() {
+    let store = |lines: &str| parse(&format!("{BASE}[store]\n{lines}"));
+    let (old, new) = (store("path = \"a.db\"\n"), store("url = \"postgres://u:hunter2@h/d\"\nkeep_days = \"90d\"\n"));
+    let told: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"), @"");
+    assert_eq!(followed(&old, &new).store, old.store);
+    let none = store("enabled = false\n");
+    assert_eq!(lines(&none), ["[store] removed; needs a restart"]);
+    let mut moved = parse(BASE);
+    moved.ledger = "elsewhere.db".into();
+    assert_eq!(lines(&moved), ["[power] ledger: hashgate-power.db → elsewhere.db; needs a restart"]);
+    assert_eq!(followed(&parse(BASE), &moved), parse(BASE));
+}
+
+#[test]
 fn money_is_followed_as_a_whole_or_not_at_all() {
     let text = |policy: &str| {
         format!(
