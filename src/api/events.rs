@@ -45,10 +45,10 @@ pub const MAX_STREAMS: usize = 64;
 const _: () = assert!(MAX_STREAMS < super::MAX_CONNECTIONS / 2);
 
 /// Between two signs of life.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How long a reader may take nothing.
-pub const SLOW: Duration = Duration::from_secs(30);
+pub const SLOW: Duration = Duration::from_secs(15);
 
 /// Events in one piece of a stream.
 const PIECE: usize = 256;
@@ -71,7 +71,7 @@ pub struct EventFilter {
 
 /// `GET /api/v1/events`.
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "past",
+    get, path = "/api/v1/events", operation_id = "events", tag = "past",
     params(EventFilter, ("Last-Event-ID" = Option<String>, Header, description = "Go on behind this event")),
     responses(
         (status = 200, description = "A page; with `Accept: text/event-stream` a stream whose messages are events, and `missed` with a count where some are gone", content(

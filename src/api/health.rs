@@ -48,7 +48,7 @@ impl Health {
 
 /// `GET /healthz`.
 #[utoipa::path(
-    get, path = "/healthz", tag = "health", security(()),
+    get, path = "/healthz", operation_id = "healthz", tag = "health", security(()),
     responses((status = 200, description = "It lives", body = HealthPage), (status = 503, description = "It should be started anew", body = HealthPage))
 )]
 pub async fn lives(State(api): State<Arc<Api>>) -> Response {
@@ -57,7 +57,7 @@ pub async fn lives(State(api): State<Arc<Api>>) -> Response {
 
 /// `GET /readyz`.
 #[utoipa::path(
-    get, path = "/readyz", tag = "health", security(()),
+    get, path = "/readyz", operation_id = "readyz", tag = "health", security(()),
     responses((status = 200, description = "Miners can be served", body = HealthPage), (status = 503, description = "Not now", body = HealthPage))
 )]
 pub async fn is_ready(State(api): State<Arc<Api>>) -> Response {

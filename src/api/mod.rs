@@ -93,7 +93,7 @@ const SIGNALS_PATH: &str = "/api/v1/signals/";
 
 /// Why requests were refused before they reached a signal or a group, in order of [`Api::refused`]; `crowded` is for a connection that gave
 /// way to another, `slow_reader` for a stream that was cut off.
-const REFUSALS: [&str; 18] = [
+const REFUSALS: [&str; 19] = [
     "unauthorized",
     "forbidden",
     "too_many",
@@ -103,6 +103,7 @@ const REFUSALS: [&str; 18] = [
     "not_found",
     "unknown_signal",
     "unknown_group",
+    "unknown_worker",
     "bad_request",
     "too_large",
     "no_power",

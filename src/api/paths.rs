@@ -104,7 +104,7 @@ fn guard(operation: &mut Operation) {
 
 /// `GET /api/v1/openapi.json`.
 #[utoipa::path(
-    get, path = "/api/v1/openapi.json", tag = "now",
+    get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "now",
     responses((status = 200, description = "This document", body = serde_json::Value))
 )]
 async fn describe() -> Response {

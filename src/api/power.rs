@@ -47,7 +47,7 @@ const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);
 
 /// `GET /api/v1/power`.
 #[utoipa::path(
-    get, path = "/api/v1/power", tag = "power",
+    get, path = "/api/v1/power", operation_id = "power", tag = "power",
     responses(
         (status = 200, description = "Mode, site, groups, AI blocks with their leases, the last events", body = PowerPage),
         (status = 404, description = "Nothing can be moved", body = RefusedBody),

@@ -67,8 +67,8 @@ pub struct WorkerFilter {
     pub sort: WorkerSort,
     /// The other way round.
     #[serde(default)]
-    pub descending: bool,
-    /// Only names, addresses and firmware with this in them, in small or big letters.
+    pub reverse: bool,
+    /// Only those whose name, address or firmware has this, in any case.
     pub text: Option<String>,
     /// Only miners of this route.
     pub route: Option<String>,
@@ -76,6 +76,8 @@ pub struct WorkerFilter {
     pub group: Option<String>,
     /// Only those with something wrong; `false`: only those without.
     pub sick: Option<bool>,
+    /// Only those that are connected; `false`: only those that are not.
+    pub online: Option<bool>,
 }
 
 /// A stretch of time.

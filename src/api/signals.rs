@@ -38,7 +38,7 @@ fn time(value: &Value) -> Result<Timestamp, String> {
 
 /// `GET /api/v1/signals`.
 #[utoipa::path(
-    get, path = "/api/v1/signals", tag = "money",
+    get, path = "/api/v1/signals", operation_id = "signals", tag = "money",
     responses((status = 200, description = "Every signal, with its sources and what was refused last", body = SignalsPage))
 )]
 pub async fn list(State(api): State<Arc<Api>>) -> Response {
@@ -65,7 +65,7 @@ pub async fn decision(State(api): State<Arc<Api>>) -> Response {
 
 /// `PUT /api/v1/signals/{name}`.
 #[utoipa::path(
-    put, path = "/api/v1/signals/{name}", tag = "money", request_body = PushBody,
+    put, path = "/api/v1/signals/{name}", operation_id = "push", tag = "money", request_body = PushBody,
     params(("name" = String, Path, description = "The signal's name")),
     responses(
         (status = 200, description = "Taken: what the signal says now", body = SignalRow),

@@ -25,7 +25,7 @@ pub const TERA: f64 = 1e12;
 
 /// `GET /api/v1/status`.
 #[utoipa::path(
-    get, path = "/api/v1/status", tag = "now",
+    get, path = "/api/v1/status", operation_id = "status", tag = "now",
     responses((status = 200, description = "The proxy on one page", body = StatusPage))
 )]
 pub async fn show(State(api): State<Arc<Api>>) -> Response {

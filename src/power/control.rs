@@ -17,14 +17,14 @@ pub enum Control {
     Drain {
         /// In words.
         why: Box<str>,
-        /// Until then; `None`: until it is released.
+        /// Until then; without it until it is released.
         until: Option<Timestamp>,
     },
     /// Mine, whatever power costs.
     Wake {
         /// In words.
         why: Box<str>,
-        /// Until then; `None`: until it is released.
+        /// Until then; without it until it is released.
         until: Option<Timestamp>,
     },
     /// Stay as it is: nothing is commanded.
@@ -80,7 +80,7 @@ pub struct Plan {
     pub group: Box<str>,
     /// Where it is.
     pub phase: Phase,
-    /// Where the order leads first; `None` if nothing changes.
+    /// Where the order leads first; none if nothing changes.
     pub leads_to: Option<Phase>,
     /// Machines that would be told.
     pub devices: u64,

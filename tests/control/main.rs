@@ -7,9 +7,17 @@
 //! | `commands.rs` | the binary says what follows, and what to do where it can't |
 //! | `ledger.rs` | what a proxy that died has put to sleep is woken without it, and nothing is done behind one that lives |
 //! | `door.rs` | who shows no token keeps nobody out |
+//! | `pages.rs` | what a dashboard reads says what is, by name and with units |
+//! | `stream.rs` | who listens to events hears each once, and holds nobody up |
+//! | `whole.rs` | the same of a whole proxy: the pages say what pools, miners and prices do |
+//! | `document.rs` | the OpenAPI document says what there is, and every answer of these tests is as it says |
 
 mod api;
 mod commands;
+mod document;
 mod door;
 mod ledger;
+mod pages;
 mod site;
+mod stream;
+mod whole;

@@ -37,6 +37,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::document;
+
 /// How long anything may take; reached only when a test fails.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -57,6 +59,8 @@ pub struct Site {
     pub address: SocketAddr,
     pub api: Arc<Api>,
     pub asked: Asked,
+    pub health: Health,
+    pub books: Arc<Books>,
     stop: CancellationToken,
     /// The router's end, which does nothing.
     _to_do: mpsc::Receiver<Errand>,
@@ -107,24 +111,16 @@ impl Site {
             errands,
         };
         let books = Arc::new(Books::new(1, 1, 1));
-        let subject = Subject { signals, power, books, health };
+        let subject = Subject { signals, power, books: books.clone(), health: health.clone() };
         let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));
-        Self { address, api, asked, stop, _to_do: to_do }
+        Self { address, api, asked, health, books, stop, _to_do: to_do }
     }
 
     pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, Value) {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}")))
+        ask(self.address, method, path, token, body).await
     }
 
     /// What was asked since it was asked for last.
@@ -135,6 +131,27 @@ impl Site {
     pub fn refused(&self, reason: &str) -> u64 {
         self.api.refused().find(|(known, _)| *known == reason).expect("a known reason").1
     }
+}
+
+/// Asks an API; its answer is held against the document.
+pub async fn ask(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let answer = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status} {body:?}"));
+    document::conforms(&method, path, status, &answer);
+    (status, answer)
 }
 
 fn power(asked: Asked) -> Power {

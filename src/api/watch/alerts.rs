@@ -184,3 +184,6 @@ fn of_block(name: &str, view: &BlockView, idle: Watts, all: &mut Vec<Wrong>) {
     let words = format!("AI block {name:?} draws {} and may draw {}", drawn.in_words(), may.in_words());
     all.push(Wrong { kind: "ai_overdrawn", severity: Severity::Error, about: Some(name.to_owned()), words });
 }
+
+#[cfg(test)]
+mod tests;

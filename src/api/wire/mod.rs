@@ -39,7 +39,7 @@ pub use self::{
         SourceRow, VerdictWord,
     },
     status::{Alert, Earnings, GroupLine, PoolLine, Severity, ShareCounts, SiteLine, StatusPage},
-    workers::{WorkerCounts, WorkerPage, WorkerPoint, WorkerRow, WorkerSort, WorkersPage},
+    workers::{SickWord, WorkerCounts, WorkerPage, WorkerPoint, WorkerRow, WorkerSort, WorkersPage},
 };
 
 /// Why a request was refused; nothing was changed, unless `reason` is `no_answer`.

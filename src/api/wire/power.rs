@@ -126,11 +126,11 @@ pub struct PowerPage {
 /// The site at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SiteRow {
-    /// What it may draw; `None`: nothing is capped.
+    /// What it may draw; `null`: nothing is capped.
     pub cap_kw: Option<f64>,
     /// What counts against the cap, bounds and reserve included.
     pub counts_kw: f64,
-    /// What is left under the cap; `None` without one.
+    /// What is left under the cap; `null` without one.
     pub room_kw: Option<f64>,
     /// Of what counts: the ASICs.
     pub asic_kw: f64,
@@ -144,7 +144,7 @@ pub struct SiteRow {
     pub reserve_kw: f64,
     /// The sum of what was measured.
     pub measured_kw: f64,
-    /// What the site's meter says; `None` if that is not fresh, or there is none.
+    /// What the site's meter says; `null` if that is not fresh, or there is none.
     pub meter_kw: Option<f64>,
     /// Readings over the cap since the start.
     pub over_cap_readings: u64,
@@ -167,7 +167,7 @@ pub struct GroupRow {
     pub urgent: bool,
     /// Why, as it was when that was ordered.
     pub why: String,
-    /// What is decided now, in words, whether it is carried out or not; `None` before anything is. From older proxies too.
+    /// What is decided now, in words, whether it is carried out or not; `null` before anything is. From older proxies too.
     #[serde(default)]
     pub decision: Option<String>,
     /// What an operator ordered and has not ended.
@@ -214,13 +214,13 @@ pub struct BlockRow {
     pub granted_kw: f64,
     /// What of that is asked back.
     pub revoked_kw: f64,
-    /// What it draws; `None` if that is not fresh.
+    /// What it draws; `null` if that is not fresh.
     pub drawn_kw: Option<f64>,
     /// In its own words.
     pub state: Option<String>,
     /// Why it has no more.
     pub refused: Option<String>,
-    /// What is decided now, in words, whether it is carried out or not; `None` before anything is. From older proxies too.
+    /// What is decided now, in words, whether it is carried out or not; `null` before anything is. From older proxies too.
     #[serde(default)]
     pub decision: Option<String>,
     /// Its leases.

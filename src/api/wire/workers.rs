@@ -11,8 +11,8 @@ use super::EventLine;
 /// `GET /api/v1/workers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkersPage {
-    /// When they were counted.
-    pub at: Timestamp,
+    /// When they were counted; `null` before the first time.
+    pub at: Option<Timestamp>,
     /// All that the filters let through.
     pub total: u64,
     /// How many come before these.
@@ -23,85 +23,123 @@ pub struct WorkersPage {
     pub workers: Vec<WorkerRow>,
 }
 
-/// How many workers there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+/// How many workers there are of what, and what they hash together.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct WorkerCounts {
-    /// Known.
+    /// Known by name.
     pub known: u64,
-    /// With a connection.
+    /// Of these, connected.
     pub online: u64,
-    /// With something wrong.
+    /// Connected, and put to sleep.
+    pub asleep: u64,
+    /// With something wrong: the three below, each worker once.
     pub sick: u64,
+    /// Gone, and should not be.
+    pub offline: u64,
+    /// Too many of their shares are stale.
+    pub high_stale: u64,
+    /// They hash less than they should.
+    pub low_hashrate: u64,
+    /// Connected, and not known by name, because no place was left.
+    pub unplaced: u64,
+    /// All together over ten minutes, in TH/s.
+    pub hashrate_ths: f64,
 }
 
-/// What workers can be sorted by; with `-` before it the other way round.
+/// What workers can be sorted by. Numbers and times begin with the most and the newest, names with A; `reverse` turns that round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerSort {
-    /// The sick first, the worst of them before.
+    /// The sick first: offline, low hashrate, high stale; then by name.
     #[default]
     Sick,
-    /// By name.
+    /// Its name.
     Name,
-    /// By route, then name.
-    Route,
-    /// By group, then name.
-    Group,
-    /// By firmware, then name.
-    Firmware,
-    /// By address.
-    Address,
-    /// The lowest first.
+    /// What it hashes, over ten minutes.
     Hashrate,
-    /// The lowest first.
-    Difficulty,
-    /// The fewest first.
-    Accepted,
-    /// The fewest first.
-    Rejected,
-    /// The lowest share first.
-    RejectedRatio,
-    /// The longest silence first.
+    /// The stale part of its shares.
+    Stale,
+    /// When its last share that counts was found.
     LastShare,
-    /// The longest connected first.
-    Connected,
+    /// Shares that count.
+    Accepted,
+    /// Shares that do not.
+    Rejected,
+    /// Since when it is connected or is not.
+    Since,
+}
+
+/// What is wrong with a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SickWord {
+    /// It found shares, is gone, and was not put to sleep.
+    Offline,
+    /// It hashes less than it should.
+    LowHashrate,
+    /// Too many of its shares are stale.
+    HighStale,
 }
 
 /// One worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerRow {
-    /// The name that it logs in with; empty for miners that have not.
+    /// The name that it logs in with.
     pub name: String,
-    /// Where it comes from; of several connections, the newest.
-    pub address: Option<String>,
-    /// Its route.
+    /// Open connections; 0: it is offline.
+    pub connections: u64,
+    /// Since when it is connected, or is not.
+    pub since: Timestamp,
+    /// Where it came from last.
+    pub address: String,
+    /// The listener that it came by.
+    pub listener: Option<String>,
+    /// The route that it mines on.
     pub route: Option<String>,
     /// Its power group.
     pub group: Option<String>,
     /// What its firmware was taken for.
-    pub firmware: Option<String>,
-    /// Open connections.
-    pub connections: u64,
-    /// Estimated hashrate of all of them, in TH/s; `null` while nothing is known.
-    pub hashrate_ths: Option<f64>,
-    /// The difficulty of its shares; of several connections, of the newest.
+    pub firmware: String,
+    /// What its firmware calls itself.
+    pub agent: Option<String>,
+    /// The difficulty of its shares; of several connections, of one.
     pub difficulty: Option<f64>,
-    /// Shares that count, since it was seen first.
-    pub accepted: u64,
-    /// Shares that do not.
-    pub rejected: u64,
-    /// Their part of all, `null` without any.
-    pub rejected_ratio: Option<f64>,
-    /// When its last share that counts was counted.
+    /// Estimated from the pace of its shares, in TH/s: what it does now.
+    pub estimate_ths: f64,
+    /// From its credited shares over one minute, in TH/s. Much of it is chance.
+    pub hashrate_1m_ths: f64,
+    /// Over ten minutes, in TH/s.
+    pub hashrate_10m_ths: f64,
+    /// Over one hour, in TH/s.
+    pub hashrate_1h_ths: f64,
+    /// What it should hash, in TH/s; `null` where nobody says.
+    pub nameplate_ths: Option<f64>,
+    /// The stale part of its shares of about an hour; `null` if these are too few.
+    pub stale_ratio: Option<f64>,
+    /// When its last share that counts was found.
     pub last_share_at: Option<Timestamp>,
-    /// Since when it is connected; `null` while it is not.
-    pub connected_at: Option<Timestamp>,
-    /// When it was seen last.
-    pub seen_at: Timestamp,
-    /// Whether it sleeps because it is told to.
+    /// Shares that count, since it became known to this run of the proxy, as all counts here.
+    pub accepted: u64,
+    /// Sum of their difficulties.
+    pub accepted_difficulty: f64,
+    /// Shares that do not count.
+    pub rejected: u64,
+    /// The same by reason; a reason without any is left out.
+    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// Shares that met their pool's target and were sent to it.
+    pub forwarded: u64,
+    /// Of these, accepted by the pool.
+    pub pool_accepted: u64,
+    /// Of these, rejected by the pool.
+    pub pool_rejected: u64,
+    /// Of these, never answered, or lost with the connection.
+    pub pool_lost: u64,
+    /// Whether it was put to sleep.
     pub is_asleep: bool,
-    /// What is wrong with it, in words; empty: nothing.
-    pub sick: Vec<String>,
+    /// What is wrong with it; empty: nothing.
+    pub sick: Vec<SickWord>,
+    /// The same in words.
+    pub words: Option<String>,
 }
 
 /// `GET /api/v1/workers/{name}`.
@@ -130,6 +168,6 @@ pub struct WorkerPoint {
     pub accepted_difficulty: f64,
     /// Shares that do not.
     pub rejected: u64,
-    /// The same by reason.
+    /// The same by reason; a reason without any is left out.
     pub rejected_by_reason: BTreeMap<String, u64>,
 }

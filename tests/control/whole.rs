@@ -1,0 +1,128 @@
+//! The API of a whole proxy with miners that hash: what its pages say is what pools, miners and prices do.
+
+use std::{io, net::SocketAddr, path::Path, time::Duration};
+
+use axum::http::{Method, StatusCode};
+use hashgate::{
+    app::Proxy,
+    config::{Config, Env},
+    sim::{
+        miner::{MIX, MinerSettings, Pace, Swarm, SwarmSettings, profile},
+        pool::{PoolSettings, SimPool},
+    },
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::site::{CONTROL, LIMIT, READ, ask};
+
+const MINERS: usize = 12;
+
+/// So easy that every fourth hash is a share.
+const EASY: f64 = 1.0 / (1 << 30) as f64;
+
+const PRICES: &str = "[profit]\nhashprice = \"50 USD/PH/day\"\npool_fee = \"0 %\"\n[site]\npower_price = \"60 USD/MWh\"\n\
+    [[group]]\nname = \"new\"\nefficiency = \"20 J/TH\"\npower = \"2 MW\"\n\
+    [[group]]\nname = \"old\"\nefficiency = \"40 J/TH\"\npower = \"1 MW\"\n";
+
+struct Tokens;
+
+impl Env for Tokens {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn read_file(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+async fn pool() -> SimPool {
+    SimPool::start(PoolSettings { difficulty: EASY, ..PoolSettings::default() }).await.unwrap()
+}
+
+async fn proxy(first: &SimPool, second: &SimPool) -> Proxy {
+    let pools = [("eu", first), ("us", second)].map(|(name, pool)| {
+        format!("[[pool]]\nname = {name:?}\nurl = \"stratum+tcp://{}\"\nuser = \"u\"\n", pool.addr())
+    });
+    let text = format!(
+        "[proxy]\nworkers = 2\nstate_file = \"\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = {CONTROL:?}\nread_token = {READ:?}\n\
+         [[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n{}{PRICES}",
+        pools.concat()
+    );
+    let (config, _) = Config::parse(&text, &Tokens).unwrap_or_else(|errors| panic!("{errors}"));
+    Proxy::start(config).await.unwrap()
+}
+
+async fn until(address: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let (_, page) = ask(address, Method::GET, path, Some(READ), "").await;
+        if wanted(&page) {
+            return page;
+        }
+        assert!(begun.elapsed() < LIMIT, "{path}: {page}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_tell_what_pools_miners_and_prices_do() {
+    let (first, second) = (pool().await, pool().await);
+    let proxy = proxy(&first, &second).await;
+    let address = proxy.admin_address().unwrap();
+    until(address, "/readyz", |page| page["ok"] == true).await;
+    let miner = MinerSettings::new(proxy.addresses()[0], "farm", &profile::CGMINER, Pace::SharesPerSecond(5.0));
+    let swarm =
+        Swarm::start(&SwarmSettings { machine: miner, miners: MINERS, mix: MIX.to_vec(), connects_per_second: 500.0 });
+
+    let page = until(address, "/api/v1/status", |page| page["shares"]["forwarded"].as_u64() > Some(50)).await;
+    assert_eq!((&page["miners"], &page["connections"]), (&json!(MINERS), &json!(MINERS)));
+    assert!(page["hashrate_ths"].as_f64() > Some(0.0) && page["alerts"] == json!([]), "{page}");
+    assert_eq!((&page["pools"][0]["state"], &page["pools"][1]["state"]), (&json!("active"), &json!("standby")));
+    // 50 $/PH/day at 20 J/TH is 104.2 $/MWh, at 40 J/TH 52.1; power costs 60.
+    assert_eq!((&page["site_mode"], &page["groups"][1]["action"]), (&json!("PARTIAL"), &json!("curtail")), "{page}");
+    let near = |value: &Value, wanted: f64| (value.as_f64().unwrap() - wanted).abs() < 0.01 * wanted.abs();
+    let earnings = &page["earnings"];
+    assert!(near(&earnings["mining_per_hour"], 208.3), "2 MW mine: {earnings}");
+    let drawn = earnings["power_per_hour"].as_f64().unwrap() / 60.0;
+    assert!((2.0..2.2).contains(&drawn), "and 1 MW sleeps: {earnings}");
+
+    let merit = until(address, "/api/v1/merit", |_| true).await;
+    let [best, worst] = &merit["sinks"].as_array().unwrap()[..] else { panic!("{merit}") };
+    assert!(near(&best["margin_per_mwh"], 44.17) && near(&worst["margin_per_mwh"], -7.92), "{merit}");
+    assert_eq!((&best["name"], &best["from_kw"], &worst["from_kw"]), (&json!("new"), &json!(0.0), &json!(2000.0)));
+    assert_eq!((&best["is_on"], &worst["is_on"], &merit["cut_per_mwh"]), (&json!(true), &json!(false), &best["margin_per_mwh"]));
+
+    let pools = until(address, "/api/v1/pools", |page| page["pools"][0]["lanes"][0]["miners"] == MINERS).await;
+    let eu = &pools["pools"][0];
+    assert!(eu["reply"]["replies"].as_u64() > Some(0) && eu["reply"]["p50_ms"].as_f64() > Some(0.0), "{eu}");
+    assert_eq!((&eu["rejected"], &eu["losses"], &eu["since"].is_string()), (&json!(0), &json!(0), &true));
+
+    // The first pool goes.
+    first.shutdown().await;
+    let pools = until(address, "/api/v1/pools", |page| page["pools"][1]["state"] == "active").await;
+    let eu = &pools["pools"][0];
+    assert_eq!((&eu["state"], &eu["losses"]), (&json!("down"), &json!(1)));
+    assert!(eu["last_loss"]["why"].as_str().is_some_and(|why| !why.is_empty()), "{eu}");
+    let routes = until(address, "/api/v1/routes", |page| page["routes"][0]["failovers"] == 1).await;
+    assert_eq!((&routes["routes"][0]["pool"], &routes["routes"][0]["is_live"]), (&json!("us"), &json!(true)));
+    for kind in ["failover", "pool", "alert"] {
+        until(address, &format!("/api/v1/events?kind={kind}"), |page| page["events"] != json!([])).await;
+    }
+    let page = until(address, "/api/v1/status", |page| page["alerts"] != json!([])).await;
+    assert_eq!((&page["alerts"][0]["kind"], &page["alerts"][0]["about"]), (&json!("pool_down"), &json!("eu")), "{page}");
+    let (status, _) = ask(address, Method::GET, "/readyz", None, "").await;
+    assert_eq!(status, StatusCode::OK, "one pool is enough");
+
+    let known = |page: &Value, key: &str| {
+        let line = page["lines"].as_array().unwrap().iter().find(|line| line["key"] == key).unwrap();
+        line["values"].as_array().unwrap().iter().filter_map(Value::as_f64).any(|value| value > 0.0)
+    };
+    until(address, "/api/v1/series/hashrate", |page| known(page, "total") && known(page, "pool:us")).await;
+    until(address, "/api/v1/series/price", |page| known(page, "power") && known(page, "value:new")).await;
+
+    swarm.stop(LIMIT).await;
+    proxy.shut_down(Duration::from_secs(1)).await;
+    second.shutdown().await;
+}
