@@ -132,6 +132,13 @@ export function clock(at) {
   return date.toDateString() === new Date().toDateString() ? CLOCK.format(date) : DAY.format(date);
 }
 
+const SHORT = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+/** Hour and minute alone, for axes. */
+export function hour(at) {
+  return SHORT.format(new Date(at));
+}
+
 export function utc(at) {
   const date = new Date(at);
   return Number.isNaN(date.getTime()) ? "" : `${date.toISOString().replace("T", " ").replace(/\.\d+Z$/, "")} UTC`;

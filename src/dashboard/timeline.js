@@ -1,7 +1,7 @@
 // What was decided for each group and AI block, over time: a strip each, its parts named by pattern and word as well as by colour.
 
 import { attr, el, say, svg } from "./dom.js";
-import { clock, count, power } from "./format.js";
+import { clock, count, hour, power } from "./format.js";
 
 const WORDS = { mine: "mine", ai: "sleep for AI", curtail: "sleep" };
 
@@ -93,7 +93,7 @@ export class Timeline {
     for (let tick = 0; tick <= most; tick += 1) {
       const at = from + (this.range * tick) / most;
       const place = tick === 0 ? "" : tick === most ? "end" : "middle";
-      parts.push(svg("text", { class: `tick ${place}`, x: x(at), y: height - unit * 0.3, text: clock(at * 1000).slice(0, -3) }));
+      parts.push(svg("text", { class: `tick ${place}`, x: x(at), y: height - unit * 0.3, text: hour(at * 1000) }));
     }
     this.picture.replaceChildren(...parts);
   }
