@@ -28,7 +28,7 @@ use tracing::{error, info};
 
 use crate::{
     api::{Api, Health, Subject},
-    census::Counts,
+    census::{Counts, PERIOD, Placing, Table, Workers},
     config::{Config, Listener, PoolUrl, SimulatedPool},
     downstream::{Gate, ListenerSettings, Worker, mailbox, vardiff::VardiffSettings},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
@@ -44,6 +44,7 @@ use crate::{
     },
     router::{Errands, ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
     sim::pool::{PoolSettings, SimPool},
+    store::{self, Store, StoreError, feed},
 };
 
 /// Connections that the kernel completes while all workers are busy.
@@ -74,6 +75,9 @@ pub enum StartError {
     /// What moves machines and tells AI compute.
     #[error("{0}")]
     Power(#[from] PowerError),
+    /// Where counts and events are kept.
+    #[error("[store]: {0}")]
+    Store(#[from] StoreError),
     /// Threads, runtimes or a simulated pool.
     #[error("can't start {what}: {source}")]
     System {
@@ -93,6 +97,12 @@ pub enum Lost {
     Power,
 }
 
+/// What fills the store, and what writes it.
+struct Storing {
+    feeding: tokio::task::JoinHandle<()>,
+    running: store::Running,
+}
+
 /// A running proxy.
 pub struct Proxy {
     config: Arc<Config>,
@@ -101,6 +111,9 @@ pub struct Proxy {
     admin_address: Option<SocketAddr>,
     signals: Option<Signals>,
     errands: Errands,
+    workers: Option<Workers>,
+    store: Option<Store>,
+    storing: Option<Storing>,
     power: Option<Power>,
     /// Its thread.
     moving: Option<power_task::Running>,
@@ -202,13 +215,38 @@ impl Proxy {
             (power, moving) = (Some(handle), Some(running));
         }
         let admin_address = admin.as_ref().map(|(_, address)| *address);
+        // Nobody is counted by name where nobody could look.
+        let live = (admin.is_some() || config.store.is_some()).then(|| {
+            let live = Workers::new(Table::new(Placing::new(&config)));
+            beside.push(tokio::spawn(live.clone().run(counts.subscribe("the table of workers", Some(PERIOD)))));
+            live
+        });
+        let (mut store, mut storing) = (None, None);
+        if let (Some(of), Some(workers)) = (&config.store, &live) {
+            let of = Arc::new(of.clone());
+            let (queue, running) = store::start(&of)?;
+            store = Some(Store::new(&of, queue.clone()));
+            let sources = feed::Sources {
+                config: config.clone(),
+                workers: workers.clone(),
+                books: books.clone(),
+                signals: signals.clone(),
+                power: power.clone(),
+            };
+            let feeding = tokio::spawn(feed::run(sources, queue, stop.clone()));
+            storing = Some(Storing { feeding, running });
+        }
         let mut api = None;
-        if let (Some((socket, address)), Some(admin), Some(signals)) = (admin, &config.admin, &signals) {
+        if let (Some((socket, address)), Some(admin), Some(signals), Some(live)) =
+            (admin, &config.admin, &signals, &live)
+        {
             info!("admin API on http://{address}/api/v1");
             let subject = Subject {
                 signals: signals.clone(),
                 power: power.clone(),
                 books: books.clone(),
+                workers: live.clone(),
+                store: store.clone(),
                 health: health.clone(),
             };
             let serving = api.insert(Api::new(admin, subject)).clone();
@@ -248,6 +286,9 @@ impl Proxy {
             admin_address,
             signals,
             errands,
+            workers: live,
+            store,
+            storing,
             power,
             moving,
             books,
@@ -288,6 +329,16 @@ impl Proxy {
     /// The way to the router for a census of the miners, and for word of those that sleep.
     pub fn errands(&self) -> &Errands {
         &self.errands
+    }
+
+    /// Every worker by name, as it is now; `None` if the config has neither an admin API nor a store.
+    pub fn workers(&self) -> Option<&Workers> {
+        self.workers.as_ref()
+    }
+
+    /// What is kept of all that; `None` if the config has no store.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 
     /// What moves machines and tells AI compute; `None` if the config names no actuator and no AI compute's control.
@@ -332,6 +383,13 @@ impl Proxy {
             && !matches!(tokio::task::spawn_blocking(move || moving.join()).await, Ok(true))
         {
             error!("the power side ended by a panic");
+        }
+        if let Some(Storing { feeding, running }) = self.storing {
+            // The last minute is counted, then it is written.
+            let _ = tokio::time::timeout(END_BESIDE, feeding).await;
+            if !matches!(tokio::task::spawn_blocking(move || running.join()).await, Ok(true)) {
+                error!("the store's thread ended by a panic");
+            }
         }
         for task in self.beside {
             // A scrape that hangs is not waited for.

@@ -52,6 +52,7 @@ mod signals;
 mod status;
 mod watch;
 pub mod wire;
+mod workers;
 
 use std::{
     sync::{
@@ -77,7 +78,9 @@ pub use self::{
     paths::document,
 };
 use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
-use crate::{config::Admin, metrics::Books, power::Power, profit::task::Signals};
+use crate::{
+    census::Workers, config::Admin, metrics::Books, power::Power, profit::task::Signals, store::Store,
+};
 
 /// Connections at once: senders of signals, a dashboard, a scraper.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -121,8 +124,12 @@ pub struct Subject {
     pub signals: Signals,
     /// The power side; `None` where nothing can be moved.
     pub power: Option<Power>,
-    /// Miners, shares, pools.
+    /// Shares, pools, routes.
     pub books: Arc<Books>,
+    /// Miners by name.
+    pub workers: Workers,
+    /// What was kept; `None` where nothing is.
+    pub store: Option<Store>,
     /// Whether all is well.
     pub health: Health,
 }
@@ -133,6 +140,8 @@ pub struct Api {
     signals: Signals,
     power: Option<Power>,
     books: Arc<Books>,
+    workers: Workers,
+    store: Option<Store>,
     health: Health,
     names: Names,
     watched: Watched,
@@ -147,7 +156,7 @@ pub struct Api {
 impl Api {
     /// Opened by the tokens of `[admin]`.
     pub fn new(admin: &Admin, subject: Subject) -> Arc<Self> {
-        let Subject { signals, power, books, health } = subject;
+        let Subject { signals, power, books, workers, store, health } = subject;
         let config = signals.config();
         // Where nobody says what is capped, the ledger's cap is one.
         let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
@@ -161,6 +170,8 @@ impl Api {
             signals,
             power,
             books,
+            workers,
+            store,
             health,
             started,
             counts: Default::default(),

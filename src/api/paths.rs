@@ -21,7 +21,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, events, groups, headers, health, past, pools, power, reply, server, signals, status, wire};
+use super::{Api, events, groups, headers, health, past, pools, power, reply, server, signals, status, wire, workers};
 
 /// What is said of the API as a whole.
 #[derive(OpenApi)]
@@ -53,6 +53,8 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(pools::routes))
         .routes(routes!(groups::groups))
         .routes(routes!(groups::merit))
+        .routes(routes!(workers::workers))
+        .routes(routes!(workers::worker))
         .routes(routes!(past::decisions))
         .routes(routes!(past::series))
         .routes(routes!(events::show))

@@ -23,6 +23,7 @@ mod raw;
 mod routes;
 mod secret;
 mod signal;
+mod store;
 mod units;
 mod user;
 mod validate;
@@ -57,6 +58,7 @@ pub use self::{
         Broker, Class, ExecSource, FileSource, HttpSource, HttpUrl, JobsField, MqttSource, Picker, Shape, Signal,
         SignalSource, SourceKind, Spread, Window, Windows,
     },
+    store::{Store, StorePlace},
     user::{MAX_USER_BYTES, UserTemplate},
 };
 pub use crate::stratum::VersionDialect;
@@ -76,6 +78,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// `[admin]`; `None` serves no API.
     pub admin: Option<Admin>,
+    /// `[store]`; `None` keeps nothing.
+    pub store: Option<Store>,
     /// `[limits]`: what miners may take of this machine.
     pub limits: Limits,
     /// `[[listener]]` in file order; never empty.

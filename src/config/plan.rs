@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, VersionDialect, WorkerNames, power, profit,
-    signal, units::time,
+    Answer, Config, Limits, Listener, LogFormat, Pool, PoolUrl, Route, StorePlace, VersionDialect, WorkerNames, power,
+    profit, signal, units::time,
 };
 use crate::profit::Currency;
 
@@ -74,10 +74,27 @@ fn process(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
             let read = admin.read_token.as_ref().map_or("", |_| ", another to look");
             let signal = admin.signal_token.as_ref().map_or("", |_| ", another to send signals");
             let (at, token) = (admin.listen, &admin.token);
-            line(f, "admin API", format_args!("http://{at}/api/v1, token {token}{read}{signal}"))
+            line(f, "admin API", format_args!("http://{at}/api/v1, token {token}{read}{signal}"))?;
         }
-        None => line(f, "admin API", "none"),
+        None => line(f, "admin API", "none")?,
     }
+    store(config, f)
+}
+
+fn store(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
+    let Some(store) = &config.store else {
+        return line(f, "store", "none: no history of workers, pools and decisions");
+    };
+    let (minutes, hours, days) = (time(store.keep_minutes), time(store.keep_hours), time(store.keep_days));
+    match &store.place {
+        StorePlace::File(path) => {
+            let bytes = bytes(usize::try_from(store.max_bytes).unwrap_or(usize::MAX));
+            line(f, "store", format_args!("{}, up to {bytes}", path.display()))?;
+        }
+        StorePlace::Postgres(url) => line(f, "store", format_args!("PostgreSQL, {url}"))?,
+    }
+    let records = time(store.keep_records);
+    line(f, "", format_args!("minutes for {minutes}, hours for {hours}, days for {days}, events for {records}"))
 }
 
 fn limits(limits: &Limits, f: &mut Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,7 @@ use super::{
     error::{Wrong, shown},
     listeners, pools, power, profit,
     raw::Section,
-    routes, signal, value,
+    routes, signal, store, value,
 };
 
 /// Characters of a name: it is a metrics label and stands in every log line.
@@ -31,6 +31,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
     let log = log(root.table("log"));
     let metrics = root.optional_table("metrics").map(metrics);
     let admin = root.optional_table("admin").map(|section| admin::read(section, env));
+    let store = store::read(root.table("store"), &proxy, env);
     let limits = limits(root.table("limits"));
 
     let mut listener_sections = root.tables("listener");
@@ -91,6 +92,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, env: &dyn Env) -> Option<Config
         log,
         metrics: metrics.flatten(),
         admin: admin.flatten(),
+        store,
         limits,
         listeners: listeners.into_iter().collect::<Option<Vec<_>>>()?,
         pools,

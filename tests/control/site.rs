@@ -11,6 +11,7 @@ use std::{
 use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
     api::{Api, Health, Subject},
+    census::{Placing, Table, Workers},
     config::{Config, Env, Mode},
     metrics::Books,
     power::{
@@ -111,7 +112,9 @@ impl Site {
             errands,
         };
         let books = Arc::new(Books::new(1, 1, 1));
-        let subject = Subject { signals, power, books: books.clone(), health: health.clone() };
+        let workers = Workers::new(Table::new(Placing::default()));
+        let subject =
+            Subject { signals, power, books: books.clone(), workers: workers.clone(), store: None, health: health.clone() };
         let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");

@@ -117,6 +117,16 @@ pub struct Miners {
     pub workers: Option<UserPattern>,
 }
 
+impl Miners {
+    /// Whether a connection is one of them: all that is given fits, and something is.
+    pub fn take(&self, peer: IpAddr, user: &str) -> bool {
+        let is_any = !self.subnets.is_empty() || self.workers.is_some();
+        is_any
+            && (self.subnets.is_empty() || self.subnets.iter().any(|subnet| subnet.contains(&peer)))
+            && self.workers.as_ref().is_none_or(|pattern| pattern.matches(user))
+    }
+}
+
 /// A machine that the config names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceEntry {

@@ -178,7 +178,7 @@ impl Devices {
 
     /// The first group that they fit.
     fn group_of(&self, peer: IpAddr, user: &str) -> Option<usize> {
-        let fits = |group: &GroupDevices| group.miners.as_ref().is_some_and(|miners| fits(miners, peer, user));
+        let fits = |group: &GroupDevices| group.miners.as_ref().is_some_and(|miners| miners.take(peer, user));
         self.groups.iter().position(fits)
     }
 
@@ -231,14 +231,6 @@ impl Devices {
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
-}
-
-/// Whether a connection is a group's: all that is given fits, and something is.
-fn fits(miners: &Miners, peer: IpAddr, user: &str) -> bool {
-    let is_any = !miners.subnets.is_empty() || miners.workers.is_some();
-    is_any
-        && (miners.subnets.is_empty() || miners.subnets.iter().any(|subnet| subnet.contains(&peer)))
-        && miners.workers.as_ref().is_none_or(|pattern| pattern.matches(user))
 }
 
 #[cfg(test)]
