@@ -11,6 +11,8 @@
 //! | `past.rs`, `events.rs` | what was; events as a page and as a stream |
 //! | `power.rs`, `signals.rs` | the power side and its orders; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
+//! | `token.rs` | what the token that was shown is for |
+//! | `dashboard.rs` | the page for people, and its files |
 //! | `health.rs` | whether it lives, and whether it is ready |
 //! | `wire/` | all of it as types |
 //! | `query.rs`, `reply.rs`, `headers.rs` | parameters; answers; what every answer carries |
@@ -36,6 +38,7 @@
 //! [`PATIENCE`] for the head of a request and again for its body; lists and charts as `query.rs` says.
 
 mod auth;
+mod dashboard;
 mod door;
 mod events;
 mod groups;
@@ -50,6 +53,7 @@ mod reply;
 mod server;
 mod signals;
 mod status;
+mod token;
 mod watch;
 pub mod wire;
 mod workers;
@@ -72,15 +76,13 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
 pub use self::{
     events::{HEARTBEAT, MAX_STREAMS, SLOW},
     health::Health,
     paths::document,
 };
-use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
-use crate::{
-    census::Workers, config::Admin, metrics::Books, power::Power, profit::task::Signals, store::Store,
-};
+use crate::{census::Workers, config::Admin, metrics::Books, power::Power, profit::task::Signals, store::Store};
 
 /// Connections at once: senders of signals, a dashboard, a scraper.
 pub const MAX_CONNECTIONS: usize = 256;

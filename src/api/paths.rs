@@ -21,7 +21,10 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Api, events, groups, headers, health, past, pools, power, reply, server, signals, status, wire, workers};
+use super::{
+    Api, dashboard, events, groups, headers, health, past, pools, power, reply, server, signals, status, token, wire,
+    workers,
+};
 
 /// What is said of the API as a whole.
 #[derive(OpenApi)]
@@ -66,6 +69,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(power::order))
         .routes(routes!(power::receipts))
         .routes(routes!(power::mode))
+        .routes(routes!(token::show))
         .routes(routes!(describe))
 }
 
@@ -86,7 +90,8 @@ pub fn document() -> openapi::OpenApi {
     whole.merge(open().into_openapi());
     let components = whole.components.get_or_insert_with(Components::new);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-    let bearer = bearer.description(Some("`token` of [admin] opens everything, `read_token` GET, `signal_token` PUT signals"));
+    let bearer =
+        bearer.description(Some("`token` of [admin] opens everything, `read_token` GET, `signal_token` PUT signals"));
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     OpenApiBuilder::from(whole).build()
 }
@@ -122,6 +127,7 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(api.clone(), server::admit))
         .merge(open)
+        .merge(dashboard::router())
         .layer(from_fn(headers::complete))
         .with_state(api.clone())
 }

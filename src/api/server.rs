@@ -108,13 +108,14 @@ async fn accept(
 pub(super) async fn admit(
     State(api): State<Arc<Api>>,
     Extension(visitor): Extension<Arc<Visitor>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match api.tokens.admit(request.headers(), visitor.address(), std::time::Instant::now()) {
         Admission::Open(role) => {
             visitor.is_known();
             if role.may(request.method(), request.uri().path()) {
+                request.extensions_mut().insert(role);
                 next.run(request).await
             } else {
                 api.refuse(StatusCode::FORBIDDEN, "forbidden", role.in_words())

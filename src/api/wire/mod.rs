@@ -21,6 +21,7 @@ mod pools;
 mod power;
 mod profit;
 mod status;
+mod token;
 mod workers;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ pub use self::{
         SourceRow, VerdictWord,
     },
     status::{Alert, Earnings, GroupLine, PoolLine, Severity, ShareCounts, SiteLine, StatusPage},
+    token::{RoleWord, TokenPage},
     workers::{SickWord, WorkerCounts, WorkerPage, WorkerPoint, WorkerRow, WorkerSort, WorkersPage},
 };
 
