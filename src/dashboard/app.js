@@ -4,7 +4,7 @@ import { get, listen, Refused, token } from "./api.js";
 import { announcer, attr, el, say, show } from "./dom.js";
 import { Feeds } from "./feeds.js";
 import { span } from "./format.js";
-import { signIn } from "./sign-in.js";
+import { inWords, signIn } from "./sign-in.js";
 import { history } from "./views/history.js";
 import { miner } from "./views/miner.js";
 import { miners } from "./views/miners.js";
@@ -77,7 +77,13 @@ function route() {
 
 function changed(name) {
   view?.update?.(name, app.feeds);
-  if (name === "status") told(app.feeds.of("status"));
+  if (name !== "status") return;
+  const status = app.feeds.of("status");
+  if (status && app.feeds.fitRange(status.uptime_s)) {
+    document.querySelectorAll(".choice").forEach((choice) => choice.press?.());
+    if (app.feeds.of("decisions")) view?.update?.("decisions", app.feeds);
+  }
+  told(status);
 }
 
 /** What a reader who does not look should hear. */
@@ -219,7 +225,7 @@ async function begin() {
     await enter();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (error.status !== 0) return ask(error.message);
+    if (error.status !== 0) return ask(inWords(error));
     // A page that is opened while the proxy is away waits for it.
     show($("banner"), true);
     say($("banner"), "The proxy does not answer. Trying again …");

@@ -48,6 +48,7 @@ export class Feeds {
     this.due = {};
     this.underWay = new Set();
     this.range = RANGES[1][1];
+    this.isChosen = false;
     this.timer = 0;
     this.soon = 0;
   }
@@ -69,7 +70,18 @@ export class Feeds {
     this.tick();
   }
 
+  /** A proxy that has not run for long has not much to show. */
+  fitRange(uptime) {
+    if (this.isChosen) return false;
+    this.isChosen = true;
+    if (uptime >= RANGES[0][1]) return false;
+    this.range = RANGES[0][1];
+    this.hasten(["hashrate", "site", "price"]);
+    return true;
+  }
+
   setRange(range) {
+    this.isChosen = true;
     this.range = range;
     this.hasten(["hashrate", "site", "price"]);
   }

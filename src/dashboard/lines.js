@@ -106,7 +106,7 @@ export class Lines {
       scales: { x: { range: () => this.span() }, y: { range: (_, low, high) => this.heights(low, high) } },
       axes: [
         { ...line, size: rem() * 1.6, gap: rem() * 0.3, space: rem() * 4.5, values: (_, splits) => splits.map(moment) },
-        { ...line, size: rem() * 3.4, gap: rem() * 0.3, space: rem() * 2.2, values: (_, splits) => splits.map((value) => this.axis(value)) },
+        { ...line, size: (_, labels) => rem() * (1 + 0.44 * Math.max(4, ...(labels ?? []).map((label) => label.length))), gap: rem() * 0.3, space: rem() * 2.2, values: (_, splits) => splits.map((value) => this.axis(value)) },
       ],
       series: [{}, ...series],
       bands,

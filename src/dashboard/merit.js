@@ -19,8 +19,8 @@ export class Merit {
           el("li", {}, el("i", { class: "key ai", "aria-hidden": "true" }), el("span", { text: "AI compute" })),
           el("li", {}, el("i", { class: "key off", "aria-hidden": "true" }), el("span", { text: "does not run" })))),
       this.stage, this.words,
-      el("table", { class: "unseen" }, el("caption", { text: "Merit order, the best first" }),
-        el("thead", {}, el("tr", {}, ...["Name", "Margin", "Capacity", "Given", "Runs"].map((text) => el("th", { scope: "col", text })))), this.rows));
+      el("div", { class: "unseen" }, el("table", {}, el("caption", { text: "Merit order, the best first" }),
+        el("thead", {}, el("tr", {}, ...["Name", "Margin", "Capacity", "Given", "Runs"].map((text) => el("th", { scope: "col", text })))), this.rows)));
     this.watcher = new ResizeObserver(() => this.draw());
     this.watcher.observe(this.stage);
   }
@@ -79,7 +79,7 @@ export class Merit {
     for (const sink of sinks) parts.push(...bar(sink, x, y, unit, currency));
     if (cut !== null) {
       parts.push(svg("line", { class: "cut", x1: left, x2: right, y1: y(cut), y2: y(cut) }));
-      parts.push(svg("text", { class: "note end", x: right, y: y(cut) - unit * 0.35, text: `cuts at ${perMwh(cut, currency)}` }));
+      parts.push(svg("text", { class: "note end", x: right, y: Math.min(y(cut) - unit * 0.35, y(0) - unit * 1.6), text: `cuts at ${perMwh(cut, currency)}` }));
     }
     if (room !== null && room <= all) {
       parts.push(svg("line", { class: "room", x1: x(room), x2: x(room), y1: top - unit * 0.2, y2: bottom }));

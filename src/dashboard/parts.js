@@ -80,6 +80,7 @@ export function ranges(app, changed) {
     } }));
   }
   press();
+  node.press = press;
   return node;
 }
 
@@ -101,18 +102,19 @@ function card(app, name) {
   const ask = (kind) => () => order(app, item.group, kind);
   const item = el("li", {},
     el("div", { class: "line" }, el("h4", { text: name }), badge(), el("span", { class: "kw" })),
-    el("p", { class: "why" }), el("p", { class: "facts" }),
-    el("progress", { max: 1, value: 0, hidden: true }),
-    el("div", { class: "buttons", hidden: true },
+    el("p", { class: "why" }),
+    el("progress", { max: 1, value: 0, hidden: true, "aria-label": `Machines of ${name}` }),
+    el("div", { class: "line" }, el("p", { class: "facts" }), el("div", { class: "buttons", hidden: true },
       el("button", { type: "button", text: "Drain …", "aria-label": `Drain ${name}`, data: { order: "drain" }, onclick: ask("drain") }),
       el("button", { type: "button", text: "Wake …", "aria-label": `Wake ${name}`, data: { order: "wake" }, onclick: ask("wake") }),
-      el("button", { type: "button", text: "Release …", "aria-label": `Release ${name}: prices decide again`, data: { order: "release" }, onclick: ask("release") })));
+      el("button", { type: "button", text: "Release …", "aria-label": `Release ${name}: prices decide again`, data: { order: "release" }, onclick: ask("release") }))));
   return item;
 }
 
 function changeCard(app, item, group, currency) {
   item.group = group;
-  const [line, why, facts, progress, buttons] = item.children;
+  const [line, why, progress, last] = item.children;
+  const [facts, buttons] = last.children;
   const { decision, power: seen } = group;
   if (seen) phase(line.children[1], seen.phase);
   else if (decision) setBadge(line.children[1], ...(ACTIONS[decision.action] ?? [decision.action, "held"]));
@@ -163,10 +165,11 @@ export function table(caption, columns) {
   const body = el("tbody");
   const head = el("tr", {}, ...columns.map(({ name, numeric }) => el("th", { scope: "col", class: numeric ? "number" : null, text: name })));
   const node = el("table", { class: "cards" }, el("caption", { text: caption }), el("thead", {}, head), body);
-  const empty = el("p", { class: "empty" });
+  const words = el("span");
+  const empty = el("div", {}, el("p", { class: "caption", text: caption }), el("p", { class: "empty" }, words));
   const whole = el("div", { class: "tabled" }, node, empty);
   const set = (rows, key, nothing = "There is none.") => {
-    say(empty, nothing);
+    say(words, nothing);
     show(empty, rows.length === 0);
     show(node, rows.length > 0);
     keyed(body, rows, key, () => el("tr", {}, ...columns.map(({ name, numeric, make }, at) => {

@@ -39,7 +39,8 @@ export function signIn(why, enter) {
   return el("div", { class: "door" }, form);
 }
 
-function inWords(error) {
+/** Why somebody was not let in. */
+export function inWords(error) {
   if (error.status === 401) return "The proxy does not know this token.";
   if (error.status === 429) return "Too many wrong tokens came from here. Wait a minute, then try again.";
   if (error.status === 0) return "The proxy does not answer. Is it running?";

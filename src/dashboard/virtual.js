@@ -15,8 +15,8 @@ export class VirtualTable {
   constructor(caption, columns, { fetch, rows, key, came, failed, sort }) {
     Object.assign(this, { columns, fetch, rowsOf: rows, key, came, failed });
     const head = el("tr", { "aria-rowindex": 1 }, ...columns.map((column) => this.heading(column, sort)));
-    this.before = el("tr", { class: "gap", "aria-hidden": "true" }, el("td", { colspan: columns.length }));
-    this.after = el("tr", { class: "gap", "aria-hidden": "true" }, el("td", { colspan: columns.length }));
+    this.before = el("tr", { class: "gap", "aria-hidden": "true" }, el("td"));
+    this.after = el("tr", { class: "gap", "aria-hidden": "true" }, el("td"));
     this.body = el("tbody", {}, this.before, this.after);
     this.table = el("table", {}, el("caption", { class: "unseen", text: caption }), el("thead", {}, head), this.body);
     this.box = el("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": caption }, this.table);

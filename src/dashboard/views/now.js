@@ -31,7 +31,7 @@ export function now(app) {
   const groups = groupCards(app);
   const charts = { hashrate: hashrateChart(), site: siteChart(), price: priceChart(currency), merit: new Merit("chart-merit") };
   const line = new Timeline("chart-decisions");
-  const events = eventList(14, "The last events");
+  const events = eventList(10, "The last events");
   const choice = ranges(app, () => app.feeds.of("decisions") && line.set(app.feeds.of("decisions"), app.feeds.range));
   const node = el("div", { class: "now" },
     hero.node, tiles.node,
@@ -59,7 +59,8 @@ export function now(app) {
     node,
     feeds: FEEDS,
     update,
-    heard: (_, all) => events.set(all),
+    // What single machines do is for the history: a hall that boots would fill this.
+    heard: (_, all) => events.set(all.filter(({ kind }) => kind !== "device")),
     redraw: () => [...Object.values(charts), line].forEach((chart) => chart.redraw()),
     end: () => [...Object.values(charts), line].forEach((chart) => chart.end()),
   };
