@@ -236,7 +236,11 @@ mod tests {
             assert_eq!(requests.map(|(method, path)| role.may(&method, path)), may, "{role:?}");
         }
         assert_eq!(check(false).admit(&with("Bearer read-0123456789abcdef"), HERE, now), Admission::Wrong);
-        assert_eq!(check(false).admit(&with("Bearer "), HERE, now), Admission::Wrong, "a token that is not set is not empty");
+        assert_eq!(
+            check(false).admit(&with("Bearer "), HERE, now),
+            Admission::Wrong,
+            "a token that is not set is not empty"
+        );
     }
 
     #[test]
@@ -274,8 +278,9 @@ mod tests {
         assert_eq!(check.admit(&with("Bearer guess"), HERE, later), Admission::Wrong);
         assert_eq!(check.admit(&with("Bearer guess"), HERE, later), Admission::TooMany);
         let much_later = later + OF_ADDRESS.forget_every * 1000;
-        let admitted =
-            (0..2 * OF_ADDRESS.most).filter(|_| check.admit(&with("Bearer guess"), HERE, much_later) == Admission::Wrong).count();
+        let admitted = (0..2 * OF_ADDRESS.most)
+            .filter(|_| check.admit(&with("Bearer guess"), HERE, much_later) == Admission::Wrong)
+            .count();
         assert_eq!(admitted, OF_ADDRESS.most as usize);
     }
 

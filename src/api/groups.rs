@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Api, reply,
+    status::TERA,
     wire::{GroupCard, GroupRow, GroupsPage, MeritPage, MeritRow, RefusedBody, SinkKind},
 };
 use crate::{
@@ -27,6 +28,7 @@ pub async fn groups(State(api): State<Arc<Api>>) -> Response {
     let profit = config.profit.as_ref();
     let mode = power.as_ref().map(|power| power.mode).or(decision.map(|view| view.mode));
     let overhead = profit.map_or(1.0, |profit| profit.site.overhead.get());
+    let together = api.watched.groups();
     let card = |(index, group): (usize, &crate::config::Group)| {
         let decided = decision.and_then(|view| reply::group_decision(view, index));
         let seen = power.as_ref().and_then(|power| Some((power, power.site.groups.get(index)?.as_ref()?)));
@@ -39,8 +41,8 @@ pub async fn groups(State(api): State<Arc<Api>>) -> Response {
             decision: decided,
             power: row,
             nameplate_kw: group.power.map(|power| power.kilowatts() * overhead),
-            miners: None,
-            hashrate_ths: None,
+            miners: together.get(&group.name).map_or(0, |group| group.online as u64),
+            hashrate_ths: together.get(&group.name).map_or(0.0, |group| group.estimate.hs() / TERA),
         }
     };
     reply::json(&GroupsPage {

@@ -8,10 +8,9 @@
 //! | `paths.rs` | every path, and the document |
 //! | `server.rs` | connections; `door.rs` those that showed no token yet; `auth.rs` tokens and what each opens |
 //! | `status.rs`, `pools.rs`, `groups.rs`, `workers.rs` | what is |
-//! | `past.rs`, `events.rs` | what was; events as a page and as a stream |
+//! | `past.rs`, `kept.rs`, `events.rs` | what was; what the store has of it; events as a page and as a stream |
 //! | `power.rs`, `signals.rs` | the power side and its orders; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
-//! | `token.rs` | what the token that was shown is for |
 //! | `dashboard.rs` | the page for people, and its files |
 //! | `health.rs` | whether it lives, and whether it is ready |
 //! | `wire/` | all of it as types |
@@ -44,6 +43,7 @@ mod events;
 mod groups;
 mod headers;
 mod health;
+mod kept;
 mod past;
 mod paths;
 mod pools;
@@ -53,7 +53,6 @@ mod reply;
 mod server;
 mod signals;
 mod status;
-mod token;
 mod watch;
 pub mod wire;
 mod workers;

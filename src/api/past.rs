@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Api,
-    query::{Asked, LIMIT, Part, Steps, Stretch},
+    query::{Asked, Behind, LIMIT, Steps, Stretch},
     reply,
     watch::Chart as Which,
     wire::{Chart, DecisionsPage, Mark, RefusedBody},
@@ -23,26 +23,28 @@ const MARKS: usize = 500;
 
 /// `GET /api/v1/decisions`.
 #[utoipa::path(
-    get, path = "/api/v1/decisions", tag = "past", params(Part),
+    get, path = "/api/v1/decisions", tag = "past", params(Behind),
     responses(
         (status = 200, description = "Changes of what was decided, the newest first", body = DecisionsPage),
         (status = 400, description = "Not of this form", body = RefusedBody),
     )
 )]
-pub async fn decisions(State(api): State<Arc<Api>>, query: Asked<Part>) -> Response {
-    let page = api.asked(query).and_then(|part: Part| Ok((part.offset, api.limit(part.limit, LIMIT)?)));
-    let (offset, limit) = match page {
-        Ok(page) => page,
+pub async fn decisions(State(api): State<Arc<Api>>, query: Asked<Behind>) -> Response {
+    let asked = api.asked(query).and_then(|behind: Behind| Ok((api.limit(behind.limit, LIMIT)?, behind.after)));
+    let (limit, after) = match asked {
+        Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    let (decisions, total) = api.watched.decisions(offset, limit);
-    reply::json(&DecisionsPage { total: total as u64, offset: offset as u64, decisions })
+    match api.decided(after.as_deref(), limit.max(1)).await {
+        Ok((decisions, next, note)) => reply::json(&DecisionsPage { decisions, next, note }),
+        Err(why) => api.bad(&why),
+    }
 }
 
 /// `GET /api/v1/series/{chart}`.
 #[utoipa::path(
     get, path = "/api/v1/series/{chart}", tag = "past",
-    params(("chart" = String, Path, description = "`hashrate` (all, by route, and as each pool credits it), `site` (the site's power), `price` (of power, against what it earns)"), Stretch),
+    params(("chart" = String, Path, description = "`hashrate` (all, by route, by power group, and as each pool credits it), `site` (the site's power), `price` (of power, against what it earns)"), Stretch),
     responses(
         (status = 200, description = "Lines over time", body = Chart),
         (status = 400, description = "Not of this form", body = RefusedBody),
@@ -69,7 +71,9 @@ pub async fn series(
     };
     let at = (0..steps.count as i64).map(|step| steps.begin + step * steps.step).collect();
     let marks = api.marks(&steps).await;
-    reply::json(&Chart { step_s: steps.step.unsigned_abs(), at, lines: api.watched.lines(which, &steps), marks })
+    let mut lines = api.watched.lines(which, &steps);
+    let note = if which == Which::Hashrate { api.fill(&mut lines, &steps).await } else { None };
+    reply::json(&Chart { step_s: steps.step.unsigned_abs(), at, lines, marks, note })
 }
 
 impl Api {
@@ -80,7 +84,8 @@ impl Api {
         let asked = tokio::time::timeout(super::PATIENCE, power.receipts(MARKS)).await;
         let receipts = asked.ok().and_then(Result::ok).unwrap_or_default();
         let end = steps.begin + steps.step * steps.count as i64;
-        let touches = |receipt: &&Receipt| receipt.ended.as_second() >= steps.begin && receipt.started.as_second() < end;
+        let touches =
+            |receipt: &&Receipt| receipt.ended.as_second() >= steps.begin && receipt.started.as_second() < end;
         let mark = |receipt: &Receipt| Mark {
             at: receipt.started,
             ended: receipt.ended,

@@ -22,7 +22,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Api, dashboard, events, groups, headers, health, past, pools, power, reply, server, signals, status, token, wire,
+    Api, dashboard, events, groups, headers, health, past, pools, power, reply, server, signals, status, wire,
     workers,
 };
 
@@ -69,7 +69,6 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(power::order))
         .routes(routes!(power::receipts))
         .routes(routes!(power::mode))
-        .routes(routes!(token::show))
         .routes(routes!(describe))
 }
 
@@ -100,7 +99,7 @@ pub fn document() -> openapi::OpenApi {
 fn guard(operation: &mut Operation) {
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
     for (status, words) in
-        [("401", "No token, or another one"), ("403", "A token for something else"), ("429", "Too many wrong tokens")]
+        [("401", "No or another one"), ("403", "A token for something else"), ("429", "Too many wrong tokens")]
     {
         let schema = RefOr::Ref(openapi::Ref::from_schema_name("RefusedBody"));
         let content = ContentBuilder::new().schema(Some(schema)).build();

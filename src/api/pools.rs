@@ -8,9 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Api, reply,
     status::TERA,
-    wire::{
-        Disagreement, LaneRow, LatencyRow, LossRow, PoolRow, PoolState, PoolsPage, RouteRow, RoutesPage,
-    },
+    wire::{Disagreement, LaneRow, LatencyRow, LossRow, PoolRow, PoolState, PoolsPage, RouteRow, RoutesPage},
 };
 use crate::{
     config::Config,

@@ -51,6 +51,17 @@ pub struct Newest {
     pub limit: Option<usize>,
 }
 
+/// The beginning of a list, or what comes behind.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Behind {
+    /// How many at most: 100 unless said otherwise, 1000 at most.
+    pub limit: Option<usize>,
+    /// Those behind a page: its `next`.
+    pub after: Option<String>,
+}
+
 /// A part of the workers.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

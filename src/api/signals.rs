@@ -124,7 +124,8 @@ enum Rejected {
 
 /// The observation in a body, in the signal's canonical unit.
 fn observed(signal: &Signal, currency: Currency, pushed: &PushBody) -> Result<Observation, Rejected> {
-    let when = pushed.observed_at.as_ref().map_or(Ok(When::Now), |at| time(at).map(When::At)).map_err(Rejected::Form)?;
+    let when =
+        pushed.observed_at.as_ref().map_or(Ok(When::Now), |at| time(at).map(When::At)).map_err(Rejected::Form)?;
     let wrong_unit = |why: String| Rejected::Signal(Refusal::Unit(why));
     let canonical = signal.quantity.unit(currency);
     let unit = match &pushed.unit {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{Extension, extract::State, response::Response};
 use jiff::Timestamp;
 
 use super::{
-    Api, pools, reply,
-    wire::{Earnings, GroupLine, PoolLine, ShareCounts, SiteLine, StatusPage},
+    Api,
+    auth::Role,
+    pools, reply,
+    wire::{Earnings, GroupLine, PoolLine, ShareCounts, SiteLine, StatusPage, StoreLine},
+    workers,
 };
 use crate::{
     config::{Mode, Profit},
@@ -18,6 +21,7 @@ use crate::{
         Action, MoneyPerMwh, Watts,
         task::{DecisionView, Snapshot, action_label},
     },
+    store::StoreStatus,
 };
 
 /// Hashes in a terahash.
@@ -28,13 +32,13 @@ pub const TERA: f64 = 1e12;
     get, path = "/api/v1/status", operation_id = "status", tag = "now",
     responses((status = 200, description = "The proxy on one page", body = StatusPage))
 )]
-pub async fn show(State(api): State<Arc<Api>>) -> Response {
-    reply::json(&api.status(Timestamp::now()))
+pub async fn show(State(api): State<Arc<Api>>, Extension(role): Extension<Role>) -> Response {
+    reply::json(&api.status(role, Timestamp::now()))
 }
 
 impl Api {
     /// The proxy on one page.
-    pub fn status(&self, now: Timestamp) -> StatusPage {
+    fn status(&self, role: Role, now: Timestamp) -> StatusPage {
         let totals = self.books.totals();
         let signals = self.signals.snapshot();
         let power = self.power.as_ref().map(|power| power.snapshot());
@@ -48,6 +52,7 @@ impl Api {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started,
             uptime_s: now.duration_since(self.started).as_secs_f64().max(0.0),
+            may_control: role == Role::Control,
             kernel: Kernel::get().name().to_owned(),
             mode: mode.map(Into::into),
             site_mode: decision.map(|view| view.decisions.mode.to_string()),
@@ -56,10 +61,12 @@ impl Api {
             hashrate_ths: totals.hashrate.iter().map(|hashrate| hashrate.hs()).sum::<f64>() / TERA,
             miners: totals.miners.iter().sum(),
             connections: totals.connections,
+            workers: workers::counts(&self.watched.workers()),
             shares: self.shares(&totals),
             pools: (0..config.pools.len()).map(|pool| line(config, &totals, pool)).collect(),
             power: power.as_deref().map(|power| site(power, config.power.as_ref().and_then(|power| power.cap))),
             earnings: profit.and_then(|profit| earnings(profit, &signals, power.as_deref())),
+            store: self.store.as_ref().map(|store| kept(&store.status())),
             alerts: self.watched.alerts(),
         }
     }
@@ -77,6 +84,17 @@ impl Api {
             stale_ratio_5m: ratios.stale,
             rejected_ratio_5m: ratios.rejected,
         }
+    }
+}
+
+fn kept(store: &StoreStatus) -> StoreLine {
+    StoreLine {
+        backend: store.backend.to_owned(),
+        trouble: store.trouble.clone(),
+        written_at: store.written_at,
+        waiting_rows: store.waiting_rows as u64,
+        dropped: store.dropped,
+        bytes: (store.bytes > 0).then_some(store.bytes),
     }
 }
 
@@ -111,7 +129,10 @@ fn headline(mode: Option<Mode>, decision: Option<&DecisionView>, totals: &Totals
     let pools = totals.router.pools.iter().filter(|pool| pool.connections > 0).count();
     let Some(view) = decision else {
         let miners: u64 = totals.miners.iter().sum();
-        return format!("{miners} miners mine, {pools} of {} pools live; nothing is decided here", totals.router.pools.len());
+        return format!(
+            "{miners} miners mine, {pools} of {} pools live; nothing is decided here",
+            totals.router.pools.len()
+        );
     };
     let all = view.decisions.groups.len();
     let mining = view.decisions.groups.iter().filter(|group| group.action == Action::Mine).count();

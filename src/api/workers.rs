@@ -25,9 +25,6 @@ use crate::{
     work::{Hashrate, Reject},
 };
 
-/// Events about one worker that its page has.
-const EVENTS: usize = 50;
-
 /// `GET /api/v1/workers`.
 #[utoipa::path(
     get, path = "/api/v1/workers", tag = "now", params(WorkerFilter),
@@ -78,18 +75,12 @@ pub async fn worker(
     };
     let (table, wanted) = (api.workers.clone(), name.clone());
     let view = spawn_blocking(move || table.worker(&wanted)).await.ok().flatten();
-    let history = Vec::new();
-    if view.is_none() && history.is_empty() {
+    let past = api.past(&name, &steps).await;
+    if view.is_none() && past.history.is_empty() && past.events.is_empty() {
         let why = format!("there is no worker {name:?} that this proxy has seen lately");
         return api.refuse(StatusCode::NOT_FOUND, "unknown_worker", &why);
     }
-    let (events, _) = api.watched.events.newest(EVENTS, |event| event.about.as_deref() == Some(&*name));
-    reply::json(&WorkerPage {
-        worker: view.map(|view| row(api.signals.config(), &view)),
-        step_s: steps.step.unsigned_abs(),
-        history,
-        events,
-    })
+    reply::json(&WorkerPage { worker: view.map(|view| row(api.signals.config(), &view)), ..past })
 }
 
 /// What is asked of the table.
@@ -133,6 +124,11 @@ impl From<WorkerSort> for Sort {
             WorkerSort::Accepted => Self::Shares,
             WorkerSort::Rejected => Self::Rejects,
             WorkerSort::Since => Self::Since,
+            WorkerSort::Group => Self::Group,
+            WorkerSort::Route => Self::Route,
+            WorkerSort::Firmware => Self::Firmware,
+            WorkerSort::Address => Self::Address,
+            WorkerSort::Difficulty => Self::Difficulty,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! from a thread that may wait (`spawn_blocking`).
 
 use std::{
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use super::{
     Subscription,
     page::{Page, Query, Summary, WorkerView},
     table::Table,
+    together::Together,
 };
 
 /// How often miners are counted for it: as old as what is shown may be.
@@ -42,6 +44,11 @@ impl Workers {
     /// How many there are of what.
     pub fn summary(&self) -> Summary {
         self.read(|table, now| table.summary(now))
+    }
+
+    /// What those of each power group are together, by its name.
+    pub fn by_group(&self) -> HashMap<Arc<str>, Together> {
+        self.read(|table, _| table.by_group())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Table, Instant) -> T) -> T {

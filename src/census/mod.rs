@@ -12,6 +12,7 @@
 //! | `table.rs` | every worker by its name: hashrates, shares, whether it is sick |
 //! | `page.rs` | what may be asked of it |
 //! | `placing.rs` | which group a worker is of, and what it should hash |
+//! | `together.rs` | what those of a group are together |
 //! | `minute.rs` | what one did in a minute |
 //! | `live.rs` | the table while the proxy runs |
 //!
@@ -23,6 +24,7 @@ mod minute;
 mod page;
 mod placing;
 mod table;
+mod together;
 
 pub use fan_out::{Asker, Counts, Subscription};
 pub use live::{PERIOD, Workers};
@@ -33,3 +35,4 @@ pub use table::{
     Change, ENOUGH_SHARES, FORGOTTEN_AFTER, LOW_SHARE, MAX_CHANGES, MAX_WORKERS, OFFLINE_AFTER, SETTLED_AFTER,
     STALE_SHARE, Sickness, Table, Totals, WINDOWS,
 };
+pub use together::Together;

@@ -38,6 +38,16 @@ pub enum Sort {
     Rejects,
     /// Since when it is there or not.
     Since,
+    /// The name of its power group.
+    Group,
+    /// The position of its route.
+    Route,
+    /// What its firmware was taken for.
+    Firmware,
+    /// Where it came from last.
+    Address,
+    /// Its difficulty.
+    Difficulty,
 }
 
 /// Which workers, and in what order.
@@ -148,7 +158,7 @@ impl Table {
         let mut found: Vec<(Key<'_>, &Worker)> = self
             .iter()
             .filter(|worker| self.fits(tick, query, search.as_deref(), worker))
-            .map(|worker| (Key::of(query.sort, tick, worker), worker))
+            .map(|worker| (self.key(query.sort, tick, worker), worker))
             .collect();
         let order = |a: &(Key<'_>, &Worker), b: &(Key<'_>, &Worker)| {
             let by_key = if query.is_reversed { b.0.compare(&a.0) } else { a.0.compare(&b.0) };
@@ -208,6 +218,25 @@ impl Table {
             && query.is_sick.is_none_or(|wanted| worker.sickness(tick).is_any() == wanted)
     }
 
+    fn key<'w>(&'w self, sort: Sort, tick: Instant, worker: &'w Worker) -> Key<'w> {
+        match sort {
+            Sort::Sick => Key::Number(worker.sickness(tick).rank().into()),
+            Sort::Name => Key::Name(&worker.name),
+            Sort::Hashrate => Key::Number(worker.hashrates(tick)[1].hs()),
+            Sort::Stale => Key::Number(worker.stale_share().unwrap_or(-1.0)),
+            Sort::LastShare => Key::Time(worker.last_share_at),
+            Sort::Shares => Key::Number(worker.totals.shares.found as f64),
+            Sort::Rejects => Key::Number(worker.totals.shares.refused() as f64),
+            Sort::Since => Key::Time(Some(worker.since_at)),
+            Sort::Group => Key::Name(self.placing().group(worker.placed).map_or("", |name| name)),
+            // As routes are in the config: the first that is tried before the others.
+            Sort::Route => Key::Number(worker.route.map_or(f64::NEG_INFINITY, |route| -(route as f64))),
+            Sort::Firmware => Key::Name(worker.firmware),
+            Sort::Address => Key::Address(worker.peer),
+            Sort::Difficulty => Key::Number(worker.difficulty.map_or(0.0, Difficulty::get)),
+        }
+    }
+
     fn view(&self, tick: Instant, worker: &Worker) -> WorkerView {
         WorkerView {
             name: worker.name.clone(),
@@ -237,26 +266,15 @@ enum Key<'w> {
     Name(&'w str),
     Number(f64),
     Time(Option<Timestamp>),
+    Address(IpAddr),
 }
 
-impl<'w> Key<'w> {
-    fn of(sort: Sort, tick: Instant, worker: &'w Worker) -> Self {
-        match sort {
-            Sort::Sick => Self::Number(worker.sickness(tick).rank().into()),
-            Sort::Name => Self::Name(&worker.name),
-            Sort::Hashrate => Self::Number(worker.hashrates(tick)[1].hs()),
-            Sort::Stale => Self::Number(worker.stale_share().unwrap_or(-1.0)),
-            Sort::LastShare => Self::Time(worker.last_share_at),
-            Sort::Shares => Self::Number(worker.totals.shares.found as f64),
-            Sort::Rejects => Self::Number(worker.totals.shares.refused() as f64),
-            Sort::Since => Self::Time(Some(worker.since_at)),
-        }
-    }
-
-    /// Names from A, everything else from the most and the newest.
+impl Key<'_> {
+    /// Names from A, addresses from the lowest, everything else from the most and the newest.
     fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Name(a), Self::Name(b)) => a.cmp(b),
+            (Self::Address(a), Self::Address(b)) => a.cmp(b),
             (Self::Number(a), Self::Number(b)) => b.total_cmp(a),
             (Self::Time(a), Self::Time(b)) => b.cmp(a),
             // One sort has one kind.

@@ -143,8 +143,8 @@ function ask(why) {
 
 /** Comes in with the token that is kept. Throws if the proxy refuses it. */
 async function enter() {
-  const { role } = await get("token");
-  if (role === "signal") throw new Refused(403, "forbidden", "This token may only send signals. Use token or read_token of [admin].");
+  const { may_control: mayControl } = await get("status");
+  const role = mayControl ? "control" : "read";
   app.role = role;
   say($("role"), role === "control" ? "control" : "read only");
   attr($("role"), "title", role === "control" ? "This token may order drains and wakes" : "This token may look, and order nothing");

@@ -9,6 +9,7 @@
 //! | `door.rs` | who shows no token keeps nobody out |
 //! | `pages.rs` | what a dashboard reads says what is, by name and with units |
 //! | `stream.rs` | who listens to events hears each once, and holds nobody up |
+//! | `workers.rs` | every worker can be found among a hundred thousand |
 //! | `whole.rs` | the same of a whole proxy: the pages say what pools, miners and prices do |
 //! | `document.rs` | the OpenAPI document says what there is, and every answer of these tests is as it says |
 
@@ -21,3 +22,4 @@ mod pages;
 mod site;
 mod stream;
 mod whole;
+mod workers;

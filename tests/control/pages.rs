@@ -40,6 +40,9 @@ async fn the_first_page_says_what_it_does_why_and_what_is_wrong() {
     assert_eq!((&page["power"]["counts_kw"], &page["power"]["meter_kw"]), (&json!(53.0), &json!(51.0)));
     assert_eq!((&page["power"]["ai_granted_kw"], &page["power"]["devices"]), (&json!(40.0), &json!(3)));
     assert_eq!(page["version"], env!("CARGO_PKG_VERSION"));
+    // A dashboard shows its buttons to who may use them.
+    let (_, of_control) = site.ask(Method::GET, "/api/v1/status", Some(CONTROL), "").await;
+    assert_eq!((&page["may_control"], &of_control["may_control"]), (&json!(false), &json!(true)));
     // The double has no pool.
     let kinds: Vec<&str> = page["alerts"].as_array().unwrap().iter().map(|a| a["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["route_without_pool", "pool_down"], "the worst first: {page}");
@@ -73,17 +76,33 @@ async fn pages_have_names_for_everything_and_agree() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_are_remembered_with_their_reasons() {
     let site = Site::start().await;
-    let first = until(&site, "/api/v1/decisions", |page| page["total"] == 2).await;
+    let are = |count: usize| move |page: &Value| page["decisions"].as_array().unwrap().len() == count;
+    let first = until(&site, "/api/v1/decisions", are(2)).await;
     assert_eq!((&first["decisions"][0]["action"], &first["decisions"][0]["before"]), (&json!("mine"), &json!(null)));
     let pushed = site.ask(Method::PUT, "/api/v1/signals/pays", Some(SIGNAL), r#"{"verdict":"unprofitable"}"#).await;
     assert_eq!(pushed.0, StatusCode::OK);
-    let page = until(&site, "/api/v1/decisions", |page| page["total"] == 4).await;
+    let page = until(&site, "/api/v1/decisions", are(4)).await;
     let newest = &page["decisions"][0];
-    assert_eq!((&newest["before"], &newest["action"], &newest["mode"]), (&json!("mine"), &json!("curtail"), &json!("dry_run")));
+    assert_eq!(
+        (&newest["before"], &newest["action"], &newest["mode"]),
+        (&json!("mine"), &json!("curtail"), &json!("dry_run"))
+    );
     assert!(newest["reason"].as_str().unwrap().contains("unprofitable"), "{newest}");
-    let second = get(&site, "/api/v1/decisions?offset=1&limit=2").await;
-    assert_eq!(second["decisions"], json!([page["decisions"][1], page["decisions"][2]]));
-    // The stream's page has them too.
+    // Page by page it is the same.
+    let mut path = "/api/v1/decisions?limit=3".to_owned();
+    let mut all = Vec::new();
+    loop {
+        let part = get(&site, &path).await;
+        all.extend(part["decisions"].as_array().unwrap().clone());
+        let Some(next) = part["next"].as_str() else { break };
+        path = format!("/api/v1/decisions?limit=3&after={next}");
+    }
+    assert_eq!(json!(all), page["decisions"]);
+    for bad in ["?after=x", "?after=r", "?after=s1", "?offset=1", "?limit=1001"] {
+        let (status, _) = site.ask(Method::GET, &format!("/api/v1/decisions{bad}"), Some(READ), "").await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    // The events have them too.
     let events = get(&site, "/api/v1/events?kind=decision&about=shed").await;
     assert_eq!(events["events"].as_array().unwrap().len(), 2, "{events}");
 }
@@ -108,7 +127,9 @@ async fn charts_have_lines_marks_and_steps_that_fit() {
     let path = "/api/v1/series/site?from=2026-01-31T11:00:00Z&to=2026-01-31T13:00:00Z";
     let marks = get(&site, path).await["marks"].clone();
     assert_eq!((&marks[0]["group"], &marks[0]["kind"]), (&json!("hall-a"), &json!("drain")), "{marks}");
-    for bad in ["?from=2026-01-31T11:00:00Z&to=2026-01-31T10:00:00Z", "?step=1", "?step=x", "?form=now", "?from=yesterday"] {
+    for bad in
+        ["?from=2026-01-31T11:00:00Z&to=2026-01-31T10:00:00Z", "?step=1", "?step=x", "?form=now", "?from=yesterday"]
+    {
         let (status, _) = site.ask(Method::GET, &format!("/api/v1/series/site{bad}"), Some(READ), "").await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
     }
@@ -118,7 +139,9 @@ async fn charts_have_lines_marks_and_steps_that_fit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_for_now_from_here_and_framed_by_nobody() {
     let site = Site::start().await;
-    for (path, token) in [("/api/v1/status", Some(READ)), ("/api/v1/nope", Some(READ)), ("/api/v1/status", None), ("/healthz", None)] {
+    for (path, token) in
+        [("/api/v1/status", Some(READ)), ("/api/v1/nope", Some(READ)), ("/api/v1/status", None), ("/healthz", None)]
+    {
         let (_, headers, _) = raw(&site, Method::GET, path, token, None).await;
         for (name, wanted) in [
             ("cache-control", "no-store"),

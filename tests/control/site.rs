@@ -87,15 +87,20 @@ impl Env for Nowhere {
 
 impl Site {
     pub async fn start() -> Self {
-        Self::of(true).await
+        Self::of(true, Table::new(Placing::default())).await
+    }
+
+    /// One with these workers.
+    pub async fn with(table: Table) -> Self {
+        Self::of(true, table).await
     }
 
     /// One whose config has nothing that could be moved.
     pub async fn without_power() -> Self {
-        Self::of(false).await
+        Self::of(false, Table::new(Placing::default())).await
     }
 
-    async fn of(has_power: bool) -> Self {
+    async fn of(has_power: bool, table: Table) -> Self {
         let tokens = format!("[admin]\ntoken = \"{CONTROL}\"\nread_token = \"{READ}\"\nsignal_token = \"{SIGNAL}\"\n");
         let (config, _) = Config::parse(&format!("{TABLES}{tokens}"), &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let admin = config.admin.clone().expect("it is there");
@@ -112,9 +117,15 @@ impl Site {
             errands,
         };
         let books = Arc::new(Books::new(1, 1, 1));
-        let workers = Workers::new(Table::new(Placing::default()));
-        let subject =
-            Subject { signals, power, books: books.clone(), workers: workers.clone(), store: None, health: health.clone() };
+        let workers = Workers::new(table);
+        let subject = Subject {
+            signals,
+            power,
+            books: books.clone(),
+            workers: workers.clone(),
+            store: None,
+            health: health.clone(),
+        };
         let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");

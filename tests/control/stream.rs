@@ -53,7 +53,10 @@ impl Stream {
         let lines = self.text.lines().filter_map(|line| line.strip_prefix("data: "));
         let events = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
         let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
-        events.filter(|event| event["id"].is_string()).map(|event| (text(&event, "id"), text(&event, "words"))).collect()
+        events
+            .filter(|event| event["id"].is_string())
+            .map(|event| (text(&event, "id"), text(&event, "words")))
+            .collect()
     }
 }
 

@@ -41,17 +41,23 @@ async fn pool() -> SimPool {
     SimPool::start(PoolSettings { difficulty: EASY, ..PoolSettings::default() }).await.unwrap()
 }
 
-async fn proxy(first: &SimPool, second: &SimPool) -> Proxy {
+/// `store`: what the config says of it.
+async fn proxy(first: &SimPool, second: &SimPool, store: &str) -> Proxy {
     let pools = [("eu", first), ("us", second)].map(|(name, pool)| {
         format!("[[pool]]\nname = {name:?}\nurl = \"stratum+tcp://{}\"\nuser = \"u\"\n", pool.addr())
     });
     let text = format!(
         "[proxy]\nworkers = 2\nstate_file = \"\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = {CONTROL:?}\nread_token = {READ:?}\n\
-         [[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n{}{PRICES}",
+         [[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n{}{PRICES}{store}",
         pools.concat()
     );
     let (config, _) = Config::parse(&text, &Tokens).unwrap_or_else(|errors| panic!("{errors}"));
     Proxy::start(config).await.unwrap()
+}
+
+fn miners(proxy: &Proxy) -> Swarm {
+    let machine = MinerSettings::new(proxy.addresses()[0], "farm", &profile::CGMINER, Pace::SharesPerSecond(5.0));
+    Swarm::start(&SwarmSettings { machine, miners: MINERS, mix: MIX.to_vec(), connects_per_second: 500.0 })
 }
 
 async fn until(address: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
@@ -69,16 +75,16 @@ async fn until(address: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_tell_what_pools_miners_and_prices_do() {
     let (first, second) = (pool().await, pool().await);
-    let proxy = proxy(&first, &second).await;
+    let proxy = proxy(&first, &second, "").await;
     let address = proxy.admin_address().unwrap();
     until(address, "/readyz", |page| page["ok"] == true).await;
-    let miner = MinerSettings::new(proxy.addresses()[0], "farm", &profile::CGMINER, Pace::SharesPerSecond(5.0));
-    let swarm =
-        Swarm::start(&SwarmSettings { machine: miner, miners: MINERS, mix: MIX.to_vec(), connects_per_second: 500.0 });
+    let swarm = miners(&proxy);
 
-    let page = until(address, "/api/v1/status", |page| page["shares"]["forwarded"].as_u64() > Some(50)).await;
-    assert_eq!((&page["miners"], &page["connections"]), (&json!(MINERS), &json!(MINERS)));
-    assert!(page["hashrate_ths"].as_f64() > Some(0.0) && page["alerts"] == json!([]), "{page}");
+    let is_mining = |page: &Value| page["shares"]["forwarded"].as_u64() > Some(50) && page["miners"] == MINERS;
+    let page =
+        until(address, "/api/v1/status", |page| is_mining(page) && page["hashrate_ths"].as_f64() > Some(0.0)).await;
+    assert_eq!(page["connections"], MINERS);
+    assert_eq!(page["alerts"], json!([]), "{page}");
     assert_eq!((&page["pools"][0]["state"], &page["pools"][1]["state"]), (&json!("active"), &json!("standby")));
     // 50 $/PH/day at 20 J/TH is 104.2 $/MWh, at 40 J/TH 52.1; power costs 60.
     assert_eq!((&page["site_mode"], &page["groups"][1]["action"]), (&json!("PARTIAL"), &json!("curtail")), "{page}");
@@ -92,7 +98,10 @@ async fn pages_tell_what_pools_miners_and_prices_do() {
     let [best, worst] = &merit["sinks"].as_array().unwrap()[..] else { panic!("{merit}") };
     assert!(near(&best["margin_per_mwh"], 44.17) && near(&worst["margin_per_mwh"], -7.92), "{merit}");
     assert_eq!((&best["name"], &best["from_kw"], &worst["from_kw"]), (&json!("new"), &json!(0.0), &json!(2000.0)));
-    assert_eq!((&best["is_on"], &worst["is_on"], &merit["cut_per_mwh"]), (&json!(true), &json!(false), &best["margin_per_mwh"]));
+    assert_eq!(
+        (&best["is_on"], &worst["is_on"], &merit["cut_per_mwh"]),
+        (&json!(true), &json!(false), &best["margin_per_mwh"])
+    );
 
     let pools = until(address, "/api/v1/pools", |page| page["pools"][0]["lanes"][0]["miners"] == MINERS).await;
     let eu = &pools["pools"][0];
@@ -111,7 +120,11 @@ async fn pages_tell_what_pools_miners_and_prices_do() {
         until(address, &format!("/api/v1/events?kind={kind}"), |page| page["events"] != json!([])).await;
     }
     let page = until(address, "/api/v1/status", |page| page["alerts"] != json!([])).await;
-    assert_eq!((&page["alerts"][0]["kind"], &page["alerts"][0]["about"]), (&json!("pool_down"), &json!("eu")), "{page}");
+    assert_eq!(
+        (&page["alerts"][0]["kind"], &page["alerts"][0]["about"]),
+        (&json!("pool_down"), &json!("eu")),
+        "{page}"
+    );
     let (status, _) = ask(address, Method::GET, "/readyz", None, "").await;
     assert_eq!(status, StatusCode::OK, "one pool is enough");
 
@@ -124,5 +137,43 @@ async fn pages_tell_what_pools_miners_and_prices_do() {
 
     swarm.stop(LIMIT).await;
     proxy.shut_down(Duration::from_secs(1)).await;
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_run_did_is_shown_by_the_next() {
+    let (first, second) = (pool().await, pool().await);
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("[store]\npath = {:?}\n", folder.path().join("store.db"));
+    let earlier = proxy(&first, &second, &store).await;
+    let address = earlier.admin_address().unwrap();
+    let swarm = miners(&earlier);
+    until(address, "/api/v1/status", |page| page["shares"]["accepted"].as_u64() > Some(100)).await;
+    let is_known = |page: &Value| page["workers"].as_array().unwrap().iter().all(|w| w["accepted"].as_u64() > Some(0));
+    let page = until(address, "/api/v1/workers", |page| page["total"] == MINERS && is_known(page)).await;
+    let name = page["workers"][0]["name"].as_str().unwrap().to_owned();
+    until(address, "/api/v1/decisions", |page| page["decisions"].as_array().unwrap().len() == 2).await;
+    swarm.stop(LIMIT).await;
+    earlier.shut_down(Duration::from_secs(1)).await;
+
+    let later = proxy(&first, &second, &store).await;
+    let address = later.admin_address().unwrap();
+    let (status, page) = ask(address, Method::GET, &format!("/api/v1/workers/{name}"), Some(READ), "").await;
+    assert_eq!((status, &page["worker"], &page["note"]), (StatusCode::OK, &json!(null), &json!(null)), "{page}");
+    let point = &page["history"][0];
+    assert!(point["accepted"].as_u64() > Some(0) && point["hashrate_ths"].as_f64() > Some(0.0), "{page}");
+    assert!(page["events"].as_array().unwrap().iter().all(|event| event["about"] == *name), "{page}");
+    let page = until(address, "/api/v1/decisions", |page| page["decisions"].as_array().unwrap().len() > 2).await;
+    assert_eq!(page["decisions"].as_array().unwrap().last().unwrap()["before"], json!(null), "{page}");
+    let page = until(address, "/api/v1/series/hashrate?step=60", |_| true).await;
+    for key in ["total", "route:default", "pool:eu"] {
+        let line = page["lines"].as_array().unwrap().iter().find(|line| line["key"] == key).unwrap();
+        assert!(line["values"].as_array().unwrap().iter().any(|value| value.as_f64() > Some(0.0)), "{key}: {line}");
+    }
+    assert_eq!(page["note"], json!(null));
+    let page = until(address, "/api/v1/status", |page| page["store"]["written_at"].is_string()).await;
+    assert_eq!((&page["store"]["backend"], &page["store"]["trouble"]), (&json!("sqlite"), &json!(null)));
+    later.shut_down(Duration::from_secs(1)).await;
+    first.shutdown().await;
     second.shutdown().await;
 }

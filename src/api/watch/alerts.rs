@@ -4,6 +4,7 @@
 
 use crate::{
     api::wire::Severity,
+    census::Summary,
     config::Config,
     metrics::Totals,
     power::{
@@ -13,6 +14,7 @@ use crate::{
         site::{BlockView, GroupView},
     },
     profit::{Reading, Watts, task::Snapshot},
+    store::StoreStatus,
 };
 
 /// Stale shares among all from which on it is worth a word: a farm near its pool has a tenth of that.
@@ -51,6 +53,8 @@ pub struct Seen<'s> {
     pub stale_ratio: Option<f64>,
     /// By pool: good shares that it rejected among those it answered, in the last five minutes.
     pub pool_rejects: &'s [Option<f64>],
+    pub workers: &'s Summary,
+    pub store: Option<&'s StoreStatus>,
 }
 
 /// All that is wrong, the worst first.
@@ -59,6 +63,12 @@ pub fn alerts(seen: &Seen<'_>) -> Vec<Wrong> {
     pools(seen, &mut all);
     shares(seen, &mut all);
     signals(seen.signals, &mut all);
+    workers(seen.workers, &mut all);
+    if let Some(trouble) = seen.store.and_then(|store| store.trouble.as_ref()) {
+        let words =
+            format!("the store can't be written: {trouble}; counts and records wait, and what is too much is left out");
+        all.push(Wrong { kind: "store_behind", severity: Severity::Warn, about: None, words });
+    }
     if let Some(power) = seen.power {
         site(seen, power, &mut all);
     }
@@ -120,15 +130,35 @@ fn signals(snapshot: &Snapshot, all: &mut Vec<Wrong>) {
         let (kind, words) = match view.reading {
             Reading::Never | Reading::Fresh { .. } => continue,
             Reading::Stale { observed_at, .. } => {
-                let ended = format!("signal {:?} is stale: its last value is of {observed_at:.0}; see to its sender", view.name);
+                let ended = format!(
+                    "signal {:?} is stale: its last value is of {observed_at:.0}; see to its sender",
+                    view.name
+                );
                 ("signal_stale", ended)
             }
             Reading::Split { low, high } => {
-                let words = format!("signal {:?}: its sources disagree, {low} to {high}; see which is right", view.name);
+                let words =
+                    format!("signal {:?}: its sources disagree, {low} to {high}; see which is right", view.name);
                 ("signal_split", words)
             }
         };
         all.push(Wrong { kind, severity: Severity::Warn, about: Some(view.name.to_string()), words });
+    }
+}
+
+fn workers(summary: &Summary, all: &mut Vec<Wrong>) {
+    let Summary { sick, offline, high_stale, low_hashrate, unplaced, .. } = *summary;
+    let named =
+        [(offline, "offline"), (low_hashrate, "with too low a hashrate"), (high_stale, "with many stale shares")];
+    let named: Vec<String> =
+        named.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if sick > 0 {
+        let words = format!("{sick} workers are sick: {}", named.join(", "));
+        all.push(Wrong { kind: "workers_sick", severity: Severity::Warn, about: None, words });
+    }
+    if unplaced > 0 {
+        let words = format!("{unplaced} workers are not known by name: there are more names than places for them");
+        all.push(Wrong { kind: "workers_unplaced", severity: Severity::Warn, about: None, words });
     }
 }
 
@@ -171,7 +201,10 @@ fn of_group(name: &str, view: &GroupView, all: &mut Vec<Wrong>) {
     ] {
         let machines = count(stage);
         if machines > 0 {
-            let words = format!("group {name:?}: {machines} of {} machines {what}; `hashgate devices {name}` names them", view.devices);
+            let words = format!(
+                "group {name:?}: {machines} of {} machines {what}; `hashgate devices {name}` names them",
+                view.devices
+            );
             all.push(Wrong { kind, severity: Severity::Warn, about: about(), words });
         }
     }

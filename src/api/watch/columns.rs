@@ -1,9 +1,12 @@
 //! The columns of the series, and what they are at a moment.
 
+use std::{collections::HashMap, sync::Arc};
+
 use tokio::time::Instant;
 
 use super::series::{Chart, Column};
 use crate::{
+    census::Together,
     config::Config,
     metrics::Totals,
     power::control::PowerSnapshot,
@@ -43,6 +46,10 @@ pub fn columns(config: &Config, currency: Currency) -> Vec<Column> {
         let label = format!("credited by pool {}", pool.name);
         all.push(column(Chart::Hashrate, ths, format!("pool:{}", pool.name), label));
     }
+    let profit = config.profit.as_ref();
+    for group in profit.iter().flat_map(|profit| &profit.groups) {
+        all.push(column(Chart::Hashrate, ths, format!("group:{}", group.name), format!("group {}", group.name)));
+    }
     for (key, label) in [
         ("cap_kw", "cap"),
         ("meter_kw", "meter"),
@@ -53,15 +60,21 @@ pub fn columns(config: &Config, currency: Currency) -> Vec<Column> {
     ] {
         all.push(column(Chart::Site, kw, key.into(), label.into()));
     }
-    let profit = config.profit.as_ref();
     for group in profit.iter().flat_map(|profit| &profit.groups) {
-        all.push(column(Chart::Site, kw, format!("group:{}", group.name), format!("group {}, at the machines", group.name)));
+        all.push(column(
+            Chart::Site,
+            kw,
+            format!("group:{}", group.name),
+            format!("group {}, at the machines", group.name),
+        ));
     }
     for block in profit.iter().flat_map(|profit| &profit.ai) {
         all.push(column(Chart::Site, kw, format!("lease:{}", block.name), format!("lent to {}", block.name)));
         all.push(column(Chart::Site, kw, format!("ai:{}", block.name), format!("drawn by {}", block.name)));
     }
-    for (key, label) in [("power", "power, with delivery"), ("ai", "AI compute, the best"), ("curtail", "paid for not drawing")] {
+    for (key, label) in
+        [("power", "power, with delivery"), ("ai", "AI compute, the best"), ("curtail", "paid for not drawing")]
+    {
         all.push(column(Chart::Price, &money, key.into(), label.into()));
     }
     for group in profit.iter().flat_map(|profit| &profit.groups) {
@@ -78,12 +91,15 @@ pub fn row(
     tick: Instant,
     signals: &Snapshot,
     power: Option<&PowerSnapshot>,
+    groups: &HashMap<Arc<str>, Together>,
 ) -> Box<[f32]> {
     let mut row = Vec::new();
     let ths = |hs: f64| (hs / TERA) as f32;
     row.push(ths(totals.hashrate.iter().map(|hashrate| hashrate.hs()).sum()));
     row.extend(totals.hashrate.iter().map(|hashrate| ths(hashrate.hs())));
     row.extend(rates.credited(tick, totals));
+    let all = config.profit.iter().flat_map(|profit| &profit.groups);
+    row.extend(all.map(|group| groups.get(&group.name).map_or(0.0, |group| ths(group.estimate.hs()))));
     site(config, power, &mut row);
     let money = |money: Option<MoneyPerMwh>| money.map_or(f32::NAN, |money| money.get() as f32);
     let groups = signals.decision.as_ref().map_or(&[][..], |view| &view.decisions.groups);

@@ -28,6 +28,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{
     select,
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval},
 };
 
@@ -45,7 +46,13 @@ use super::{
     Api,
     wire::{Alert, DecisionRow, EventWord},
 };
-use crate::{config::Config, metrics::Totals, power::site::Level, profit::Currency};
+use crate::{
+    census::{Summary, Together},
+    config::Config,
+    metrics::Totals,
+    power::site::Level,
+    profit::Currency,
+};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -67,8 +74,12 @@ struct State {
     alerts: Vec<Alert>,
     /// The newest first.
     decisions: VecDeque<DecisionRow>,
+    /// The number of the next one.
+    next_decision: u64,
     series: Series,
     ratios: Ratios,
+    workers: Summary,
+    groups: HashMap<Arc<str>, Together>,
 }
 
 /// What became of shares in the last five minutes; `None` where there were too few.
@@ -87,8 +98,11 @@ impl Watched {
         let state = State {
             alerts: Vec::new(),
             decisions: VecDeque::new(),
+            next_decision: 0,
             series: Series::new(columns(config, currency)),
             ratios: Ratios::default(),
+            workers: Summary::default(),
+            groups: HashMap::new(),
         };
         Self { events: Events::new(now), state: Mutex::new(state) }
     }
@@ -102,10 +116,28 @@ impl Watched {
         self.state().ratios.clone()
     }
 
-    /// So many decisions behind the first `offset`, the newest first; and how many there are.
-    pub fn decisions(&self, offset: usize, limit: usize) -> (Vec<DecisionRow>, usize) {
+    /// How many workers there are of what.
+    pub fn workers(&self) -> Summary {
+        self.state().workers.clone()
+    }
+
+    /// What the workers of each power group are together.
+    pub fn groups(&self) -> HashMap<Arc<str>, Together> {
+        self.state().groups.clone()
+    }
+
+    /// So many decisions, the newest first, with their numbers; only those before the one with this number, if there is one.
+    pub fn decisions(&self, before: Option<u64>, limit: usize) -> Vec<(u64, DecisionRow)> {
         let state = self.state();
-        (state.decisions.iter().skip(offset).take(limit).cloned().collect(), state.decisions.len())
+        let numbers = (0..state.next_decision).rev();
+        let all = numbers.zip(&state.decisions);
+        let shown = all.filter(|(number, _)| before.is_none_or(|before| *number < before)).take(limit);
+        shown.map(|(number, row)| (number, row.clone())).collect()
+    }
+
+    /// When charts of this run begin, in seconds since 1970.
+    pub fn begins(&self) -> Option<i64> {
+        self.state().series.begins()
     }
 
     /// What a chart shows.
@@ -117,6 +149,7 @@ impl Watched {
         let mut state = self.state();
         state.decisions.truncate(MAX_DECISIONS - 1);
         state.decisions.push_front(row);
+        state.next_decision += 1;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,7 +168,10 @@ pub(super) async fn watch(api: Arc<Api>) {
     loop {
         select! {
             () = api.stop.cancelled() => return,
-            _ = look.tick() => watcher.look(Timestamp::now(), Instant::now()),
+            _ = look.tick() => {
+                watcher.count().await;
+                watcher.look(Timestamp::now(), Instant::now());
+            }
             // A decision is told when it is made.
             Ok(()) = signals.changed() => watcher.decided(Timestamp::now()),
         }
@@ -166,6 +202,18 @@ impl<'a> Watcher<'a> {
         }
     }
 
+    /// Counts the workers, where a row is due: a look at each, so on a thread that may wait.
+    async fn count(&self) {
+        if Instant::now() < self.next_row {
+            return;
+        }
+        let table = self.api.workers.clone();
+        if let Ok((workers, groups)) = spawn_blocking(move || (table.summary(), table.by_group())).await {
+            let mut state = self.api.watched.state();
+            (state.workers, state.groups) = (workers, groups);
+        }
+    }
+
     fn look(&mut self, now: Timestamp, tick: Instant) {
         let totals = self.api.books.totals();
         let signals = self.api.signals.snapshot();
@@ -178,8 +226,8 @@ impl<'a> Watcher<'a> {
         if tick >= self.next_row {
             self.next_row = tick + series::EVERY;
             let config = self.api.signals.config();
-            let values = row(config, &totals, &mut self.rates, tick, &signals, power.as_deref());
             let mut state = self.api.watched.state();
+            let values = row(config, &totals, &mut self.rates, tick, &signals, power.as_deref(), &state.groups);
             state.series.add(now.as_second(), values);
             state.ratios = ratios(&self.past, &totals);
             drop(state);
@@ -198,6 +246,8 @@ impl<'a> Watcher<'a> {
             power_ended: self.api.health.power_ended.is_cancelled(),
             stale_ratio: ratios.stale,
             pool_rejects: &ratios.pool_rejects,
+            workers: &self.api.watched.workers(),
+            store: self.api.store.as_ref().map(|store| store.status()).as_ref(),
         });
         self.raise(now, wrong);
     }
@@ -214,7 +264,8 @@ impl<'a> Watcher<'a> {
     /// Keeps what is wrong, and tells what was not before and what is no more.
     fn raise(&mut self, now: Timestamp, wrong: Vec<Wrong>) {
         let events = &self.api.watched.events;
-        let is_seen = |key: &(&'static str, Option<String>)| wrong.iter().any(|w| (w.kind, &w.about) == (key.0, &key.1));
+        let is_seen =
+            |key: &(&'static str, Option<String>)| wrong.iter().any(|w| (w.kind, &w.about) == (key.0, &key.1));
         let gone: Vec<_> = self.since.keys().filter(|key| !is_seen(key)).cloned().collect();
         for key in gone {
             self.since.remove(&key);

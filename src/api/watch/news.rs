@@ -77,7 +77,7 @@ impl Before {
                 }
                 _ => tell(Level::Warn, EventWord::Pool, name, format!("pool {name:?} is lost: {why}")),
             }
-            if lives && (!lived || book.losses > losses) {
+            if lives && !lived {
                 tell(Level::Info, EventWord::Pool, name, format!("pool {name:?} is logged in and has work"));
             }
             if book.blocks > blocks {
@@ -126,7 +126,7 @@ impl Before {
     pub fn decision(&mut self, snapshot: &Snapshot) -> Vec<(DecisionRow, News)> {
         let mut new = Vec::new();
         let Some(view) = &snapshot.decision else { return new };
-        let mode: ModeWord = view.mode.into();
+        let mode = Some(ModeWord::from(view.mode));
         let at = view.decisions.at;
         let mut add = |row: DecisionRow, words: String, about: &str| {
             let news = News { level: Level::Info, kind: EventWord::Decision, about: Some(about.to_owned()), words };

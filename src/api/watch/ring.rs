@@ -98,7 +98,9 @@ impl Events {
 
     /// Where a reader goes on that saw this id last.
     pub fn since(&self, last: &str) -> Since {
-        let parts = last.split_once('-').and_then(|(run, number)| Some((run.parse::<i64>().ok()?, number.parse::<u64>().ok()?)));
+        let parts = last
+            .split_once('-')
+            .and_then(|(run, number)| Some((run.parse::<i64>().ok()?, number.parse::<u64>().ok()?)));
         match parts {
             Some((run, number)) if run == self.run && number < self.ring().next => Since::Number(number + 1),
             _ => Since::OtherRun,

@@ -66,10 +66,14 @@ impl Series {
         self.rows.push_back((at, values));
     }
 
+    /// When its first row is of; `None` before there is one.
+    pub fn begins(&self) -> Option<i64> {
+        self.rows.front().map(|(at, _)| *at)
+    }
+
     /// The lines of a chart: means over each step.
     pub fn lines(&self, chart: Chart, steps: &Steps) -> Vec<Line> {
-        let shown: Vec<usize> =
-            (0..self.columns.len()).filter(|column| self.columns[*column].chart == chart).collect();
+        let shown: Vec<usize> = (0..self.columns.len()).filter(|column| self.columns[*column].chart == chart).collect();
         let mut sums = vec![vec![(0.0_f64, 0_u32); steps.count]; shown.len()];
         let begin = self.rows.partition_point(|(at, _)| *at < steps.begin);
         for (at, values) in self.rows.range(begin..) {

@@ -30,10 +30,10 @@ pub struct GroupCard {
     pub power: Option<GroupRow>,
     /// What its machines draw together when all mine, at the site meter, as the config says.
     pub nameplate_kw: Option<f64>,
-    /// Connected miners whose machines are its own; `null` where nobody counts them.
-    pub miners: Option<u64>,
+    /// Connected workers that are its own; of the last ten seconds.
+    pub miners: u64,
     /// Their estimated hashrate, in TH/s.
-    pub hashrate_ths: Option<f64>,
+    pub hashrate_ths: f64,
 }
 
 /// `GET /api/v1/merit`: who gets the site's power, by what a MWh earns there.

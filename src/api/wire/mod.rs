@@ -21,7 +21,6 @@ mod pools;
 mod power;
 mod profit;
 mod status;
-mod token;
 mod workers;
 
 use serde::{Deserialize, Serialize};
@@ -39,8 +38,7 @@ pub use self::{
         AiShare, DecisionPage, GroupDecision, PerMwh, PushBody, RefusalRow, SignalRow, SignalState, SignalsPage,
         SourceRow, VerdictWord,
     },
-    status::{Alert, Earnings, GroupLine, PoolLine, Severity, ShareCounts, SiteLine, StatusPage},
-    token::{RoleWord, TokenPage},
+    status::{Alert, Earnings, GroupLine, PoolLine, Severity, ShareCounts, SiteLine, StatusPage, StoreLine},
     workers::{SickWord, WorkerCounts, WorkerPage, WorkerPoint, WorkerRow, WorkerSort, WorkersPage},
 };
 

@@ -36,6 +36,8 @@ pub enum EventWord {
     Signal,
     /// The mode changed, or an operator's order.
     Operator,
+    /// A worker came or went; only on its own page.
+    Connection,
     /// A drain or wake ended; the words are its receipt in short.
     Receipt,
     /// Something is wrong from now on.
@@ -93,12 +95,12 @@ pub struct Missed {
 /// `GET /api/v1/decisions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DecisionsPage {
-    /// All that are held.
-    pub total: u64,
-    /// How many come before these.
-    pub offset: u64,
     /// The newest first.
     pub decisions: Vec<DecisionRow>,
+    /// What to send as `after` for those before; `null` if there are none.
+    pub next: Option<String>,
+    /// Why older ones are missing; `null` if none are.
+    pub note: Option<String>,
 }
 
 /// A change of what a group is to do, or of what an AI block is to have.
@@ -106,17 +108,17 @@ pub struct DecisionsPage {
 pub struct DecisionRow {
     /// When.
     pub at: Timestamp,
-    /// How far it went.
-    pub mode: ModeWord,
+    /// How far it went; `null` for an AI block in what the store keeps.
+    pub mode: Option<ModeWord>,
     /// The group; `null` for an AI block.
     pub group: Option<String>,
     /// The AI block; `null` for a group.
     pub ai: Option<String>,
-    /// What the group did before: `mine`, `ai` or `curtail`.
+    /// What the group did before: `mine`, `ai` or `curtail`; `null` for the first of a run of the proxy, and in what the store keeps.
     pub before: Option<String>,
     /// What it is to do.
     pub action: Option<String>,
-    /// What the AI block is to have, in kW at the site meter.
+    /// What the AI block is to have, in kW at the site meter; `null` in what the store keeps, where the reason says it.
     pub ai_kw: Option<f64>,
     /// Why, in words.
     pub reason: String,
@@ -133,6 +135,8 @@ pub struct Chart {
     pub lines: Vec<Line>,
     /// What happened in between.
     pub marks: Vec<Mark>,
+    /// Why a part is missing; `null` if none is.
+    pub note: Option<String>,
 }
 
 /// One line of a chart.

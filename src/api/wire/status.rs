@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ModeWord, PoolState};
+use super::{ModeWord, PoolState, WorkerCounts};
 use crate::power::group::Phase;
 
 /// `GET /api/v1/status`.
@@ -20,6 +20,8 @@ pub struct StatusPage {
     pub started_at: Timestamp,
     /// How long ago that is, in seconds.
     pub uptime_s: f64,
+    /// Whether the token that asks may give orders.
+    pub may_control: bool,
     /// The kernel that hashes shares.
     pub kernel: String,
     /// How far decisions go; `null` where nothing is decided.
@@ -36,6 +38,8 @@ pub struct StatusPage {
     pub miners: u64,
     /// Open connections.
     pub connections: u64,
+    /// Workers by what they are; of the last ten seconds.
+    pub workers: WorkerCounts,
     /// Shares since the start.
     pub shares: ShareCounts,
     /// Pools in short, in the config's order.
@@ -44,6 +48,8 @@ pub struct StatusPage {
     pub power: Option<SiteLine>,
     /// What comes of it; `null` where no price tells.
     pub earnings: Option<Earnings>,
+    /// Where the past is kept; `null` without a store.
+    pub store: Option<StoreLine>,
     /// What is wrong now, the worst first. Empty: nothing that the proxy could see.
     pub alerts: Vec<Alert>,
 }
@@ -122,6 +128,23 @@ pub struct SiteLine {
     pub asleep: u64,
 }
 
+/// The store in short.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StoreLine {
+    /// `sqlite` or `postgres`.
+    pub backend: String,
+    /// Why nothing can be written now; `null` if all is well.
+    pub trouble: Option<String>,
+    /// When something was last written.
+    pub written_at: Option<Timestamp>,
+    /// Rows of counts that wait.
+    pub waiting_rows: u64,
+    /// Records that there was no room for, since the start.
+    pub dropped: u64,
+    /// Bytes in use; `null` while that is not known.
+    pub bytes: Option<u64>,
+}
+
 /// What the site earns in an hour at what it draws now, by the fresh prices. An estimate: what pools pay is their own account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Earnings {
@@ -154,7 +177,7 @@ pub enum Severity {
 pub struct Alert {
     /// Which kind, one of a fixed set: `pool_down`, `route_without_pool`, `stale_shares`, `pool_rejects`, `signal_stale`, `signal_split`,
     /// `over_cap`, `meter_lost`, `group_fault`, `devices_failed`, `devices_drifted`, `devices_unseen`, `ai_overdrawn`, `power_ended`,
-    /// `workers_sick`, `store_behind`.
+    /// `workers_sick`, `workers_unplaced`, `store_behind`.
     pub kind: String,
     /// How bad it is.
     pub severity: Severity,

@@ -67,6 +67,16 @@ pub enum WorkerSort {
     Rejected,
     /// Since when it is connected or is not.
     Since,
+    /// Its power group's name.
+    Group,
+    /// Its route, in the order in which routes are tried.
+    Route,
+    /// What its firmware was taken for.
+    Firmware,
+    /// Where it came from last, the lowest address first.
+    Address,
+    /// The difficulty of its shares.
+    Difficulty,
 }
 
 /// What is wrong with a worker.
@@ -147,12 +157,16 @@ pub struct WorkerRow {
 pub struct WorkerPage {
     /// The worker as it is now; `null` if only its past is known.
     pub worker: Option<WorkerRow>,
-    /// Seconds of each point.
+    /// Seconds of each point: 60 at least.
     pub step_s: u64,
-    /// What the store has of it, the oldest first; empty without a store.
+    /// What the store has of it, the oldest first; steps in which it did nothing are left out. Empty without a store.
     pub history: Vec<WorkerPoint>,
-    /// The last events about it, the newest first.
+    /// Shares of this time that do not count, by reason.
+    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// When it came and went, the newest first.
     pub events: Vec<EventLine>,
+    /// Why there is no past, or only a part of it; `null` if there is all.
+    pub note: Option<String>,
 }
 
 /// A worker over one step of time.
@@ -166,8 +180,18 @@ pub struct WorkerPoint {
     pub accepted: u64,
     /// Sum of their difficulties.
     pub accepted_difficulty: f64,
-    /// Shares that do not.
+    /// Shares that were stale.
+    pub stale: u64,
+    /// Shares that do not count for another reason.
     pub rejected: u64,
-    /// The same by reason; a reason without any is left out.
-    pub rejected_by_reason: BTreeMap<String, u64>,
+    /// Shares that met their pool's target and were sent to it.
+    pub forwarded: u64,
+    /// Of these, accepted by the pool.
+    pub pool_accepted: u64,
+    /// Of these, rejected by the pool.
+    pub pool_rejected: u64,
+    /// Of these, never answered, or lost with the connection.
+    pub pool_lost: u64,
+    /// The most connections at once.
+    pub connections: u64,
 }

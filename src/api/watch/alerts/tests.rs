@@ -25,6 +25,8 @@ struct World {
     power: PowerSnapshot,
     stale_ratio: Option<f64>,
     pool_rejects: Vec<Option<f64>>,
+    workers: Summary,
+    store: StoreStatus,
 }
 
 impl World {
@@ -35,7 +37,16 @@ impl World {
         totals.router.pools = vec![PoolBook { connections: 1, ..PoolBook::default() }; 2];
         let signals =
             Snapshot { at: Timestamp::UNIX_EPOCH, currency: Currency::USD, signals: Vec::new(), decision: None };
-        Self { config, totals, signals, power: quiet(), stale_ratio: Some(0.001), pool_rejects: vec![None, Some(0.001)] }
+        Self {
+            config,
+            totals,
+            signals,
+            power: quiet(),
+            stale_ratio: Some(0.001),
+            pool_rejects: vec![None, Some(0.001)],
+            workers: Summary::default(),
+            store: StoreStatus::default(),
+        }
     }
 
     fn kinds(&self) -> Vec<&'static str> {
@@ -51,6 +62,8 @@ impl World {
             power_ended: false,
             stale_ratio: self.stale_ratio,
             pool_rejects: &self.pool_rejects,
+            workers: &self.workers,
+            store: Some(&self.store),
         })
     }
 }
@@ -179,4 +192,13 @@ fn a_pool_of_no_route_is_nobodys_loss() {
     world.config = Config::parse(&text, &ProcessEnv { folder: ".".into() }).unwrap().0;
     world.totals.router.pools[1].connections = 0;
     assert_eq!(world.all(), []);
+}
+
+#[test]
+fn sick_workers_are_counted_by_what_they_have_and_a_store_that_is_behind_is_told() {
+    let mut world = World::new();
+    world.workers = Summary { sick: 3, offline: 2, high_stale: 1, ..Summary::default() };
+    world.store.trouble = Some("the disk is full".to_owned());
+    assert_eq!(world.kinds(), ["workers_sick", "store_behind"]);
+    assert_eq!(world.all()[0].words, "3 workers are sick: 2 offline, 1 with many stale shares");
 }

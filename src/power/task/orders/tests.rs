@@ -1,7 +1,9 @@
 use super::*;
 use crate::{
     power::group::Phase,
-    profit::{AiDecision, AiReason, Currency, Decisions, Fault, Margins, Ratio, Reason, Rungs, SiteMode, Unknown, What},
+    profit::{
+        AiDecision, AiReason, Currency, Decisions, Fault, Margins, Ratio, Reason, Rungs, SiteMode, Unknown, What,
+    },
 };
 
 fn decided(action: Action, why: Why) -> DecisionView {
@@ -10,7 +12,14 @@ fn decided(action: Action, why: Why) -> DecisionView {
     let decision = Decision { action, is_new: true, since: None, reason, margins };
     let decisions =
         Decisions { at: Timestamp::UNIX_EPOCH, mode: SiteMode::Mining, groups: vec![decision], ai: Vec::new() };
-    DecisionView { mode: Mode::Active, groups: vec!["a".into()], ai: Vec::new(), decisions, switches: vec![0], rungs: Rungs::default() }
+    DecisionView {
+        mode: Mode::Active,
+        groups: vec!["a".into()],
+        ai: Vec::new(),
+        decisions,
+        switches: vec![0],
+        rungs: Rungs::default(),
+    }
 }
 
 fn bad() -> DecisionView {
