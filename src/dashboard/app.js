@@ -81,7 +81,7 @@ function changed(name) {
   const status = app.feeds.of("status");
   if (status && app.feeds.fitRange(status.uptime_s)) {
     document.querySelectorAll(".choice").forEach((choice) => choice.press?.());
-    if (app.feeds.of("decisions")) view?.update?.("decisions", app.feeds);
+    view?.ranged?.();
   }
   told(status);
 }

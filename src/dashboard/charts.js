@@ -1,7 +1,7 @@
 // The charts of the site: what each shows of an answer of `series/…`, and its sentence.
 
 import { Lines, MAX_LINES, last, look, marks } from "./lines.js";
-import { hashUnit, hashrate, money, number, perMwh, power } from "./format.js";
+import { hashUnit, hashrate, money, number, perMwh, power, short, THIN } from "./format.js";
 
 function left(lines) {
   return lines.length > MAX_LINES ? ` ${lines.length - MAX_LINES} more lines are left out.` : "";
@@ -25,8 +25,10 @@ export function hashrateChart() {
     const most = Math.max(0, ...shown.flatMap(({ values }) => values.filter((value) => value !== null)));
     const [unit, scale] = hashUnit(most);
     const [now] = last(total.values);
-    const words = now === null ? "" : `${hashrate(now)} now; at most ${hashrate(Math.max(...total.values.filter((value) => value !== null)))}, at least ${hashrate(Math.min(...total.values.filter((value) => value !== null)))} in this time.${left(groups)}`;
-    chart.set({ at: page.at, lines: shown, range, words, axis: (value) => `${number(value / scale, digits(most / scale))} ${unit}` });
+    const known = total.values.filter((value) => value !== null);
+    const write = (value) => `${short(value / scale)}${THIN}${unit}`;
+    const words = now === null ? "" : `${write(now)} now; at most ${write(Math.max(...known))}, at least ${write(Math.min(...known))} in this time.${left(groups)}`;
+    chart.set({ note: page.note, at: page.at, lines: shown, range, words, axis: (value) => `${number(value / scale, digits(most / scale))} ${unit}` });
   };
   return chart;
 }
@@ -54,7 +56,7 @@ export function siteChart() {
     const peak = Math.max(...line("meter_kw").values.concat(line("measured_kw").values).filter((value) => value !== null));
     const ai = lent.reduce((sum, { values }) => sum + (last(values)[0] ?? 0), 0);
     const words = metered === null ? "" : `${power(metered)} now${cap === null ? ", without a cap" : ` under a cap of ${power(cap)}`}; at most ${power(peak)} in this time. ${ai > 0 ? `${power(ai)} of it is lent to AI compute.` : "Nothing is lent to AI compute."}`;
-    chart.set({ at: page.at, lines: shown, range, words, axis: (value) => power(value, cap ?? peak) });
+    chart.set({ note: page.note, at: page.at, lines: shown, range, words, axis: (value) => power(value, cap ?? peak) });
   };
   return chart;
 }
@@ -76,7 +78,7 @@ export function priceChart(currency) {
     const [price] = last(of("power").values);
     const under = groups.filter(({ values }) => (last(values)[0] ?? Infinity) < price).length;
     const words = price === null ? "" : `Power costs ${perMwh(price, currency())} with delivery; ${under === 0 ? "every group earns more" : under === groups.length ? "no group earns that" : `${under} of ${groups.length} groups earn less`}.${told}${left(groups)}`;
-    chart.set({ at: page.at, lines: shown, marks: glyphs, range, words, axis: (value) => money(value, currency(), { digits: 0 }) });
+    chart.set({ note: page.note, at: page.at, lines: shown, marks: glyphs, range, words, axis: (value) => money(value, currency(), { digits: 0 }) });
   };
   return chart;
 }

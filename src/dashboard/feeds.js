@@ -22,7 +22,6 @@ const FEEDS = {
   groups: [2_000, () => "groups"],
   power: [2_000, () => "power"],
   merit: [4_000, () => "merit"],
-  sick: [5_000, () => `workers${query({ sick: true, limit: 8 })}`],
   pools: [3_000, () => "pools"],
   routes: [3_000, () => "routes"],
   signals: [3_000, () => "signals"],

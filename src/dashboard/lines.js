@@ -59,8 +59,8 @@ export class Lines {
    * Shows lines `{key, label, values, colour, dash, isStacked, width}` over `at`, within `range` seconds, with marks `{at, glyph, colour}`.
    * Stacked ones come first, from the ground up.
    */
-  set({ at, lines, marks = [], range, axis, words }) {
-    say(this.words, words);
+  set({ at, lines, marks = [], range, axis, words, note }) {
+    say(this.words, note ? `${words} ${note.charAt(0).toUpperCase()}${note.slice(1)}.` : words);
     const isEmpty = lines.every(({ values }) => values.every((value) => value === null));
     attr(this.empty, "hidden", !isEmpty);
     attr(this.node, "data-empty", isEmpty);
@@ -78,6 +78,8 @@ export class Lines {
     if (shape !== this.shape || !this.chart) this.build(shape, [at, ...data]);
     else this.chart.setData([at, ...data]);
     this.tell();
+    // The legend may have another line now, and the plot that much less.
+    this.fit();
   }
 
   build(shape, data) {
@@ -92,7 +94,7 @@ export class Lines {
       width: width ?? (isStacked ? 1 : 2),
       dash,
       fill: isStacked && place === 0 ? () => `${colour(name)}66` : undefined,
-      points: { show: false },
+      points: { size: rem() * 0.35, fill: () => colour(name), show: (chart, place) => chart.data[place].filter((value) => value !== null).length < 4 },
       paths: steps ? window.uPlot.paths.stepped({ align: 1 }) : undefined,
       spanGaps: false,
     }));
@@ -100,7 +102,7 @@ export class Lines {
     const line = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--grid"), width: 1 }, ticks: { show: false }, font: font() };
     const options = {
       ...this.size(),
-      padding: [rem() * 0.9, rem() * 0.5, 0, 0],
+      padding: [rem() * 0.9, rem() * 1.2, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: "time" }, y: false, drag: { x: false, y: false }, points: { size: rem() * 0.4 } },
       scales: { x: { range: () => this.span() }, y: { range: (_, low, high) => this.heights(low, high) } },

@@ -79,7 +79,7 @@ export class Merit {
     for (const sink of sinks) parts.push(...bar(sink, x, y, unit, currency));
     if (cut !== null) {
       parts.push(svg("line", { class: "cut", x1: left, x2: right, y1: y(cut), y2: y(cut) }));
-      parts.push(svg("text", { class: "note end", x: right, y: Math.min(y(cut) - unit * 0.35, y(0) - unit * 1.6), text: `cuts at ${perMwh(cut, currency)}` }));
+      parts.push(svg("text", { class: "note cutting", x: left, y: top - unit * 0.5, text: `cuts at ${perMwh(cut, currency)}` }));
     }
     if (room !== null && room <= all) {
       parts.push(svg("line", { class: "room", x1: x(room), x2: x(room), y1: top - unit * 0.2, y2: bottom }));

@@ -59,7 +59,7 @@ export function order(app, group, kind) {
 
   (async () => {
     try {
-      plan.replaceChildren(...planned(await post(path, { dry_run: true }), kind));
+      plan.replaceChildren(...planned(await post(path, { dry_run: true })));
       attr(go, "disabled", false);
     } catch (error) {
       plan.replaceChildren();
@@ -131,7 +131,7 @@ export function order(app, group, kind) {
 }
 
 /** The plan in words and kW. */
-function planned(plan, kind) {
+function planned(plan) {
   const facts = el("dl", { class: "facts" });
   const fact = (name, value) => facts.append(el("div", {}, el("dt", { text: name }), el("dd", { text: value })));
   if (plan.leads_to === null) {
@@ -145,6 +145,5 @@ function planned(plan, kind) {
   }
   const list = el("ol", { class: "steps" });
   keyed(list, plan.words.map((text, at) => ({ text, at })), ({ at }) => at, ({ text }) => el("li", { text }));
-  const nothing = plan.leads_to === null && kind !== "release" ? el("p", { text: "Nothing has to move: the group is where that order leads." }) : null;
-  return [facts, nothing, list].filter(Boolean);
+  return [facts, list];
 }

@@ -120,7 +120,7 @@ function changeCard(app, item, group, currency) {
   else if (decision) setBadge(line.children[1], ...(ACTIONS[decision.action] ?? [decision.action, "held"]));
   const draws = seen ? power(seen.draws_kw) : "";
   say(line.children[2], seen ? `${draws}${group.nameplate_kw ? ` of ${power(group.nameplate_kw)}` : ""}` : group.nameplate_kw ? power(group.nameplate_kw) : "");
-  const ordered = seen?.operator ? `An operator's word: ${inWords(seen.operator)}. ` : "";
+  const ordered = seen?.operator ? `Operator: ${inWords(seen.operator)}; ` : "";
   say(why, `${ordered}${decision?.reason ?? seen?.decision ?? seen?.why ?? "nothing is decided yet"}`);
   const parts = [];
   if (decision?.per_mwh.margin_mining !== null && decision) parts.push(`margin ${perMwh(decision.per_mwh.margin_mining, currency)}`);

@@ -16,7 +16,8 @@ export function strips(decisions, now) {
     const at = Date.parse(row.at) / 1000;
     if (parts.length > 0) parts.at(-1).to = at;
     else if (row.before) parts.push({ from: -Infinity, to: at, action: row.before, why: "" });
-    const action = kind === "ai" ? (row.ai_kw > 0 ? "lent" : "none") : row.action;
+    // Of what the store keeps, the reason alone says how much a block is to have.
+    const action = kind === "ai" ? (row.ai_kw > 0 || row.ai_kw === null ? "lent" : "none") : row.action;
     parts.push({ from: at, to: now, action, kw: row.ai_kw, why: row.reason });
   }
   return [...rows.values()].sort((a, b) => (a.kind === b.kind ? 0 : a.kind === "group" ? -1 : 1));
@@ -56,7 +57,7 @@ export class Timeline {
     const within = page.decisions.filter(({ at }) => Date.parse(at) / 1000 >= since);
     const newest = page.decisions[0];
     say(this.words, newest
-      ? `${count(within.length, "decision")} in this time; the last at ${clock(newest.at)}, ${newest.group ?? newest.ai}: ${newest.reason}.`
+      ? `${count(within.length, "decision")} in this time; the last at ${clock(newest.at)}, ${newest.group ?? newest.ai}: ${newest.reason}.${page.note ? ` ${page.note}.` : ""}`
       : "Nothing was decided yet.");
     this.draw();
   }
@@ -83,7 +84,7 @@ export class Timeline {
       for (const piece of pieces) {
         if (piece.to <= from) continue;
         const [begin, end] = [x(piece.from), x(piece.to)];
-        const word = piece.action === "lent" ? power(piece.kw) : WORDS[piece.action] ?? "";
+        const word = piece.action === "lent" ? (piece.kw === null ? "" : power(piece.kw)) : WORDS[piece.action] ?? "";
         const title = svg("title", { text: `${name}: ${word || "nothing"} from ${piece.from === -Infinity ? "before" : clock(piece.from * 1000)}${piece.why ? `; ${piece.why}` : ""}` });
         parts.push(svg("rect", { class: `part part-${piece.action}`, x: begin, y: top + unit * 0.15, width: Math.max(1.5, end - begin - 1), height: tall - unit * 0.4 }, title));
         if (word && end - begin > unit * (word.length * 0.5 + 1)) parts.push(svg("text", { class: `label part-label-${piece.action}`, x: begin + unit * 0.5, y: top + unit * 1.05, text: word }));

@@ -48,11 +48,12 @@ export class VirtualTable {
   }
 
   sorted(name, isReversed) {
-    // What the API has first is the most of numbers, and A of names.
+    // What the API has first is the most of numbers, and A of words.
+    const words = ["name", "sick", "group", "firmware", "address"];
     for (const head of this.table.tHead.rows[0].cells) {
       const { sort } = head.dataset;
       if (!sort) continue;
-      const isDown = (sort === "name" || sort === "sick") === isReversed;
+      const isDown = words.includes(sort) === isReversed;
       attr(head, "aria-sort", sort === name ? (isDown ? "descending" : "ascending") : null);
     }
   }

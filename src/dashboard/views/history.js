@@ -16,9 +16,9 @@ export function history(app) {
   const decisions = table("Decisions", [
     { name: "When", make: () => el("time"), change: (node, { at }) => setTime(node, at) },
     { name: "What", text: ({ group, ai }) => group ?? `AI ${ai}` },
-    { name: "Is to", text: (row) => (row.ai !== null ? `have ${power(row.ai_kw)}` : `${DOES[row.action] ?? row.action}${row.before ? `, not ${DOES[row.before] ?? row.before}` : ""}`) },
+    { name: "Is to", text: (row) => (row.ai !== null ? `${row.ai_kw === null ? "have what the reason says" : `have ${power(row.ai_kw)}`}` : `${DOES[row.action] ?? row.action}${row.before ? `, not ${DOES[row.before] ?? row.before}` : ""}`) },
     { name: "Why", text: ({ reason }) => reason },
-    { name: "Mode", text: ({ mode }) => mode.replace("_", " ") },
+    { name: "Mode", text: ({ mode }) => mode?.replace("_", " ") ?? "–" },
   ]);
   const receipts = table("Receipts of drains and wakes", [
     { name: "Ended", make: () => el("time"), change: (node, { ended }) => setTime(node, ended) },
@@ -41,7 +41,8 @@ export function history(app) {
     tell();
   } }, ...KINDS.map(([value, text]) => el("option", { value, text })));
   const tell = () => events.set(app.events.filter((event) => !kind || event.kind === kind || (kind === "alert" && event.kind === "alert_ended") || (kind === "failover" && event.kind === "fail_back")));
-  const choice = ranges(app, () => app.feeds.of("decisions") && line.set(app.feeds.of("decisions"), app.feeds.range));
+  const ranged = () => app.feeds.of("decisions") && line.set(app.feeds.of("decisions"), app.feeds.range);
+  const choice = ranges(app, ranged);
   const node = el("div", { class: "history" },
     el("header", { class: "over" }, el("h1", { text: "History" }), choice),
     line.node,
@@ -50,7 +51,7 @@ export function history(app) {
       el("section", { class: "panel scrolls", tabindex: "0", "aria-label": "Decisions" }, decisions.node),
       el("section", { class: "panel scrolls", tabindex: "0", "aria-labelledby": "all-events" },
         el("header", {}, el("h2", { id: "all-events", text: "Events" }), el("label", { class: "unseen", for: "kind", text: "Which events" }), choose), events.node)),
-    el("p", { class: "words", text: "Events and decisions are of this run of the proxy; receipts are kept in its ledger." }));
+    el("p", { class: "words", text: "Events are of this run of the proxy, decisions too unless a store keeps them; receipts are in the power ledger." }));
   function update(name, feeds) {
     const page = feeds.of(name);
     if (name === "decisions") {
@@ -59,6 +60,6 @@ export function history(app) {
     }
     if (name === "receipts") receipts.set((page?.receipts ?? []).slice(0, 50), ({ group, event }) => `${event} ${group}`, feeds.known.receipts.why ?? "No drain and no wake has ended yet.");
   }
-  return { node, feeds: ["decisions", "receipts", "groups"], update, heard: tell, redraw: () => line.redraw(), end: () => line.end() };
+  return { node, feeds: ["decisions", "receipts", "groups"], update, ranged, heard: tell, redraw: () => line.redraw(), end: () => line.end() };
 }
 

@@ -54,16 +54,16 @@ export function miner(app, name) {
       state(mark, worker);
       say(words, worker.words ? `${worker.words}.` : worker.is_asleep ? "It was put to sleep." : "Nothing is wrong with it that the proxy could see.");
       tell(facts, worker);
-      rejects.set(worker);
+      rejects.set(history.length > 0 ? page.rejected_by_reason : worker.rejected_by_reason);
       gathered.push({ at: Math.floor(Date.now() / 1000), hashrate_ths: worker.estimate_ths, difficulty: worker.difficulty });
       if (gathered.length > GATHERED) gathered.shift();
     } else {
       say(words, "It is not known to this run of the proxy; this is its past.");
     }
-    draw(worker, history);
+    draw(worker, history, page.note);
   }
 
-  function draw(worker, history) {
+  function draw(worker, history, note) {
     const isStored = history.length > 0;
     const points = isStored
       ? history.map((point) => ({ at: Date.parse(point.at) / 1000, hashrate_ths: point.hashrate_ths, difficulty: point.accepted > 0 ? point.accepted_difficulty / point.accepted : null, rejected: point.rejected }))
@@ -75,7 +75,7 @@ export function miner(app, name) {
     if (nameplate !== null) lines.push({ key: "nameplate", label: "nameplate", values: points.map(() => nameplate), colour: "--muted", dash: [6, 3], width: 1.5 });
     const [unit, scale] = hashUnit(Math.max(nameplate ?? 0, ...rates.filter((value) => value !== null)));
     const [now] = last(rates);
-    const from = isStored ? "" : " No store keeps its past: this began when the page was opened.";
+    const from = isStored ? (note ? ` ${note}.` : "") : " This began when the page was opened: no store has its past.";
     hash.set({ at, lines, range: app.feeds.range, axis: (value) => `${number(value / scale, value / scale < 10 ? 1 : 0)} ${unit}`, words: now === null ? "" : `${hashrate(now)} now${nameplate ? ` of ${hashrate(nameplate)}` : ""}.${from}` });
     const shares = points.map((point) => point.difficulty);
     work.set({ at, lines: [{ key: "difficulty", label: isStored ? "mean of its shares" : "set for it", values: shares, colour: "--line-2", dash: [], steps: true }], range: app.feeds.range, axis: (value) => difficulty(value), words: last(shares)[0] === null ? "" : `${difficulty(last(shares)[0])} now.${from}` });
@@ -86,6 +86,7 @@ export function miner(app, name) {
   return {
     node,
     feeds: [],
+    ranged: load,
     heard: (event) => event?.about === name && load(),
     redraw: () => [hash, work].forEach((chart) => chart.redraw()),
     end: () => {
@@ -117,12 +118,13 @@ function rejectsPart() {
   const list = el("ul", { class: "rejects", role: "list" });
   const empty = el("p", { class: "empty", text: "None was rejected." });
   const node = el("section", { class: "panel", "aria-labelledby": "rejects-title" }, el("header", {}, el("h3", { id: "rejects-title", text: "Rejected shares by reason" })), list, empty);
-  const set = (worker) => {
-    const rows = Object.entries(worker.rejected_by_reason).filter(([, many]) => many > 0).sort(([, a], [, b]) => b - a);
+  const set = (reasons) => {
+    const rows = Object.entries(reasons).filter(([, many]) => many > 0).sort(([, a], [, b]) => b - a);
+    const all = rows.reduce((sum, [, many]) => sum + many, 0);
     show(empty, rows.length === 0);
     keyed(list, rows, ([reason]) => reason, ([reason]) => el("li", {}, el("span", { text: reason.replaceAll("_", " ") }), el("b"), el("meter", { min: 0, max: 1 })), (item, [, many]) => {
-      say(item.children[1], `${number(many)} (${percent(many / Math.max(1, worker.accepted + worker.rejected), 2)})`);
-      item.children[2].value = many / Math.max(1, worker.rejected);
+      say(item.children[1], `${number(many)} (${percent(many / all, 0)})`);
+      item.children[2].value = many / all;
     });
   };
   return { node, set };

@@ -6,7 +6,7 @@ import { ago, hashrate, number, percent } from "../format.js";
 import { badge, setBadge, since } from "../parts.js";
 import { VirtualTable } from "../virtual.js";
 
-const SORTS = [["sick", "Sick first"], ["name", "Name"], ["hashrate", "Hashrate"], ["stale", "Stale shares"], ["last_share", "Last share"], ["accepted", "Accepted"], ["rejected", "Rejected"], ["since", "Connected"]];
+const SORTS = [["sick", "Sick first"], ["name", "Name"], ["hashrate", "Hashrate"], ["stale", "Stale shares"], ["last_share", "Last share"], ["accepted", "Accepted"], ["rejected", "Rejected"], ["since", "Connected"], ["group", "Group"], ["firmware", "Firmware"], ["address", "Address"]];
 const FILTERS = [["", "All", {}], ["sick", "Sick", { sick: true }], ["online", "Online", { online: true }], ["offline", "Offline", { online: false }]];
 const SICK = { offline: "offline", low_hashrate: "low hashrate", high_stale: "high stale" };
 
@@ -29,9 +29,9 @@ const COLUMNS = [
   { name: "Last share", sort: "last_share", numeric: true, wide: 1, text: (worker) => (worker.last_share_at ? ago(worker.last_share_at) : "never") },
   { name: "Accepted", sort: "accepted", numeric: true, wide: 2, text: (worker) => number(worker.accepted) },
   { name: "Rejected", sort: "rejected", numeric: true, wide: 2, text: (worker) => number(worker.rejected) },
-  { name: "Group", wide: 2, text: (worker) => worker.group ?? "–" },
-  { name: "Firmware", wide: 3, text: (worker) => worker.firmware },
-  { name: "Address", wide: 3, text: (worker) => worker.address },
+  { name: "Group", sort: "group", wide: 2, text: (worker) => worker.group ?? "–" },
+  { name: "Firmware", sort: "firmware", wide: 3, text: (worker) => worker.firmware },
+  { name: "Address", sort: "address", wide: 3, text: (worker) => worker.address },
   { name: "Connected", sort: "since", numeric: true, wide: 2, text: (worker) => (worker.connections > 0 ? since(worker.since) : `gone ${since(worker.since)}`) },
 ];
 

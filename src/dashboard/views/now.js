@@ -8,7 +8,7 @@ import { eventList, groupCards, ranges, setTime } from "../parts.js";
 import { Timeline } from "../timeline.js";
 import { alternatives } from "../worth.js";
 
-const FEEDS = ["status", "groups", "power", "merit", "sick", "hashrate", "site", "price", "decisions"];
+const FEEDS = ["status", "groups", "power", "merit", "hashrate", "site", "price", "decisions"];
 
 const MODES = {
   active: ["active", "Prices decide, and what they decide is carried out."],
@@ -32,7 +32,8 @@ export function now(app) {
   const charts = { hashrate: hashrateChart(), site: siteChart(), price: priceChart(currency), merit: new Merit("chart-merit") };
   const line = new Timeline("chart-decisions");
   const events = eventList(10, "The last events");
-  const choice = ranges(app, () => app.feeds.of("decisions") && line.set(app.feeds.of("decisions"), app.feeds.range));
+  const ranged = () => app.feeds.of("decisions") && line.set(app.feeds.of("decisions"), app.feeds.range);
+  const choice = ranges(app, ranged);
   const node = el("div", { class: "now" },
     hero.node, tiles.node,
     el("div", { class: "side" }, alerts.node, groups.node,
@@ -48,7 +49,7 @@ export function now(app) {
       hero.set(page);
       alerts.set(page.alerts);
     }
-    if (["status", "groups", "merit", "sick"].includes(name)) tiles.set(feeds);
+    if (["status", "groups", "merit"].includes(name)) tiles.set(feeds);
     if (name === "groups") groups.set(page);
     if (name === "hashrate" || name === "site" || name === "price") charts[name].update(page, feeds.range);
     if (name === "merit") charts.merit.set(page, feeds.known.merit.why);
@@ -59,6 +60,7 @@ export function now(app) {
     node,
     feeds: FEEDS,
     update,
+    ranged,
     // What single machines do is for the history: a hall that boots would fill this.
     heard: (_, all) => events.set(all.filter(({ kind }) => kind !== "device")),
     redraw: () => [...Object.values(charts), line].forEach((chart) => chart.redraw()),
@@ -83,7 +85,7 @@ function heroPart() {
     const begin = `${status.site_mode}: `;
     const rest = status.headline.startsWith(begin) ? status.headline.slice(begin.length) : status.headline;
     say(why, rest.charAt(0).toUpperCase() + rest.slice(1) + (/[.!]$/.test(rest) ? "" : "."));
-    say(about, `${means} hashgate ${status.version}, up ${span(status.uptime_s)}.`);
+    say(about, `${means} hashgate ${status.version}, up ${span(status.uptime_s)}${status.store ? "" : "; no store keeps the past"}.`);
   };
   return { node, set };
 }
@@ -116,7 +118,7 @@ function tilesPart() {
     const { accepted, rejected, stale_ratio_5m: stale } = status.shares;
     hash.set(value, unit, `${number(accepted)} shares accepted, ${number(rejected)} rejected`,
       stale === null ? "Too few shares for a stale rate" : `${percent(stale, 2)} stale in the last 5 minutes`);
-    setMiners(miners, status, feeds.of("sick"));
+    setMiners(miners, status.workers);
   };
   return { node, set };
 }
@@ -151,14 +153,10 @@ function setSite(part, site) {
     `${site.meter_kw === null ? "As measured at the machines" : "By the site's meter"}; ${power(site.counts_kw, like)} counts against the cap`);
 }
 
-function setMiners(part, status, workers) {
-  const sick = workers?.counts.sick ?? 0;
-  const asleep = status.power?.asleep ?? 0;
+function setMiners(part, { online, asleep, sick, offline, high_stale: stale, low_hashrate: low, unplaced }) {
   attr(part.node, "data-look", sick > 0 ? "warn" : null);
-  if (!workers) return part.set(number(status.miners), "online", `${number(asleep)} asleep`, "");
-  const { online, offline, high_stale: stale, low_hashrate: low } = workers.counts;
   const kinds = [[offline, "offline"], [low, "low hashrate"], [stale, "high stale"]].filter(([many]) => many > 0).map(([many, what]) => `${number(many)} ${what}`);
-  return part.set(number(online), `online, ${number(Math.max(asleep, workers.counts.asleep))} asleep`, sick === 0 ? "None is sick" : `${number(sick)} sick: ${kinds.join(", ")}`, "");
+  return part.set(number(online), `online, ${number(asleep)} asleep`, sick === 0 ? "None is sick" : `${number(sick)} sick: ${kinds.join(", ")}`, unplaced > 0 ? `${number(unplaced)} more are not known by name` : "");
 }
 
 function alertsPart() {
