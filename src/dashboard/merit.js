@@ -79,7 +79,8 @@ export class Merit {
     for (const sink of sinks) parts.push(...bar(sink, x, y, unit, currency));
     if (cut !== null) {
       parts.push(svg("line", { class: "cut", x1: left, x2: right, y1: y(cut), y2: y(cut) }));
-      parts.push(svg("text", { class: "note cutting", x: left, y: top - unit * 0.5, text: `cuts at ${perMwh(cut, currency)}` }));
+      // Where the two would run into each other, the sentence below has to do.
+      if (room === null || room > all || x(room) - left > unit * 17) parts.push(svg("text", { class: "note cutting", x: left, y: top - unit * 0.5, text: `cuts at ${perMwh(cut, currency)}` }));
     }
     if (room !== null && room <= all) {
       parts.push(svg("line", { class: "room", x1: x(room), x2: x(room), y1: top - unit * 0.2, y2: bottom }));

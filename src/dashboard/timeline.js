@@ -76,7 +76,8 @@ export class Timeline {
     const height = Math.max(1, rows.length) * tall + unit * 1.5;
     for (const [name, value] of [["viewBox", `0 0 ${width} ${height}`], ["width", width], ["height", height]]) attr(this.picture, name, value);
     const x = (at) => left + ((Math.max(at, from) - from) / this.range) * (width - left);
-    const parts = [];
+    const parts = [svg("defs", {}, svg("pattern", { id: "strips", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+      svg("line", { x1: 0, x2: 0, y1: 0, y2: 6, class: "striping" })))];
     const fits = Math.floor(left / (unit * 0.5)) - 1;
     rows.forEach(({ name, parts: pieces }, place) => {
       const top = place * tall;
@@ -86,7 +87,9 @@ export class Timeline {
         const [begin, end] = [x(piece.from), x(piece.to)];
         const word = piece.action === "lent" ? (piece.kw === null ? "" : power(piece.kw)) : WORDS[piece.action] ?? "";
         const title = svg("title", { text: `${name}: ${word || "nothing"} from ${piece.from === -Infinity ? "before" : clock(piece.from * 1000)}${piece.why ? `; ${piece.why}` : ""}` });
-        parts.push(svg("rect", { class: `part part-${piece.action}`, x: begin, y: top + unit * 0.15, width: Math.max(1.5, end - begin - 1), height: tall - unit * 0.4 }, title));
+        const shape = { x: begin, y: top + unit * 0.15, width: Math.max(1.5, end - begin - 1), height: tall - unit * 0.4 };
+        parts.push(svg("rect", { ...shape, class: `part part-${piece.action}` }, title));
+        if (piece.action === "ai") parts.push(svg("rect", { ...shape, class: "striped", "pointer-events": "none" }));
         if (word && end - begin > unit * (word.length * 0.5 + 1)) parts.push(svg("text", { class: `label part-label-${piece.action}`, x: begin + unit * 0.5, y: top + unit * 1.05, text: word }));
       }
     });
