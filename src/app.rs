@@ -224,7 +224,9 @@ impl Proxy {
         let (mut store, mut storing) = (None, None);
         if let (Some(of), Some(workers)) = (&config.store, &live) {
             let of = Arc::new(of.clone());
-            let (queue, running) = store::start(&of)?;
+            let opening = of.clone();
+            let opened = tokio::task::spawn_blocking(move || store::start(&opening)).await;
+            let (queue, running) = opened.map_err(|error| system("the store")(io::Error::other(error)))??;
             store = Some(Store::new(&of, queue.clone()));
             let sources = feed::Sources {
                 config: config.clone(),

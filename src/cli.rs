@@ -9,6 +9,7 @@
 mod admin;
 mod asic;
 mod backtest;
+mod export;
 mod ledger;
 mod power;
 
@@ -33,6 +34,7 @@ pub(crate) use self::power::receipts_in_words;
 use self::{
     asic::AsicCommand,
     backtest::BacktestArgs,
+    export::ExportArgs,
     ledger::{TakeOverArgs, WakeAllArgs},
     power::PowerCommand,
 };
@@ -69,6 +71,8 @@ enum Command {
     Check(ConfigArgs),
     /// Replay price history: what this config's policy would have earned
     Backtest(BacktestArgs),
+    /// Write what the store has of a time as CSV: workers, pools, decisions and more
+    Export(ExportArgs),
     /// Show the whole thing with simulated pools, miners, AI compute and prices, no set-up needed
     Demo(DemoArgs),
     /// Simulated pools and miners, to load-test a deployment
@@ -162,6 +166,13 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Check(args) => check(&args),
         Command::Backtest(args) => replay(&args),
+        Command::Export(args) => match load(&args.config) {
+            Ok((config, _)) => {
+                init_log(LogFormat::Text, "warn");
+                block_on(async { done(export::run(&args, &config).await) })
+            }
+            Err(code) => code,
+        },
         Command::Demo(args) => {
             // It says itself what its power side does.
             init_log(LogFormat::Text, "warn,hashgate::power=off");

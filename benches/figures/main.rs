@@ -4,6 +4,7 @@
 //! cargo bench --bench figures                             under eight minutes, one table with ratios
 //! cargo bench --bench figures -- --only shares,closed     some of it: shares, closed, forwarded, idle, fan-out
 //! cargo bench --bench figures -- --contestants hashgate,echo
+//! cargo bench --bench figures -- --contestants hashgate,stored --only shares,closed,idle      what the store costs
 //! cargo bench --bench figures -- --json out.json          the values of every run as well
 //! cargo bench --bench figures -- --quick                  under 30 seconds; proves that it works, its figures mean little
 //! ```
@@ -129,7 +130,9 @@ fn measure(args: &Args) -> io::Result<()> {
     let wants = |what| args.only.is_empty() || args.only.contains(&what);
     let mut contestants = Vec::new();
     for contestant in Contestant::ALL {
-        if !args.contestants.is_empty() && !args.contestants.contains(&contestant) {
+        let is_asked_for = args.contestants.contains(&contestant);
+        let is_usual = args.contestants.is_empty() && contestant != Contestant::Stored;
+        if !is_asked_for && !is_usual {
             continue;
         }
         match contestant.missing() {
@@ -144,7 +147,8 @@ fn measure(args: &Args) -> io::Result<()> {
         let say = |contestant, what: &dyn Display| eprintln!("run {run} of {runs}: {contestant}, {what}");
         for load in &loads {
             let alone = load.pool.difficulty < 1.0;
-            for contestant in contestants.iter().filter(|contestant| !alone || **contestant == Contestant::Hashgate) {
+            let forwards = |contestant: &&Contestant| matches!(contestant, Contestant::Hashgate | Contestant::Stored);
+            for contestant in contestants.iter().filter(|contestant| !alone || forwards(contestant)) {
                 say(contestant, load);
                 until_quiet(*contestant, |run| load.run(run, &mut report))?;
             }

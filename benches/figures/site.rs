@@ -41,6 +41,8 @@ const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 pub enum Contestant {
     /// The proxy: verifies every share.
     Hashgate,
+    /// The same with its store and its table of workers; only where it is asked for.
+    Stored,
     /// The bare echo: answers every line, verifies nothing.
     Echo,
     /// nginx's `stream` module in front of an echo.
@@ -50,7 +52,7 @@ pub enum Contestant {
 }
 
 impl Contestant {
-    pub const ALL: [Self; 4] = [Self::Hashgate, Self::Echo, Self::Nginx, Self::Haproxy];
+    pub const ALL: [Self; 5] = [Self::Hashgate, Self::Stored, Self::Echo, Self::Nginx, Self::Haproxy];
 
     /// Why it can't take part, if it can't.
     pub fn missing(self) -> Option<&'static str> {
@@ -68,6 +70,7 @@ impl Display for Contestant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hashgate => "hashgate",
+            Self::Stored => "stored",
             Self::Echo => "echo",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
@@ -113,7 +116,8 @@ impl Site {
     /// Starts a contestant and waits until it can serve miners.
     pub fn start(contestant: Contestant, pool: Pool) -> io::Result<Self> {
         match contestant {
-            Contestant::Hashgate => Self::hashgate(pool),
+            Contestant::Hashgate => Self::hashgate(pool, false),
+            Contestant::Stored => Self::hashgate(pool, true),
             Contestant::Echo => {
                 let (echo, address) = start_echo(pool.clean_every)?;
                 Ok(Self { measured: echo, metrics: None, miners_connect_to: address, _behind: None, _folder: None })
@@ -123,7 +127,7 @@ impl Site {
         }
     }
 
-    fn hashgate(pool: Pool) -> io::Result<Self> {
+    fn hashgate(pool: Pool, is_stored: bool) -> io::Result<Self> {
         let clean_every = humantime::format_duration(pool.clean_every).to_string();
         let difficulty = pool.difficulty.to_string();
         let args = ["--listen", "127.0.0.1:0", "--difficulty", &difficulty, "--clean-every", &clean_every];
@@ -131,7 +135,9 @@ impl Site {
         let address = behind.logged("simulated pool on stratum+tcp://", START)?;
         let folder = TempDir::new()?;
         let config = folder.path().join("hashgate.toml");
-        fs::write(&config, config_text(&address, pool.miners_difficulty))?;
+        let store = folder.path().join("store.db");
+        let store = if is_stored { format!("path = {store:?}") } else { "enabled = false".to_owned() };
+        fs::write(&config, config_text(&address, pool.miners_difficulty, &store))?;
         let proxy = Process::start("the proxy", Command::new(HASHGATE).args(["run", "--config"]).arg(config))?;
         let metrics = proxy.logged("metrics on http://", START)?.trim_end_matches("/metrics").to_owned();
         let miners_connect_to = proxy.logged("miners connect to stratum+tcp://", START)?;
@@ -290,13 +296,15 @@ listen relay
 }
 
 /// The load must not be steered: one difficulty for all and no change of it.
-fn config_text(pool: &str, difficulty: f64) -> String {
+fn config_text(pool: &str, difficulty: f64, store: &str) -> String {
     format!(
         r#"
 [proxy]
 state_file = ""
 [metrics]
 listen = "127.0.0.1:0"
+[store]
+{store}
 [limits]
 accepts_per_second = 10000
 [[listener]]

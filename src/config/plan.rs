@@ -88,8 +88,8 @@ fn store(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
     let (minutes, hours, days) = (time(store.keep_minutes), time(store.keep_hours), time(store.keep_days));
     match &store.place {
         StorePlace::File(path) => {
-            let bytes = bytes(usize::try_from(store.max_bytes).unwrap_or(usize::MAX));
-            line(f, "store", format_args!("{}, up to {bytes}", path.display()))?;
+            let gib = store.max_bytes as f64 / f64::from(1 << 30);
+            line(f, "store", format_args!("{}, up to {gib:.1} GiB", path.display()))?;
         }
         StorePlace::Postgres(url) => line(f, "store", format_args!("PostgreSQL, {url}"))?,
     }
@@ -273,6 +273,8 @@ mod tests {
           log              text, info
           metrics          http://127.0.0.1:9333/metrics
           admin API        none
+          store            hashgate-store.db, up to 8.0 GiB
+                           minutes for 3days, hours for 90days, days for 3660days, events for 366days
 
         limits
           connections      100000, from one address 100000, 2000 new ones a second
@@ -352,6 +354,7 @@ pools = ["eu", "us"]
           log              JSON, info
           metrics          none
           admin API        none
+          store            none: no history of workers, pools and decisions
 
         limits
           connections      100000, from one address 100000, 2000 new ones a second

@@ -14,10 +14,13 @@ export function strips(decisions, now) {
     const parts = rows.get(`${kind} ${name}`)?.parts ?? [];
     rows.set(`${kind} ${name}`, { name, kind, parts });
     const at = Date.parse(row.at) / 1000;
-    if (parts.length > 0) parts.at(-1).to = at;
-    else if (row.before) parts.push({ from: -Infinity, to: at, action: row.before, why: "" });
     // Of what the store keeps, the reason alone says how much a block is to have.
     const action = kind === "ai" ? (row.ai_kw > 0 || row.ai_kw === null ? "lent" : "none") : row.action;
+    const before = parts.at(-1);
+    // The same again, for another reason.
+    if (before && before.action === action && (before.kw ?? null) === row.ai_kw) continue;
+    if (before) before.to = at;
+    else if (row.before) parts.push({ from: -Infinity, to: at, action: row.before, why: "" });
     parts.push({ from: at, to: now, action, kw: row.ai_kw, why: row.reason });
   }
   return [...rows.values()].sort((a, b) => (a.kind === b.kind ? 0 : a.kind === "group" ? -1 : 1));

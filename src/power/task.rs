@@ -206,9 +206,7 @@ pub fn start(
     let Prepared { machines, journal, book, purpose } = prepared;
     let now = Timestamp::now();
     let (to_task, asks) = mpsc::channel(ASK_QUEUE);
-    let count = surroundings.census.asker();
-    let (keeper, snapshot, answers) =
-        Keeper::new(&config, machines, journal, book, &surroundings, count, &purpose, now)?;
+    let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
     let Surroundings { signals, census, stop, lost, .. } = surroundings;
     keeper.runtime.spawn(counted(census, keeper.answer.clone()));
@@ -296,7 +294,6 @@ impl Keeper {
         mut journal: Journal,
         mut book: Book,
         surroundings: &Surroundings,
-        count: Asker,
         purpose: &Purpose,
         now: Timestamp,
     ) -> Result<(Self, watch::Receiver<Arc<PowerSnapshot>>, Answers), PowerError> {
@@ -355,7 +352,7 @@ impl Keeper {
             orders,
             runtime: Handle::current(),
             errands: surroundings.errands.clone(),
-            count,
+            count: surroundings.census.asker(),
             books: surroundings.books.clone(),
             answer,
             clock: Clock::new(now),

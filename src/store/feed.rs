@@ -13,7 +13,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::{select, time::interval};
+use tokio::{select, task::block_in_place, time::interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Counts, Queue, Record, Row, Subject, Topic};
@@ -73,6 +73,7 @@ pub async fn run(sources: Sources, queue: Arc<Queue>, stop: CancellationToken) {
             _ = look.tick() => feed.look(&sources, &queue, Timestamp::now()),
         }
     }
+    feed.notice(&sources, &queue, Timestamp::now());
     feed.count(&sources, &queue, feed.minute);
 }
 
@@ -113,6 +114,11 @@ impl Feed {
             self.count(sources, queue, self.minute);
             self.minute = minute;
         }
+        self.notice(sources, queue, now);
+    }
+
+    /// What has happened since it was looked at last.
+    fn notice(&mut self, sources: &Sources, queue: &Queue, now: Timestamp) {
         if let Some(power) = &sources.power {
             self.look_at_power(&sources.config, power, queue);
         }
@@ -132,7 +138,8 @@ impl Feed {
         if !queue.has_room() {
             return;
         }
-        let (minutes, others) = sources.workers.write(|table| (table.minutes(), table.others()));
+        // Of a large farm some tens of milliseconds.
+        let (minutes, others) = block_in_place(|| sources.workers.write(|table| (table.minutes(), table.others())));
         let mut rows = of_miners(&sources.config, at, &minutes);
         if !others.is_idle() {
             rows.push(row(at, Subject::Worker, OTHERS.into(), &others_of(others)));

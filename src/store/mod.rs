@@ -23,6 +23,7 @@
 //! |---|---|
 //! | the process is killed | records of the last two seconds are lost, and counts of the minute that was being counted: [`MAX_LOSS`] |
 //! | the power goes | the same: each batch is on the disk when it is committed |
+//! | the proxy is told to end | what waits is written; of workers' counts, those of the last census period are lost (pools' and the site's are not) |
 //! | the disk is full, the file locked, the server away | the proxy goes on; it is said once and again when it is over, counted, and tried again |
 //! | meanwhile | counts go into a later minute when no more may wait, records that come then are dropped and counted |
 //! | a newer program wrote the store | nothing is touched, and the proxy does not start with it |

@@ -71,6 +71,11 @@ impl Postgres {
         Ok(Self { client: client.map_err(failed)?, prepared: HashMap::new() })
     }
 
+    /// Whether the server or the network has ended it.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     fn statement(&mut self, sql: &str) -> Result<Statement, StoreError> {
         if let Some(statement) = self.prepared.get(sql) {
             return Ok(statement.clone());

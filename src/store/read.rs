@@ -54,6 +54,16 @@ struct Inner {
     idle: Mutex<Vec<Open>>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A server's connection has a runtime of its own, and that may not end within another.
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if !idle.is_empty() {
+            thread::spawn(move || drop(idle));
+        }
+    }
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
@@ -67,14 +77,14 @@ enum Place {
 
 enum Open {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Open {
     fn database(&mut self) -> &mut dyn Database {
         match self {
             Self::Sqlite(sqlite) => sqlite,
-            Self::Postgres(postgres) => postgres,
+            Self::Postgres(postgres) => &mut **postgres,
         }
     }
 }
@@ -131,7 +141,8 @@ impl Reader {
         Self(Arc::new(Inner { place, turns: Arc::new(Semaphore::new(MAX_READERS)), idle: Mutex::default() }))
     }
 
-    /// What one subject did, the oldest first; spans in which it did nothing are left out. `limit`: so many of the newest at most.
+    /// What one subject did in the spans that begin in this time, the oldest first; spans in which it did nothing are left out. `limit`: so
+    /// many spans before the end are looked at, [`MAX_POINTS`] at most.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be read, or not in time.
@@ -147,7 +158,8 @@ impl Reader {
         self.ask(move |database| series(database, subject, &name, span, during, limit.min(MAX_POINTS))).await
     }
 
-    /// Why shares of a subject did not count, the most frequent reason first.
+    /// Why shares of a subject did not count in the spans that begin in this time, the last [`MAX_POINTS`] at most; the most frequent reason
+    /// first.
     ///
     /// # Errors
     /// As [`Reader::series`].
@@ -203,8 +215,7 @@ impl Reader {
 
 impl Inner {
     fn ask<T>(&self, question: impl FnOnce(&mut dyn Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut open = match idle {
+        let mut open = match self.idle() {
             Some(open) => open,
             None => self.open()?,
         };
@@ -222,13 +233,23 @@ impl Inner {
         answer
     }
 
+    /// A connection that nobody uses, and that has not ended meanwhile.
+    fn idle(&self) -> Option<Open> {
+        loop {
+            match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()? {
+                Open::Postgres(postgres) if postgres.is_closed() => {}
+                open => return Some(open),
+            }
+        }
+    }
+
     fn open(&self) -> Result<Open, StoreError> {
         let mut open = match &self.place {
             Place::File(path) if !path.exists() => {
                 return Err(StoreError::new(format!("{}: there is no store yet", path.display())));
             }
             Place::File(path) => Open::Sqlite(Sqlite::reader(path)?),
-            Place::Postgres(url) => Open::Postgres(Postgres::reader(url, PATIENCE)?),
+            Place::Postgres(url) => Open::Postgres(Box::new(Postgres::reader(url, PATIENCE)?)),
         };
         let found = schema::version(open.database())?;
         schema::refuse_newer(found)?;
@@ -351,19 +372,12 @@ fn all(
     let columns = Counts::COLUMNS.map(|column| format!("series.{column}")).join(", ");
     let sql = format!(
         "SELECT series.at, {columns}, subjects.name FROM series JOIN subjects ON subjects.id = series.subject \
-         WHERE series.span = $1 AND series.at >= $2 AND (series.at > $3 OR series.subject > $4) AND series.at < $5 AND subjects.kind = $6 \
-         ORDER BY series.span, series.at, series.subject LIMIT $7"
+         WHERE series.span = $1 AND (series.at, series.subject) > ($2, $3) AND series.at < $4 AND subjects.kind = $5 \
+         ORDER BY series.span, series.at, series.subject LIMIT $6"
     );
     let end = during.to.as_millisecond().saturating_add(999).div_euclid(1_000);
-    let values = [
-        span.seconds().into(),
-        from.into(),
-        from.into(),
-        id.into(),
-        end.into(),
-        subject.label().into(),
-        (limit as i64).into(),
-    ];
+    let values =
+        [span.seconds().into(), from.into(), id.into(), end.into(), subject.label().into(), (limit as i64).into()];
     let rows = database.query(&sql, &values)?;
     let read = |row: &Vec<Value>| {
         let name = row.last().and_then(Value::text).unwrap_or_default().to_owned();

@@ -11,8 +11,7 @@
 //! batch that failed goes first.
 
 use std::{
-    io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -174,27 +173,29 @@ impl Running {
     }
 }
 
-/// Starts the writer. A database that can't be reached now is tried again; one that must not be touched is an error.
+/// Starts the writer, and waits until it has tried to open its database: call it where that may be waited for. A database that can't be
+/// reached now is tried again; one that must not be touched is an error.
 ///
 /// # Errors
 /// [`StoreError`] if a newer program wrote it, or there is no thread.
 pub fn start(config: &Arc<Config>) -> Result<(Arc<Queue>, Running), StoreError> {
     let queue = Arc::new(Queue::default());
-    let database = match open_writer(config) {
-        Ok(database) => Some(database),
-        Err(error) if error.is_fatal() => return Err(error),
-        Err(error) => {
-            warn!("store: {error}; it is tried again, what comes until then waits");
-            queue.fails(&error);
-            None
+    queue.lock().status.backend = config.place.backend();
+    let (tell, told) = channel();
+    let mut keeper = Keeper { config: config.clone(), queue: queue.clone(), database: None, writer: Writer::new() };
+    // It opens its database itself: that of a server brings a runtime of its own, which may not run within another.
+    let run = move || {
+        let opened = keeper.open();
+        let is_over = opened.is_err();
+        // Who waits for it is there.
+        let _ = tell.send(opened);
+        if !is_over {
+            keeper.run();
         }
     };
-    queue.lock().status.backend = config.place.backend();
-    let keeper = Keeper { config: config.clone(), queue: queue.clone(), database, writer: Writer::new() };
-    let thread = thread::Builder::new()
-        .name("store".to_owned())
-        .spawn(move || keeper.run())
-        .map_err(|error: io::Error| StoreError::fatal(format!("can't start the store's thread: {error}")))?;
+    let lost = |error: &dyn std::fmt::Display| StoreError::fatal(format!("the store's thread: {error}"));
+    let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(|error| lost(&error))?;
+    told.recv().map_err(|error| lost(&error))??;
     Ok((queue.clone(), Running { queue, thread }))
 }
 
@@ -227,6 +228,19 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// The first try; an error is for good.
+    fn open(&mut self) -> Result<(), StoreError> {
+        match open_writer(&self.config) {
+            Ok(database) => self.database = Some(database),
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => {
+                warn!("store: {error}; it is tried again, what comes until then waits");
+                self.queue.fails(&error);
+            }
+        }
+        Ok(())
+    }
+
     fn run(mut self) {
         let mut tidy_at = Instant::now();
         loop {

@@ -199,7 +199,9 @@ impl Writer {
         let mut rejects: HashMap<(i64, i64, &str), u64> = HashMap::new();
         for row in rows {
             let Some(id) = self.names.get(&(row.subject, row.name.clone())) else { continue };
-            merged.entry((row.at, *id)).or_default().add(&row.counts);
+            let counts = merged.entry((row.at, *id)).or_default();
+            counts.add(&row.counts);
+            counts.connections = row.counts.connections;
             for (reason, times) in &row.rejects {
                 *rejects.entry((row.at, *id, *reason)).or_default() += times;
             }
@@ -207,7 +209,11 @@ impl Writer {
         let mut merged: Vec<_> = merged.into_iter().collect();
         merged.sort_unstable_by_key(|(key, _)| *key);
         let columns = Counts::COLUMNS;
-        let sum = columns.map(|column| format!("{column} = series.{column} + excluded.{column}")).join(", ");
+        let sum = columns.map(|column| match column {
+            "connections" => "connections = excluded.connections".to_owned(),
+            column => format!("{column} = series.{column} + excluded.{column}"),
+        });
+        let sum = sum.join(", ");
         for part in merged.chunks(ROWS) {
             let sql = format!(
                 "INSERT INTO series (span, at, subject, {}) VALUES {} ON CONFLICT (span, at, subject) DO UPDATE SET {sum}",
@@ -337,28 +343,17 @@ fn add_up(database: &mut dyn Database, roll: Roll) -> Result<Option<Roll>, Store
     let times: Vec<String> =
         (at..at + into.seconds()).step_by(from.seconds() as usize).map(|at| at.to_string()).collect();
     let times = times.join(", ");
-    let (columns, sums, news): (Vec<_>, Vec<_>, Vec<_>) = {
-        let each = Counts::COLUMNS.map(|column| {
-            let sum = match column {
-                "work" => "sum(work)".to_owned(),
-                "connections" => "max(connections)".to_owned(),
-                column => format!("CAST(sum({column}) AS BIGINT)"),
-            };
-            (column, sum, format!("{column} = excluded.{column}"))
-        });
-        let (mut columns, mut sums, mut news) = (Vec::new(), Vec::new(), Vec::new());
-        for (column, sum, new) in each {
-            columns.push(column);
-            sums.push(sum);
-            news.push(new);
-        }
-        (columns, sums, news)
-    };
+    let sums = Counts::COLUMNS.map(|column| match column {
+        "work" => "sum(work)".to_owned(),
+        "connections" => "max(connections)".to_owned(),
+        column => format!("CAST(sum({column}) AS BIGINT)"),
+    });
+    let news = Counts::COLUMNS.map(|column| format!("{column} = excluded.{column}"));
     let series = format!(
         "INSERT INTO series (span, at, subject, {}) SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), subject, {} FROM series \
          WHERE span = $3 AND at IN ({times}) AND subject >= $4 AND subject < $5 GROUP BY subject \
          ON CONFLICT (span, at, subject) DO UPDATE SET {}",
-        columns.join(", "),
+        Counts::COLUMNS.join(", "),
         sums.join(", "),
         news.join(", "),
     );

@@ -41,14 +41,14 @@ async fn pool() -> SimPool {
     SimPool::start(PoolSettings { difficulty: EASY, ..PoolSettings::default() }).await.unwrap()
 }
 
-/// `store`: what the config says of it.
-async fn proxy(first: &SimPool, second: &SimPool, store: &str) -> Proxy {
+/// `more`: what else the config says.
+async fn proxy(first: &SimPool, second: &SimPool, more: &str) -> Proxy {
     let pools = [("eu", first), ("us", second)].map(|(name, pool)| {
         format!("[[pool]]\nname = {name:?}\nurl = \"stratum+tcp://{}\"\nuser = \"u\"\n", pool.addr())
     });
     let text = format!(
         "[proxy]\nworkers = 2\nstate_file = \"\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = {CONTROL:?}\nread_token = {READ:?}\n\
-         [[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n{}{PRICES}{store}",
+         [[listener]]\nname = \"farm\"\nlisten = \"127.0.0.1:0\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n{}{PRICES}{more}",
         pools.concat()
     );
     let (config, _) = Config::parse(&text, &Tokens).unwrap_or_else(|errors| panic!("{errors}"));
@@ -144,7 +144,8 @@ async fn pages_tell_what_pools_miners_and_prices_do() {
 async fn what_an_earlier_run_did_is_shown_by_the_next() {
     let (first, second) = (pool().await, pool().await);
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("[store]\npath = {:?}\n", folder.path().join("store.db"));
+    let signal = "[[signal]]\nname = \"heard\"\nunit = \"USD/MWh\"\nkind = \"push\"\n";
+    let store = format!("{signal}[store]\npath = {:?}\n", folder.path().join("store.db"));
     let earlier = proxy(&first, &second, &store).await;
     let address = earlier.admin_address().unwrap();
     let swarm = miners(&earlier);
@@ -153,6 +154,9 @@ async fn what_an_earlier_run_did_is_shown_by_the_next() {
     let page = until(address, "/api/v1/workers", |page| page["total"] == MINERS && is_known(page)).await;
     let name = page["workers"][0]["name"].as_str().unwrap().to_owned();
     until(address, "/api/v1/decisions", |page| page["decisions"].as_array().unwrap().len() == 2).await;
+    // The store hears of decisions when anything is said that is new.
+    let (status, _) = ask(address, Method::PUT, "/api/v1/signals/heard", Some(CONTROL), r#"{"value":1}"#).await;
+    assert_eq!(status, StatusCode::OK);
     swarm.stop(LIMIT).await;
     earlier.shut_down(Duration::from_secs(1)).await;
 

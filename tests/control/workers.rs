@@ -19,7 +19,9 @@ use crate::site::{READ, Site};
 /// Workers `farm.00000` and on, the higher the number the faster; each has found a share.
 fn farm(workers: u32) -> Table {
     let mut table = Table::new(Placing::default());
-    let (tick, at) = (Instant::now(), Timestamp::now());
+    let minute = Duration::from_secs(60);
+    // The first census was a minute ago, so that there is a rate.
+    let (tick, at) = (Instant::now() - minute, Timestamp::now() - minute);
     let report = |number: u32| MinerReport {
         user: Some(format!("farm.{number:05}").into()),
         route: Some(0),
@@ -35,11 +37,9 @@ fn farm(workers: u32) -> Table {
             tick,
         )
     };
-    // The first census begins a minute before the second, so that there is a rate.
     let miners: Vec<MinerReport> = (0..workers).map(report).collect();
     table.take(tick, at, &Census { miners: miners.clone(), settled: Vec::new() });
-    let later = tick + Duration::from_secs(60);
-    table.take(later, at + jiff::SignedDuration::from_secs(60), &Census { miners, settled: Vec::new() });
+    table.take(tick + minute, at + minute, &Census { miners, settled: Vec::new() });
     table
 }
 

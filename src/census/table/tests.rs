@@ -151,7 +151,7 @@ fn names_are_bounded_and_nothing_is_lost_of_those_that_have_no_place() {
     scene.census(5, vec![report(&scene, "a", 1), report(&scene, "dddd", 1)]);
     scene.census(5, vec![report(&scene, "a", 1), report(&scene, "dddd", 1), report(&scene, "eeeee", 7)]);
     assert!(scene.table.find("bb").is_none() && scene.table.find("eeeee").is_some());
-    assert_eq!(scene.table.others().shares.found, 2, "what it did in this minute is kept");
+    assert_eq!(scene.table.others().shares.found, 3, "what it did in this minute, in three censuses, is kept");
 }
 
 #[test]
