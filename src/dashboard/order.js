@@ -37,7 +37,7 @@ export function order(app, group, kind) {
   const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
   const bar = el("progress", { max: 1, value: 0, "aria-label": "Machines proven" });
   const words = el("p", { class: "reached" });
-  const progress = el("div", { class: "progress", hidden: true, role: "status" }, bar, words);
+  const progress = el("div", { class: "progress", hidden: true }, bar, words);
   const cancel = el("button", { type: "button", text: "Cancel", onclick: () => dialog.close() });
   const go = el("button", { type: "button", class: `main ${kind}`, text: `${title} ${name}`, disabled: true, onclick: () => send() });
   const dialog = el("dialog", { "aria-labelledby": "order-title", class: "order" },
@@ -124,6 +124,7 @@ export function order(app, group, kind) {
     show(progress, true);
     attr(progress, "data-done", true);
     say(words, text);
+    app.announce(text);
     say(cancel, "Close");
     cancel.focus();
     app.hasten();

@@ -86,7 +86,7 @@ export function ranges(app, changed) {
 
 /** Groups as cards: where each is and why, what it draws, what may be ordered. */
 export function groupCards(app) {
-  const list = el("ul", { class: "groups", role: "list" });
+  const list = el("ul", { class: "groups", role: "list", tabindex: "0", "aria-labelledby": "groups-title" });
   const empty = el("p", { class: "empty", text: "Waiting for the first answer …" });
   const node = el("section", { class: "panel", "aria-labelledby": "groups-title" },
     el("header", {}, el("h3", { id: "groups-title", text: "Groups" })), list, empty);

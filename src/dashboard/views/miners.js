@@ -44,7 +44,7 @@ export function miners(app) {
   const sort = el("select", { id: "sort" }, ...SORTS.map(([value, text]) => el("option", { value, text })));
   const turn = el("button", { type: "button", class: "quiet", "aria-label": "Turn the order round" });
   const filters = el("div", { class: "choice", role: "group", "aria-label": "Which miners" }, ...FILTERS.map(([value, text]) => el("button", { type: "button", value, text, onclick: () => ask({ filter: value }) })));
-  const counts = el("p", { class: "words", role: "status" });
+  const counts = el("p", { class: "words" });
   const table = new VirtualTable("Miners", COLUMNS, {
     fetch: (offset, limit) => get(`workers${query({ ...FILTERS.find(([value]) => value === asked.filter)[2], text: asked.text, group: asked.group, sort: asked.sort, reverse: asked.reverse || undefined, offset, limit })}`),
     rows: (page) => page.workers,
@@ -66,6 +66,7 @@ export function miners(app) {
     table.node);
 
   let typing = 0;
+  let isAsked = false;
   search.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => ask({ text: search.value.trim() }), 200);
@@ -76,6 +77,8 @@ export function miners(app) {
 
   function ask(change) {
     Object.assign(asked, change);
+    // Who can't see the table hears what was found; what only comes in is not told.
+    isAsked = true;
     press();
     table.renew();
   }
@@ -90,6 +93,8 @@ export function miners(app) {
   function told(page) {
     const { known, online, asleep, sick } = page.counts;
     const shown = page.total === known ? "" : `${number(page.total)} shown · `;
+    if (isAsked) app.announce(`${number(page.total)} miners`);
+    isAsked = false;
     say(counts, `${shown}${number(known)} known · ${number(online)} online · ${number(asleep)} asleep · ${number(sick)} sick`);
   }
 
