@@ -32,6 +32,7 @@ const app = {
 
 let view = null;
 let stopListening = null;
+let hearing = 0;
 let lastWord = 0;
 let isLost = false;
 let before = null;
@@ -159,6 +160,8 @@ async function enter() {
 /** Events: the last ones as a page, then all that come. */
 async function hear() {
   stopListening?.();
+  hearing += 1;
+  const turn = hearing;
   let after = null;
   try {
     const page = await get(`events?limit=${EVENTS}`);
@@ -167,7 +170,8 @@ async function hear() {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
   }
-  if (!app.role) return;
+  // Another has begun while this one asked.
+  if (!app.role || turn !== hearing) return;
   view?.heard?.(null, app.events);
   stopListening = listen({
     after,
@@ -214,7 +218,11 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 window.addEventListener("hashchange", route);
 document.addEventListener("visibilitychange", () => {
-  if (app.role && document.visibilityState === "visible") app.feeds.tick();
+  if (!app.role) return;
+  // A browser opens six connections to a host for all tabs together: one that nobody sees gives its stream back.
+  if (document.visibilityState === "hidden") return stopListening?.();
+  app.feeds.tick();
+  return hear();
 });
 window.addEventListener("online", () => app.role && app.feeds.hasten());
 setInterval(() => app.role && word(), 1_000);
