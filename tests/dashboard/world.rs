@@ -98,9 +98,11 @@ pub fn address(proxy: &Proxy) -> String {
     format!("http://{}", proxy.admin_address().expect("it has an admin API"))
 }
 
-/// A port that was free a moment ago: a proxy that comes back must have the one that it had.
+/// A free port that nobody is given by chance: a proxy that comes back must have the one that it had, and what the system gives to who asks
+/// for any may be another's by then.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+    let mut ports = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], rand::random_range(20_000..32_000))));
+    ports.find(|address| TcpListener::bind(address).is_ok()).expect("there is one")
 }
 
 async fn started(text: &str) -> Proxy {
