@@ -22,8 +22,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Api, dashboard, events, groups, headers, health, past, pools, power, reply, server, signals, status, wire,
-    workers,
+    Api, dashboard, events, groups, headers, health, past, pools, power, reply, server, signals, status, wire, workers,
 };
 
 /// What is said of the API as a whole.

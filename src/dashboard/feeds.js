@@ -32,6 +32,14 @@ const FEEDS = {
   price: [10_000, series("price")],
 };
 
+// What the status says is not there is not asked for: why not, or nothing.
+const MOVABLE = ({ power }) => power === null && "nothing can be moved: no group of the config has an actuator";
+const ABSENT = {
+  merit: ({ site_mode: mode }) => mode === null && "nothing is decided: the config has no groups",
+  power: MOVABLE,
+  receipts: MOVABLE,
+};
+
 // What an event of these kinds is about may be another now.
 const MOVES = new Set(["started", "pool", "failover", "fail_back", "decision", "operator", "receipt", "alert", "alert_ended", "phase", "lease", "meter"]);
 const HASTENED = ["status", "groups", "power", "merit", "pools", "routes", "decisions", "receipts"];
@@ -106,8 +114,22 @@ export class Feeds {
     for (const name of this.wanted) {
       if (this.underWay.size >= AT_ONCE) return;
       if (this.underWay.has(name) || (this.due[name] ?? 0) > now || (!isSeen && name !== "status")) continue;
+      if (this.isAbsent(name, now)) continue;
       this.fetch(name, now);
     }
+  }
+
+  /** Whether a feed is not there, or that is not known yet. */
+  isAbsent(name, now) {
+    if (!ABSENT[name]) return false;
+    const status = this.of("status");
+    if (!status) return true;
+    const why = ABSENT[name](status);
+    if (!why) return false;
+    const isNew = this.of(name) !== null;
+    this.known[name] = { page: null, at: now, why };
+    if (isNew) this.changed(name);
+    return true;
   }
 
   async fetch(name, now) {

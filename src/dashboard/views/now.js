@@ -96,7 +96,7 @@ function tile(id, title) {
   const lines = [el("p"), el("p")];
   const bar = el("div", { class: "bar", hidden: true });
   const node = el("section", { class: "panel tile", id, "aria-labelledby": `${id}-title` },
-    el("h2", { id: `${id}-title`, text: title }), el("p", { class: "value" }, value, unit), bar, ...lines);
+    el("h2", { id: `${id}-title`, text: title }), el("p", { class: "value" }, value, " ", unit), bar, ...lines);
   return { node, bar, set: (text, unitText, ...rest) => {
     say(value, text);
     say(unit, unitText);
