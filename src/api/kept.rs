@@ -90,8 +90,8 @@ impl Api {
 
     /// Fills in what a chart of hashrate lacks, from the store. Yields why a part is missing, if one is.
     pub(super) async fn fill(&self, lines: &mut [Line], steps: &Steps) -> Option<String> {
-        let has_all = self.watched.begins().is_some_and(|begins| begins <= steps.begin);
-        if has_all || steps.step < Span::Minute.seconds() {
+        let begins = self.watched.begins().unwrap_or(i64::MAX);
+        if begins <= steps.begin || steps.step < Span::Minute.seconds() {
             return None;
         }
         let Some(store) = &self.store else { return Some(NO_STORE.to_owned()) };
@@ -104,9 +104,12 @@ impl Api {
             };
             match read(store, subject, name, steps).await {
                 Ok(points) => {
-                    let missing = line.values.iter_mut().enumerate().filter(|(_, value)| value.is_none());
-                    for (place, value) in missing {
-                        *value = points.get(&place).map(|counts| ths(counts, steps.step));
+                    for (place, value) in line.values.iter_mut().enumerate() {
+                        // Of the step in which this run began, it has seen a part only.
+                        let is_whole = steps.begin + steps.step * place as i64 >= begins;
+                        if let Some(counts) = points.get(&place).filter(|_| value.is_none() || !is_whole) {
+                            *value = Some(ths(counts, steps.step));
+                        }
                     }
                 }
                 Err(error) => return Some(error.to_string()),
