@@ -33,7 +33,7 @@ use utoipa::IntoParams;
 use super::{
     Api,
     door::Visitor,
-    query::{Asked, LIMIT},
+    query::{self, Asked, LIMIT},
     reply,
     watch::{Batch, Since},
     wire::{EventWord, EventsPage, Missed},
@@ -87,22 +87,19 @@ pub async fn show(
     headers: HeaderMap,
     query: Asked<EventFilter>,
 ) -> Response {
-    let filter = match api.asked(query) {
+    let filter = query::asked(query).and_then(|filter: EventFilter| {
+        query::is_short(filter.about.as_deref())?;
+        Ok((query::limit(filter.limit, LIMIT)?, filter))
+    });
+    let (limit, filter) = match filter {
         Ok(filter) => filter,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
-    if let Err(refusal) = api.is_short(filter.about.as_deref()) {
-        return refusal;
-    }
     let wants = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if wants.contains("text/event-stream") {
         let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(filter.after.as_deref());
         return stream(&api, visitor, last);
     }
-    let limit = match api.limit(filter.limit, LIMIT) {
-        Ok(limit) => limit,
-        Err(refusal) => return refusal,
-    };
     let (events, last_id) = api.watched.events.newest(limit, |event| {
         let is_about = filter.about.is_none() || event.about == filter.about;
         is_about && filter.kind.is_none_or(|kind| kind == event.kind)

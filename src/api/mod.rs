@@ -193,6 +193,11 @@ impl Api {
         refused(status, reason, why)
     }
 
+    /// The answer to what is not of the form that it should be.
+    fn bad(&self, why: &str) -> Response {
+        self.refuse(StatusCode::BAD_REQUEST, "bad_request", why)
+    }
+
     /// The answer that there is no decision.
     fn nothing_decided(&self) -> Response {
         self.refuse(StatusCode::NOT_FOUND, "not_found", "nothing is decided: the config has no [[group]]")

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Api,
-    query::{Asked, Behind, LIMIT, Steps, Stretch},
+    query::{self, Asked, Behind, LIMIT, Steps, Stretch},
     reply,
     watch::Chart as Which,
     wire::{Chart, DecisionsPage, Mark, RefusedBody},
@@ -30,10 +30,10 @@ const MARKS: usize = 500;
     )
 )]
 pub async fn decisions(State(api): State<Arc<Api>>, query: Asked<Behind>) -> Response {
-    let asked = api.asked(query).and_then(|behind: Behind| Ok((api.limit(behind.limit, LIMIT)?, behind.after)));
+    let asked = query::asked(query).and_then(|behind: Behind| Ok((query::limit(behind.limit, LIMIT)?, behind.after)));
     let (limit, after) = match asked {
         Ok(asked) => asked,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
     match api.decided(after.as_deref(), limit.max(1)).await {
         Ok((decisions, next, note)) => reply::json(&DecisionsPage { decisions, next, note }),
@@ -65,9 +65,9 @@ pub async fn series(
             return api.refuse(StatusCode::NOT_FOUND, "not_found", why);
         }
     };
-    let steps = match api.steps(query, Timestamp::now()) {
+    let steps = match query::asked(query).and_then(|stretch: Stretch| stretch.steps(Timestamp::now())) {
         Ok(steps) => steps,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
     let at = (0..steps.count as i64).map(|step| steps.begin + step * steps.step).collect();
     let marks = api.marks(&steps).await;

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Api, reply,
-    status::TERA,
+    status::{TERA, together},
     wire::{Disagreement, LaneRow, LatencyRow, LossRow, PoolRow, PoolState, PoolsPage, RouteRow, RoutesPage},
 };
 use crate::{
@@ -78,7 +78,7 @@ pub fn row(config: &Config, totals: &Totals, pool: usize) -> PoolRow {
         words: words(state, book),
         connections: book.connections as u64,
         lanes: lanes(book),
-        hashrate_ths: routes.iter().map(|route| totals.hashrate[*route].hs()).sum::<f64>() / TERA,
+        hashrate_ths: together(routes.iter().map(|route| totals.hashrate[*route])),
         miners: routes.iter().map(|route| totals.miners[*route]).sum(),
         routes: routes.iter().map(|route| config.routes[*route].name.to_string()).collect(),
         difficulty: book.difficulty.map(|difficulty| difficulty.get()),

@@ -20,7 +20,7 @@ use tracing::info;
 use super::{
     Api, PATIENCE,
     door::Visitor,
-    query::{Asked, LIMIT, MAX_LIMIT, Newest, Part},
+    query::{self, Asked, LIMIT, MAX_LIMIT, Newest, Part},
     reply,
     watch::News,
     wire::{
@@ -81,10 +81,10 @@ pub async fn devices(
     query: Asked<Part>,
 ) -> Response {
     let Ok(Path(group)) = path else { return api.bad("the path is no text") };
-    let page = api.asked(query).and_then(|part: Part| Ok((part.offset, api.limit(part.limit, LIMIT)?)));
+    let page = query::asked(query).and_then(|part: Part| Ok((part.offset, query::limit(part.limit, LIMIT)?)));
     let (offset, limit) = match page {
         Ok(page) => page,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
     let asked = async |power: &Power| power.devices(&group).await;
     match api.ask(asked).await {
@@ -110,9 +110,9 @@ pub async fn devices(
     )
 )]
 pub async fn receipts(State(api): State<Arc<Api>>, query: Asked<Newest>) -> Response {
-    let limit = match api.asked(query).and_then(|newest: Newest| api.limit(newest.limit, RECEIPTS)) {
+    let limit = match query::asked(query).and_then(|newest: Newest| query::limit(newest.limit, RECEIPTS)) {
         Ok(limit) => limit,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
     match api.ask(async |power: &Power| power.receipts(limit).await).await {
         Ok(receipts) => reply::json(&ReceiptsPage { receipts }),

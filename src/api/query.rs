@@ -4,16 +4,12 @@
 //!
 //! Limits: [`MAX_LIMIT`] entries of a list in one answer, [`MAX_POINTS`] points of a line.
 
-use axum::{
-    extract::{Query, rejection::QueryRejection},
-    http::StatusCode,
-    response::Response,
-};
+use axum::extract::{Query, rejection::QueryRejection};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Api, wire::WorkerSort};
+use super::wire::WorkerSort;
 
 /// Entries of a list in one answer: some 300 KiB.
 pub const MAX_LIMIT: usize = 1_000;
@@ -141,36 +137,24 @@ impl Stretch {
     }
 }
 
-impl Api {
-    /// What a query says, or a refusal.
-    pub(super) fn asked<T>(&self, query: Asked<T>) -> Result<T, Response> {
-        let Query(asked) = query.map_err(|error| self.bad(&error.body_text()))?;
-        Ok(asked)
-    }
+/// What a query says, or what is wrong with it.
+pub fn asked<T>(query: Asked<T>) -> Result<T, String> {
+    query.map(|Query(asked)| asked).map_err(|error| error.body_text())
+}
 
-    /// How many entries are asked for.
-    pub(super) fn limit(&self, limit: Option<usize>, default: usize) -> Result<usize, Response> {
-        match limit.unwrap_or(default) {
-            limit if limit <= MAX_LIMIT => Ok(limit),
-            _ => Err(self.bad(&format!("limit is no whole number up to {MAX_LIMIT}"))),
-        }
+/// How many entries are asked for, or what is wrong with that.
+pub fn limit(limit: Option<usize>, default: usize) -> Result<usize, String> {
+    match limit.unwrap_or(default) {
+        limit if limit <= MAX_LIMIT => Ok(limit),
+        _ => Err(format!("limit is no whole number up to {MAX_LIMIT}")),
     }
+}
 
-    /// Which steps are asked for.
-    pub(super) fn steps(&self, query: Asked<Stretch>, now: Timestamp) -> Result<Steps, Response> {
-        self.asked(query)?.steps(now).map_err(|why| self.bad(&why))
-    }
-
-    /// A filter that is not longer than it may be.
-    pub(super) fn is_short(&self, text: Option<&str>) -> Result<(), Response> {
-        match text {
-            Some(text) if text.len() > MAX_TEXT => Err(self.bad(&format!("a filter is longer than {MAX_TEXT} bytes"))),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn bad(&self, why: &str) -> Response {
-        self.refuse(StatusCode::BAD_REQUEST, "bad_request", why)
+/// Whether a filter is not longer than it may be.
+pub fn is_short(text: Option<&str>) -> Result<(), String> {
+    match text {
+        Some(text) if text.len() > MAX_TEXT => Err(format!("a filter is longer than {MAX_TEXT} bytes")),
+        _ => Ok(()),
     }
 }
 

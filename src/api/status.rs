@@ -22,10 +22,16 @@ use crate::{
         task::{DecisionView, Snapshot, action_label},
     },
     store::StoreStatus,
+    work::Hashrate,
 };
 
 /// Hashes in a terahash.
 pub const TERA: f64 = 1e12;
+
+/// Hashrates added up, in TH/s. (The sum of none is -0 in floats.)
+pub fn together(hashrates: impl Iterator<Item = Hashrate>) -> f64 {
+    hashrates.fold(0.0, |sum, hashrate| sum + hashrate.hs()) / TERA
+}
 
 /// `GET /api/v1/status`.
 #[utoipa::path(
@@ -58,7 +64,7 @@ impl Api {
             site_mode: decision.map(|view| view.decisions.mode.to_string()),
             headline: headline(mode, decision, &totals),
             groups,
-            hashrate_ths: totals.hashrate.iter().map(|hashrate| hashrate.hs()).sum::<f64>() / TERA,
+            hashrate_ths: together(totals.hashrate.iter().copied()),
             miners: totals.miners.iter().sum(),
             connections: totals.connections,
             workers: workers::counts(&self.watched.workers()),

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     Api,
-    query::{Asked, LIMIT, Stretch, WorkerFilter},
+    query::{self, Asked, LIMIT, Stretch, WorkerFilter},
     reply,
     status::TERA,
     wire::{RefusedBody, SickWord, WorkerCounts, WorkerPage, WorkerRow, WorkerSort, WorkersPage},
@@ -34,9 +34,9 @@ use crate::{
     )
 )]
 pub async fn workers(State(api): State<Arc<Api>>, query: Asked<WorkerFilter>) -> Response {
-    let query = match wanted(&api, query) {
+    let query = match wanted(api.signals.config(), query) {
         Ok(query) => query,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
     let (table, offset) = (api.workers.clone(), query.offset);
     let looked = spawn_blocking(move || (table.page(&query), table.summary())).await;
@@ -69,9 +69,9 @@ pub async fn worker(
     query: Asked<Stretch>,
 ) -> Response {
     let Ok(Path(name)) = path else { return api.bad("the path is no text") };
-    let steps = match api.steps(query, Timestamp::now()) {
+    let steps = match query::asked(query).and_then(|stretch: Stretch| stretch.steps(Timestamp::now())) {
         Ok(steps) => steps,
-        Err(refusal) => return refusal,
+        Err(why) => return api.bad(&why),
     };
     let (table, wanted) = (api.workers.clone(), name.clone());
     let view = spawn_blocking(move || table.worker(&wanted)).await.ok().flatten();
@@ -83,20 +83,20 @@ pub async fn worker(
     reply::json(&WorkerPage { worker: view.map(|view| row(api.signals.config(), &view)), ..past })
 }
 
-/// What is asked of the table.
-fn wanted(api: &Api, query: Asked<WorkerFilter>) -> Result<Query, Response> {
-    let filter: WorkerFilter = api.asked(query)?;
+/// What is asked of the table, or what is wrong with that.
+fn wanted(config: &Config, query: Asked<WorkerFilter>) -> Result<Query, String> {
+    let filter: WorkerFilter = query::asked(query)?;
     for text in [&filter.text, &filter.group, &filter.route] {
-        api.is_short(text.as_deref())?;
+        query::is_short(text.as_deref())?;
     }
     let route = match &filter.route {
         None => None,
         Some(name) => {
-            let routes = &api.signals.config().routes;
+            let routes = &config.routes;
             let found = routes.iter().position(|route| &*route.name == name);
             Some(found.ok_or_else(|| {
                 let known: Vec<&str> = routes.iter().map(|route| &*route.name).collect();
-                api.bad(&format!("there is no route {name:?}: there is {}", known.join(", ")))
+                format!("there is no route {name:?}: there is {}", known.join(", "))
             })?)
         }
     };
@@ -109,7 +109,7 @@ fn wanted(api: &Api, query: Asked<WorkerFilter>) -> Result<Query, Response> {
         sort: filter.sort.into(),
         is_reversed: filter.reverse,
         offset: filter.offset,
-        limit: api.limit(filter.limit, LIMIT)?,
+        limit: query::limit(filter.limit, LIMIT)?,
     })
 }
 

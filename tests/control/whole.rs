@@ -175,6 +175,8 @@ async fn what_an_earlier_run_did_is_shown_by_the_next() {
         assert!(line["values"].as_array().unwrap().iter().any(|value| value.as_f64() > Some(0.0)), "{key}: {line}");
     }
     assert_eq!(page["note"], json!(null));
+    let (status, _) = ask(address, Method::PUT, "/api/v1/signals/heard", Some(CONTROL), r#"{"value":2}"#).await;
+    assert_eq!(status, StatusCode::OK);
     let page = until(address, "/api/v1/status", |page| page["store"]["written_at"].is_string()).await;
     assert_eq!((&page["store"]["backend"], &page["store"]["trouble"]), (&json!("sqlite"), &json!(null)));
     later.shut_down(Duration::from_secs(1)).await;

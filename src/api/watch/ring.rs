@@ -82,7 +82,8 @@ impl Events {
         let mut ring = self.ring();
         let News { level, kind, about, mut words } = news;
         if words.len() > MAX_WORDS {
-            words.truncate(words.floor_char_boundary(MAX_WORDS));
+            let end = (0..=MAX_WORDS).rev().find(|end| words.is_char_boundary(*end));
+            words.truncate(end.unwrap_or_default());
             words.push('…');
         }
         let id = format!("{}-{}", self.run, ring.next);
