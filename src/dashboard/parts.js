@@ -126,7 +126,7 @@ function changeCard(app, item, group, currency) {
   if (decision?.per_mwh.margin_mining !== null && decision) parts.push(`margin ${perMwh(decision.per_mwh.margin_mining, currency)}`);
   if (group.hashrate_ths !== null) parts.push(hashrate(group.hashrate_ths));
   const moving = seen ? moves(seen) : null;
-  if (seen) parts.push(moving ? moving.words : `${number(seen.devices)} machines${seen.sleeping.confirmed ? `, ${number(seen.sleeping.confirmed)} asleep` : ""}`);
+  if (seen) parts.push(moving ? moving.words : `${number(seen.devices)}\u00a0machines${seen.sleeping.confirmed ? `, ${number(seen.sleeping.confirmed)} asleep` : ""}`);
   else parts.push("nothing can move it");
   if (seen?.waits_for) parts.push(`waits for ${seen.waits_for}`);
   say(facts, parts.join(" · "));

@@ -14,8 +14,9 @@ export function strips(decisions, now) {
     const parts = rows.get(`${kind} ${name}`)?.parts ?? [];
     rows.set(`${kind} ${name}`, { name, kind, parts });
     const at = Date.parse(row.at) / 1000;
-    // Of what the store keeps, the reason alone says how much a block is to have.
-    const action = kind === "ai" ? (row.ai_kw > 0 || row.ai_kw === null ? "lent" : "none") : row.action;
+    // Of what the store keeps, the reason alone says how much a block is to have: that is not guessed at.
+    const amount = row.ai_kw === null ? "unknown" : row.ai_kw > 0 ? "lent" : "none";
+    const action = kind === "ai" ? amount : row.action;
     const before = parts.at(-1);
     // The same again, for another reason.
     if (before && before.action === action && (before.kw ?? null) === row.ai_kw) continue;
@@ -88,7 +89,7 @@ export class Timeline {
       for (const piece of pieces) {
         if (piece.to <= from) continue;
         const [begin, end] = [x(piece.from), x(piece.to)];
-        const word = piece.action === "lent" ? (piece.kw === null ? "" : power(piece.kw)) : WORDS[piece.action] ?? "";
+        const word = piece.action === "lent" ? power(piece.kw) : WORDS[piece.action] ?? "";
         const title = svg("title", { text: `${name}: ${word || "nothing"} from ${piece.from === -Infinity ? "before" : clock(piece.from * 1000)}${piece.why ? `; ${piece.why}` : ""}` });
         const shape = { x: begin, y: top + unit * 0.15, width: Math.max(1.5, end - begin - 1), height: tall - unit * 0.4 };
         parts.push(svg("rect", { ...shape, class: `part part-${piece.action}` }, title));

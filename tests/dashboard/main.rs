@@ -62,7 +62,7 @@ async fn a_drain_is_ordered_by_its_button_after_its_plan_was_shown_and_is_seen_t
             page.says(".groups li:first-child .badge", "mining").await;
             page.until(
                 "all machines are known",
-                "document.querySelector('.groups li .facts').innerText.includes('5 machines')",
+                "document.querySelector('.groups li .facts').innerText.includes('5\u{a0}machines')",
             )
             .await;
             page.says(".groups li:first-child .kw", "of 15\u{202f}kW").await;
