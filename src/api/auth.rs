@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_token_opens_what_it_is_for() {
-        let (all, HERE, now) = (check(true), Instant::now());
+        let (all, now) = (check(true), Instant::now());
         let signal = format!("{SIGNALS_PATH}spot");
         for (token, role, may) in [
             ("Bearer 0123456789abcdef", Role::Control, [true, true, true, true]),
