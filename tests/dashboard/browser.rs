@@ -120,9 +120,10 @@ impl Page {
         }
     }
 
-    /// Waits until a part has these words.
+    /// Waits until a part is seen and has these words.
     pub async fn says(&self, part: &str, words: &str) {
-        let script = format!("document.querySelector({})?.innerText.includes({})", json!(part), json!(words));
+        let has = format!("part?.checkVisibility() && part.innerText.includes({})", json!(words));
+        let script = format!("((part) => {has})(document.querySelector({}))", json!(part));
         self.until(&format!("{part} says {words:?}"), &script).await;
     }
 
