@@ -11,6 +11,7 @@
 //! | `past.rs`, `kept.rs`, `events.rs` | what was; what the store has of it; events as a page and as a stream |
 //! | `power.rs`, `forget.rs`, `signals.rs` | the power side, its orders, machines that are gone; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
+//! | `dashboard.rs` | the page for people, and its files |
 //! | `health.rs` | whether it lives, and whether it is ready |
 //! | `wire/` | all of it as types |
 //! | `query.rs`, `reply.rs`, `headers.rs` | parameters; answers; what every answer carries |
@@ -36,6 +37,7 @@
 //! [`PATIENCE`] for the head of a request and again for its body; lists and charts as `query.rs` says.
 
 mod auth;
+mod dashboard;
 mod door;
 mod events;
 mod forget;
