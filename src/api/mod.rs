@@ -12,6 +12,7 @@
 //! | `power.rs`, `forget.rs`, `signals.rs` | the power side, its orders, machines that are gone; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
 //! | `reload.rs` | the config: what came of its last reload, and the order to read it again |
+//! | `dashboard.rs` | the page for people, and its files |
 //! | `health.rs` | whether it lives, and whether it is ready |
 //! | `wire/` | all of it as types |
 //! | `query.rs`, `reply.rs`, `headers.rs` | parameters; answers; what every answer carries |
@@ -37,6 +38,7 @@
 //! [`PATIENCE`] for the head of a request and again for its body; lists and charts as `query.rs` says.
 
 mod auth;
+mod dashboard;
 mod door;
 mod events;
 mod forget;

@@ -22,8 +22,8 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Api, events, forget, groups, headers, health, past, pools, power, reload, reply, server, signals, status, wire,
-    workers,
+    Api, dashboard, events, forget, groups, headers, health, past, pools, power, reload, reply, server, signals,
+    status, wire, workers,
 };
 
 /// What is said of the API as a whole.
@@ -103,7 +103,7 @@ pub fn document() -> openapi::OpenApi {
 fn guard(operation: &mut Operation) {
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
     for (status, words) in
-        [("401", "No token, or another one"), ("403", "A token for something else"), ("429", "Too many wrong tokens")]
+        [("401", "No or another one"), ("403", "A token for something else"), ("429", "Too many wrong tokens")]
     {
         let schema = RefOr::Ref(openapi::Ref::from_schema_name("RefusedBody"));
         let content = ContentBuilder::new().schema(Some(schema)).build();
@@ -130,6 +130,7 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(api.clone(), server::admit))
         .merge(open)
+        .merge(dashboard::router())
         .layer(from_fn(headers::complete))
         .with_state(api.clone())
 }

@@ -169,8 +169,9 @@ pub(super) async fn watch(api: Arc<Api>) {
         select! {
             () = api.stop.cancelled() => return,
             _ = look.tick() => {
-                watcher.count().await;
-                watcher.look(Timestamp::now(), Instant::now());
+                let now = Timestamp::now();
+                watcher.count(now).await;
+                watcher.look(now, Instant::now());
             }
             // A decision is told when it is made.
             Ok(()) = signals.changed() => watcher.decided(Timestamp::now()),
@@ -186,7 +187,8 @@ struct Watcher<'a> {
     /// Totals at each row of the series, the oldest first; as many as ratios are taken over.
     past: VecDeque<Totals>,
     rates: Rates,
-    next_row: Instant,
+    /// Of the clock: the one that has its row.
+    slot: i64,
     /// What the columns of the series are of.
     config: Option<Arc<Config>>,
 }
@@ -200,14 +202,14 @@ impl<'a> Watcher<'a> {
             since: HashMap::new(),
             past: VecDeque::new(),
             rates: Rates::default(),
-            next_row: Instant::now(),
+            slot: i64::MIN,
             config: None,
         }
     }
 
     /// Counts the workers, where a row is due: a look at each, so on a thread that may wait.
-    async fn count(&self) {
-        if Instant::now() < self.next_row {
+    async fn count(&self, now: Timestamp) {
+        if slot(now) == self.slot {
             return;
         }
         let table = self.api.workers.clone();
@@ -227,8 +229,9 @@ impl<'a> Watcher<'a> {
         if let Some(power) = &power {
             self.before.power(self.api, now, power);
         }
-        if tick >= self.next_row {
-            self.next_row = tick + series::EVERY;
+        // One in each slot of the clock: counted from the last row, they would drift, and leave a step of a chart without one now and then.
+        if slot(now) != self.slot {
+            self.slot = slot(now);
             let mut state = self.api.watched.state();
             if self.config.as_ref().is_none_or(|before| !Arc::ptr_eq(before, config)) {
                 state.series.set_columns(columns(config, signals.currency));
@@ -292,6 +295,11 @@ impl<'a> Watcher<'a> {
         }
         self.api.watched.state().alerts = alerts;
     }
+}
+
+/// Which of the clock's stretches of [`series::EVERY`] this is.
+fn slot(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(series::EVERY.as_secs().cast_signed())
 }
 
 /// What became of shares since the oldest of these.
