@@ -9,28 +9,36 @@
 //! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners and pools close, then the power
 //! side, which leaves machines and leases as they are, then signals, admin API and metrics.
 
+mod reload;
+mod simulated;
+mod sockets;
+
 use std::{
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
-    net::TcpListener,
     select,
     sync::{mpsc, oneshot},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+pub use self::reload::FollowLog;
+use self::{
+    reload::Reloader,
+    simulated::Simulated,
+    sockets::{bind_all, listen},
+};
 use crate::{
     api::{Api, Health, Subject},
     census::{Counts, PERIOD, Placing, Table, Workers},
-    config::{Config, Listener, PoolUrl, SimulatedPool},
-    downstream::{Gate, ListenerSettings, Worker, mailbox, vardiff::VardiffSettings},
+    config::{Config, Places},
+    downstream::{Gate, ListenerSettings, Worker, mailbox},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
     metrics::{Books, Exporter, PowerMetrics, ProfitMetrics, Totals},
     power::{
@@ -43,13 +51,10 @@ use crate::{
         source,
         task::{self, JOB_QUEUE, Signals},
     },
+    reload::{Reload, Status},
     router::{Errands, ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
-    sim::pool::{PoolSettings, SimPool},
     store::{self, Store, StoreError, feed},
 };
-
-/// Connections that the kernel completes while all workers are busy.
-const BACKLOG: i32 = 4096;
 
 /// How long one of the tasks that no share depends on may take to end.
 const END_BESIDE: Duration = Duration::from_secs(2);
@@ -126,7 +131,10 @@ pub struct Proxy {
     /// Ends what is not on a share's way: signals, the admin API, metrics.
     stop: CancellationToken,
     beside: Vec<tokio::task::JoinHandle<()>>,
-    simulated: Vec<SimPool>,
+    reload: Reload,
+    log: Arc<OnceLock<FollowLog>>,
+    /// Has the simulated pools, which end last.
+    reloading: tokio::task::JoinHandle<Simulated>,
 }
 
 impl Proxy {
@@ -153,7 +161,10 @@ impl Proxy {
         // Whether there is a ledger is known before anything runs that would have to be ended.
         let prepared = power_task::prepare(&config, drivers)?;
         let orphans = if prepared.is_none() { orphans(&config) } else { Orphans::default() };
-        let simulated = start_simulated(&mut config).await.map_err(system("a simulated pool"))?;
+        let file = config.clone();
+        let mut simulated = Simulated::default();
+        let started = simulated.resolve(&mut config).await.map_err(system("a simulated pool"))?;
+        simulated.keep(Instant::now(), &file.pools, started);
         let workers = config.proxy.workers.get();
         let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));
         let (listeners, addresses) = bind_all(&config.listeners, workers)?;
@@ -161,8 +172,9 @@ impl Proxy {
         let admin = listen("admin API", config.admin.as_ref().map(|admin| admin.listen)).await?;
 
         let config = Arc::new(config);
-        let settings: Vec<Arc<ListenerSettings>> =
-            config.listeners.iter().enumerate().map(|(index, listener)| settings(index, listener, &config)).collect();
+        let settings = ListenerSettings::all(&config);
+        let places = Places::first(config.clone());
+        let (reload, asks, publish) = Reload::new(Status::at_start(places.clone(), addresses.clone()));
         let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
         let (to_router, from_workers) = mpsc::channel(ROUTER_QUEUE);
         let mut to_workers = Vec::new();
@@ -185,6 +197,9 @@ impl Proxy {
         let (mut router, mut inbox) = Router::new(config.clone(), to_workers, from_workers, shutdowns, books.clone());
         let (errands, to_do) = Errands::new(workers);
         inbox.take_errands(to_do);
+        // One after the other: the reloader waits until one is in force.
+        let (to_router, changes) = mpsc::channel(1);
+        inbox.take_changes(changes);
         let health = Health {
             begun: CancellationToken::new(),
             ending: CancellationToken::new(),
@@ -231,7 +246,7 @@ impl Proxy {
             let (queue, running) = opened.map_err(|error| system("the store")(io::Error::other(error)))??;
             store = Some(Store::new(&of, queue.clone()));
             let sources = feed::Sources {
-                config: config.clone(),
+                reload: reload.clone(),
                 workers: workers.clone(),
                 books: books.clone(),
                 signals: signals.clone(),
@@ -253,6 +268,7 @@ impl Proxy {
                 workers: live.clone(),
                 store: store.clone(),
                 health: health.clone(),
+                reload: reload.clone(),
             };
             let serving = api.insert(Api::new(admin, subject)).clone();
             let stop = stop.clone();
@@ -260,9 +276,9 @@ impl Proxy {
         }
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
         if let Some((socket, address)) = metrics {
-            let profit = ProfitMetrics { signals: signals.clone(), api };
+            let profit = ProfitMetrics { signals: signals.clone(), api: api.clone() };
             let power = power.clone().map(|power| PowerMetrics::new(power, &config));
-            let exporter = Exporter::new(books.clone(), &config, profit, power).map_err(system("metrics"))?;
+            let exporter = Exporter::new(books.clone(), reload.clone(), profit, power).map_err(system("metrics"))?;
             let exporter = exporter.with_orphans(orphans.clone());
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
@@ -280,6 +296,21 @@ impl Proxy {
         }
         tokio::spawn(router.run(inbox));
         beside.push(tokio::spawn(counts.run(stop.clone())));
+        let log = Arc::new(OnceLock::new());
+        let (addresses_now, log_now) = (addresses.clone(), log.clone());
+        let reloader = Reloader {
+            file,
+            places,
+            addresses: addresses_now,
+            to_router,
+            gate,
+            signals: signals.clone(),
+            api,
+            simulated,
+            log: log_now,
+            publish,
+        };
+        let reloading = tokio::spawn(reloader.run(asks, stop.clone()));
         guard.disarm();
         health.begun.cancel();
         for (listener, address) in config.listeners.iter().zip(&addresses) {
@@ -303,16 +334,28 @@ impl Proxy {
             health,
             stop,
             beside,
-            simulated,
+            reload,
+            log,
+            reloading,
         })
     }
 
-    /// What it was started with; ports and simulated pools are filled in.
+    /// What it was started with; simulated pools are filled in. What is in force now is in [`Reload::status`].
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Where miners connect, by listener in config order.
+    /// The way to another config.
+    pub fn reload(&self) -> &Reload {
+        &self.reload
+    }
+
+    /// What follows the log's filter when a reload changes it; once.
+    pub fn follow_log(&self, follow: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.log.set(Box::new(follow));
+    }
+
+    /// Where miners connected at the start, by listener in config order.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -401,8 +444,8 @@ impl Proxy {
             // A scrape that hangs is not waited for.
             let _ = tokio::time::timeout(END_BESIDE, task).await;
         }
-        for pool in self.simulated {
-            pool.shutdown().await;
+        if let Ok(simulated) = self.reloading.await {
+            simulated.shut_down().await;
         }
         unsettled
     }
@@ -420,68 +463,6 @@ fn orphans(config: &Config) -> Orphans {
     orphans
 }
 
-fn settings(index: usize, listener: &Listener, config: &Config) -> Arc<ListenerSettings> {
-    let vardiff = &listener.vardiff;
-    Arc::new(ListenerSettings {
-        index,
-        listener: listener.clone(),
-        limits: config.limits.clone(),
-        vardiff: Arc::new(VardiffSettings {
-            shares_per_minute: vardiff.shares_per_minute,
-            min: vardiff.min,
-            max: vardiff.max,
-        }),
-    })
-}
-
-/// A socket of the runtime, and the address that it got.
-async fn listen(what: &str, address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
-    let Some(address) = address else { return Ok(None) };
-    let failed = |source| StartError::Listen { what: what.to_owned(), address, source };
-    let socket = TcpListener::bind(address).await.map_err(failed)?;
-    let address = socket.local_addr().map_err(failed)?;
-    Ok(Some((socket, address)))
-}
-
-/// The sockets of one worker, by listener.
-type Sockets = Vec<std::net::TcpListener>;
-
-/// One socket per worker and listener; all workers' sockets of a listener have one address.
-fn bind_all(listeners: &[Listener], workers: usize) -> Result<(Vec<Sockets>, Vec<SocketAddr>), StartError> {
-    let mut by_worker: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for listener in listeners {
-        let failed = |source| StartError::Listen {
-            what: format!("listener {:?}", listener.name),
-            address: listener.listen,
-            source,
-        };
-        // Shared sockets would also share with another process on this address; one that is not shared finds it out.
-        drop(bind(listener.listen, false).map_err(failed)?);
-        let mut address = listener.listen;
-        for sockets in &mut by_worker {
-            let socket = bind(address, true).map_err(failed)?;
-            // With port 0, the first socket's port is everyone's.
-            address = socket.local_addr().map_err(failed)?;
-            sockets.push(socket);
-        }
-        addresses.push(address);
-    }
-    Ok((by_worker, addresses))
-}
-
-fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.bind(&address.into())?;
-    if shared {
-        socket.listen(BACKLOG)?;
-    }
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
 /// A thread of its own. `ended` is told when it ends, by a panic as well.
 fn spawn_worker(
     index: usize,
@@ -494,32 +475,6 @@ fn spawn_worker(
             error!("worker {index} ended: {error}");
         }
     })
-}
-
-/// Starts the simulated pools of `sim://` addresses and puts their real addresses in the place.
-async fn start_simulated(config: &mut Config) -> io::Result<Vec<SimPool>> {
-    let mut running = Vec::new();
-    for pool in &mut config.pools {
-        let PoolUrl::Simulated(simulated) = &pool.url else { continue };
-        let started = SimPool::start(simulated_settings(&pool.name, simulated)).await?;
-        let address = started.addr();
-        info!("pool {:?} is simulated, on {address}: its shares earn nothing", pool.name);
-        pool.url = PoolUrl::Tcp { host: address.ip().to_string(), port: address.port() };
-        running.push(started);
-    }
-    Ok(running)
-}
-
-fn simulated_settings(name: &str, simulated: &SimulatedPool) -> PoolSettings {
-    PoolSettings {
-        name: name.to_owned(),
-        difficulty: simulated.difficulty.get(),
-        extranonce2_size: simulated.extranonce2_size.into(),
-        clean_every: Some(simulated.clean_every),
-        // Two of them must not have the same jobs.
-        seed: rand::random(),
-        ..PoolSettings::default()
-    }
 }
 
 #[cfg(test)]

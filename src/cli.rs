@@ -12,6 +12,7 @@ mod backtest;
 mod export;
 mod ledger;
 mod power;
+mod reload;
 
 use std::{
     io::{IsTerminal, Write},
@@ -37,13 +38,15 @@ use self::{
     export::ExportArgs,
     ledger::{TakeOverArgs, WakeAllArgs},
     power::PowerCommand,
+    reload::ReloadArgs,
 };
 use crate::{
-    app::{Lost, Proxy},
+    app::{FollowLog, Lost, Proxy},
     config::{self, Config, LoadError, LogFormat},
     demo::{self, DemoArgs},
     limits,
     power::task::orphans,
+    reload::Why,
     sim::{
         load::{self, LoadArgs, LoadSettings},
         pool::{Fault, PoolSettings, SimPool, VersionDialect},
@@ -69,7 +72,7 @@ enum Command {
     /// Run the proxy
     Run(ConfigArgs),
     /// Check a config: every problem at once, then the plan in plain words
-    Check(ConfigArgs),
+    Check(CheckArgs),
     /// Replay price history: what this config's policy would have earned
     Backtest(BacktestArgs),
     /// Write what the store has of a time as CSV: workers, pools, decisions and more
@@ -79,6 +82,8 @@ enum Command {
     /// Simulated pools and miners, to load-test a deployment
     #[command(subcommand)]
     Sim(Sim),
+    /// Let the running proxy read its config again: no miner is disconnected; SIGHUP does the same
+    Reload(ReloadArgs),
     /// What is asked of the power side
     #[command(flatten)]
     Power(PowerCommand),
@@ -104,6 +109,15 @@ struct ConfigArgs {
     /// The config file
     #[arg(long, short, value_name = "FILE", default_value = "hashgate.toml")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Say what changes from this config to the other, and what of it a running proxy can follow
+    #[arg(long, value_name = "OLD")]
+    diff: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -201,6 +215,10 @@ pub fn main() -> ExitCode {
             init_log(LogFormat::Text, "warn");
             block_on(async { done(power::run(command).await) })
         }
+        Command::Reload(args) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { done(reload::run(args).await) })
+        }
         Command::Asic(command) => {
             init_log(LogFormat::Text, "warn");
             block_on(async { done(asic::run(command).await) })
@@ -258,13 +276,31 @@ fn block_on(task: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 fn init_log(format: LogFormat, filter: &str) {
+    drop(init_log_that_follows(format, filter));
+}
+
+/// As [`init_log`]; what is returned puts another filter in its place. RUST_LOG stays what it is.
+fn init_log_that_follows(format: LogFormat, filter: &str) -> FollowLog {
     // The config was validated with the same parser; RUST_LOG is for a look from outside.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let from_outside = EnvFilter::try_from_default_env().ok();
+    let is_fixed = from_outside.is_some();
+    let filter = from_outside.unwrap_or_else(|| EnvFilter::new(filter));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
-    }
+    let follow: FollowLog = match format {
+        LogFormat::Json => {
+            let log = log.json().with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Box::new(move |filter| drop(handle.reload(EnvFilter::new(filter))))
+        }
+        LogFormat::Text => {
+            let log = log.with_target(false).with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Box::new(move |filter| drop(handle.reload(EnvFilter::new(filter))))
+        }
+    };
+    if is_fixed { Box::new(|_| {}) } else { follow }
 }
 
 fn load(path: &Path) -> Result<(Config, Vec<config::Warning>), ExitCode> {
@@ -279,11 +315,20 @@ fn load(path: &Path) -> Result<(Config, Vec<config::Warning>), ExitCode> {
     })
 }
 
-fn check(args: &ConfigArgs) -> ExitCode {
-    let (config, warnings) = match load(&args.config) {
+fn check(args: &CheckArgs) -> ExitCode {
+    let (config, warnings) = match load(&args.config.config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    if let Some(old) = &args.diff {
+        return match load(old) {
+            Ok((old, _)) => {
+                say(&reload::difference(&old, &config));
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        };
+    }
     say(&config::describe(&config).to_string());
     for warning in &warnings {
         say(&format!("warning: {warning}\n"));
@@ -313,29 +358,38 @@ fn run(args: &ConfigArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    init_log(config.log.format, &config.log.filter);
+    let follow_log = init_log_that_follows(config.log.format, &config.log.filter);
     for warning in &warnings {
         warn!("config: {warning}");
     }
-    block_on(serve(config))
+    block_on(serve(config, args.config.clone(), follow_log))
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, path: PathBuf, follow_log: FollowLog) -> ExitCode {
     if let Some(warning) = limits::open_files_warning(limits::raise_open_files(), config.limits.connections) {
         warn!("{warning}");
     }
-    let grace = config.proxy.shutdown_grace;
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         return code(Err::<bool, _>("can't listen for signals"));
     };
     let proxy = match Proxy::start(config).await {
         Ok(proxy) => proxy,
         Err(error) => return code(Err::<bool, _>(error)),
     };
+    proxy.follow_log(follow_log);
+    proxy.reload().keep(path).await;
+    let hear_hangups = async {
+        while hangup.recv().await.is_some() {
+            // What came of it is in the log.
+            let _ = proxy.reload().file(Why::Signal, false).await;
+        }
+        std::future::pending().await
+    };
     let (told, is_lost) = select! {
         _ = terminate.recv() => ("SIGTERM", false),
         _ = interrupt.recv() => ("SIGINT", false),
+        never = hear_hangups => never,
         lost = proxy.lost() => {
             let (what, then) = match lost {
                 Lost::Worker => ("a worker", "its miners are disconnected"),
@@ -345,6 +399,7 @@ async fn serve(config: Config) -> ExitCode {
             (what, true)
         }
     };
+    let grace = proxy.reload().status().places.config.proxy.shutdown_grace;
     let grace_text = humantime::format_duration(grace);
     let lost = if is_lost { " is lost" } else { "" };
     info!("{told}{lost}: no more shares are taken; those in flight have {grace_text} to settle");

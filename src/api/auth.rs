@@ -16,7 +16,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -89,7 +89,7 @@ impl Role {
 
 /// Knows the hashes of the right tokens, and how many wrong ones came lately.
 pub(super) struct TokenCheck {
-    right: Vec<(Role, [u8; 32])>,
+    right: RwLock<Vec<(Role, [u8; 32])>>,
     wrong: Mutex<Guesses>,
 }
 
@@ -110,13 +110,12 @@ struct Wrong {
 impl TokenCheck {
     /// For these tokens.
     pub fn new(admin: &Admin) -> Self {
-        let hash = |role: Role, token: &Secret| (role, Sha256::digest(token.expose()).into());
-        let right = [
-            Some(hash(Role::Control, &admin.token)),
-            admin.read_token.as_ref().map(|token| hash(Role::Read, token)),
-            admin.signal_token.as_ref().map(|token| hash(Role::Signal, token)),
-        ];
-        Self { right: right.into_iter().flatten().collect(), wrong: Mutex::default() }
+        Self { right: RwLock::new(hashes(admin)), wrong: Mutex::default() }
+    }
+
+    /// For other tokens, from the next request on.
+    pub fn set(&self, admin: &Admin) {
+        *self.right.write().unwrap_or_else(PoisonError::into_inner) = hashes(admin);
     }
 
     /// What becomes of a request from this address.
@@ -125,7 +124,7 @@ impl TokenCheck {
         let shown: [u8; 32] = Sha256::digest(shown).into();
         // All are looked at, so that which one it was, if any, takes no time of its own.
         let mut role = None;
-        for (of, right) in &self.right {
+        for (of, right) in self.right.read().unwrap_or_else(PoisonError::into_inner).iter() {
             if bool::from(shown.ct_eq(right)) {
                 role = Some(*of);
             }
@@ -169,6 +168,16 @@ fn network(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address => address,
     }
+}
+
+fn hashes(admin: &Admin) -> Vec<(Role, [u8; 32])> {
+    let hash = |role: Role, token: &Secret| (role, Sha256::digest(token.expose()).into());
+    let right = [
+        Some(hash(Role::Control, &admin.token)),
+        admin.read_token.as_ref().map(|token| hash(Role::Read, token)),
+        admin.signal_token.as_ref().map(|token| hash(Role::Signal, token)),
+    ];
+    right.into_iter().flatten().collect()
 }
 
 impl Wrong {

@@ -24,7 +24,7 @@ pub async fn groups(State(api): State<Arc<Api>>) -> Response {
     let signals = api.signals.snapshot();
     let power = api.power.as_ref().map(|power| power.snapshot());
     let decision = signals.decision.as_ref();
-    let config = api.signals.config();
+    let config = api.config();
     let profit = config.profit.as_ref();
     let mode = power.as_ref().map(|power| power.mode).or(decision.map(|view| view.mode));
     let overhead = profit.map_or(1.0, |profit| profit.site.overhead.get());
@@ -63,7 +63,7 @@ pub async fn groups(State(api): State<Arc<Api>>) -> Response {
 )]
 pub async fn merit(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.signals.snapshot();
-    match (&snapshot.decision, &api.signals.config().profit) {
+    match (&snapshot.decision, &api.config().profit) {
         (Some(view), Some(profit)) => reply::json(&page(view, profit, snapshot.currency.code())),
         _ => api.nothing_decided(),
     }

@@ -12,6 +12,7 @@
 //! | `power.rs`, `forget.rs`, `signals.rs` | the power side, its orders, machines that are gone; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
 //! | `dashboard.rs` | the page for people, and its files |
+//! | `reload.rs` | the config: what came of its last reload, and the order to read it again |
 //! | `health.rs` | whether it lives, and whether it is ready |
 //! | `wire/` | all of it as types |
 //! | `query.rs`, `reply.rs`, `headers.rs` | parameters; answers; what every answer carries |
@@ -23,9 +24,9 @@
 //! | 403 | a token that is for something else (`auth.rs`) | nothing |
 //! | 404 | no such path, signal, group, worker or chart; a signal that is not pushed; nothing that could be moved | nothing |
 //! | 405 | a method that is not for this path | nothing |
-//! | 409 | not newer than what was taken last: a replay; an order that the mode or the group does not allow | nothing |
+//! | 409 | not newer than what was taken last: a replay; an order that the mode or the group does not allow; a config that wants what can't be had | nothing |
 //! | 413 | more than [`MAX_BODY`] bytes | nothing |
-//! | 422 | a unit, value or time that can't be | nothing |
+//! | 422 | a unit, value or time that can't be; a config that is wrong | nothing |
 //! | 429 | too many wrong tokens | nothing |
 //! | 503 | an order that could not be written, a source that is gone, too many streams | nothing |
 //! | 504 | the power side did not answer in time | perhaps |
@@ -50,6 +51,7 @@ mod paths;
 mod pools;
 mod power;
 mod query;
+pub mod reload;
 mod reply;
 mod server;
 mod signals;
@@ -82,7 +84,15 @@ pub use self::{
     health::Health,
     paths::document,
 };
-use crate::{census::Workers, config::Admin, metrics::Books, power::Power, profit::task::Signals, store::Store};
+use crate::{
+    census::Workers,
+    config::{Admin, Config},
+    metrics::{Books, Totals},
+    power::Power,
+    profit::task::Signals,
+    reload::{Reload, Status},
+    store::Store,
+};
 
 /// Connections at once: senders of signals, a dashboard, a scraper.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -98,7 +108,7 @@ const SIGNALS_PATH: &str = "/api/v1/signals/";
 
 /// Why requests were refused before they reached a signal or a group, in order of [`Api::refused`]; `crowded` is for a connection that gave
 /// way to another, `slow_reader` for a stream that was cut off.
-const REFUSALS: [&str; 21] = [
+const REFUSALS: [&str; 24] = [
     "unauthorized",
     "forbidden",
     "too_many",
@@ -120,6 +130,9 @@ const REFUSALS: [&str; 21] = [
     "not_written",
     "ended",
     "no_answer",
+    "bad_config",
+    "not_had",
+    "no_file",
 ];
 
 /// What the API shows and asks.
@@ -138,6 +151,8 @@ pub struct Subject {
     pub store: Option<Store>,
     /// Whether all is well.
     pub health: Health,
+    /// The config in force, and the way to another.
+    pub reload: Reload,
 }
 
 /// The admin API of one proxy.
@@ -151,6 +166,7 @@ pub struct Api {
     workers: Workers,
     store: Option<Store>,
     health: Health,
+    reload: Reload,
     names: Names,
     watched: Watched,
     started: Timestamp,
@@ -164,13 +180,13 @@ pub struct Api {
 impl Api {
     /// Opened by the tokens of `[admin]`.
     pub fn new(admin: &Admin, subject: Subject) -> Arc<Self> {
-        let Subject { signals, power, orphans, books, workers, store, health } = subject;
-        let config = signals.config();
+        let Subject { signals, power, orphans, books, workers, store, health, reload } = subject;
+        let config = reload.status().places.config.clone();
         // Where nobody says what is capped, the ledger's cap is one.
         let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
         let names = Names::new(config.profit.as_ref(), is_capped);
         let started = Timestamp::now();
-        let watched = Watched::new(config, signals.snapshot().currency, started);
+        let watched = Watched::new(&config, signals.snapshot().currency, started);
         Arc::new(Self {
             tokens: TokenCheck::new(admin),
             names,
@@ -182,11 +198,30 @@ impl Api {
             workers,
             store,
             health,
+            reload,
             started,
             counts: Default::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             stop: CancellationToken::new(),
         })
+    }
+
+    /// Opened by these tokens, from the next request on.
+    pub fn set_tokens(&self, admin: &Admin) {
+        self.tokens.set(admin);
+    }
+
+    /// The config in force, every pool, route and listener at its place.
+    fn config(&self) -> Arc<Config> {
+        self.reload.status().places.config.clone()
+    }
+
+    /// The config in force, and books that know all that it names. They know a pool or a route that is added before it does: what they name
+    /// may not be in it yet.
+    fn in_force(&self) -> (Arc<Status>, Totals) {
+        // In this order.
+        let status = self.reload.status();
+        (status, self.books.totals())
     }
 
     /// Requests refused before they reached a signal, or by the power side, by reason.

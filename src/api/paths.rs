@@ -22,7 +22,8 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Api, dashboard, events, forget, groups, headers, health, past, pools, power, reply, server, signals, status, wire, workers,
+    Api, dashboard, events, forget, groups, headers, health, past, pools, power, reload, reply, server, signals, status, wire,
+    workers,
 };
 
 /// What is said of the API as a whole.
@@ -38,6 +39,7 @@ use super::{
         (name = "past", description = "What was, of this run of the proxy unless a store is configured"),
         (name = "money", description = "Signals and the decision"),
         (name = "power", description = "Machines, leases, orders"),
+        (name = "config", description = "The config in force, and the order to read it again"),
         (name = "health", description = "For whoever restarts and routes; no token"),
     ),
     components(schemas(wire::EventLine, wire::Missed)),
@@ -70,6 +72,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(forget::older))
         .routes(routes!(power::receipts))
         .routes(routes!(power::mode))
+        .routes(routes!(reload::show, reload::order))
         .routes(routes!(describe))
 }
 

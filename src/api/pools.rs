@@ -11,7 +11,7 @@ use super::{
     wire::{Disagreement, LaneRow, LatencyRow, LossRow, PoolRow, PoolState, PoolsPage, RouteRow, RoutesPage},
 };
 use crate::{
-    config::Config,
+    config::Places,
     metrics::{LatencySum, PoolBook, PoolLoss, Totals},
 };
 
@@ -21,7 +21,8 @@ use crate::{
     responses((status = 200, description = "Pools, and shares that they and the proxy disagree about", body = PoolsPage))
 )]
 pub async fn pools(State(api): State<Arc<Api>>) -> Response {
-    let (totals, config) = (api.books.totals(), api.signals.config());
+    let (status, totals) = api.in_force();
+    let places = &status.places;
     let of_worker = |((worker, reason), shares): (&(Arc<str>, &'static str), &u64)| Disagreement {
         worker: worker.to_string(),
         reason: (*reason).to_owned(),
@@ -29,7 +30,7 @@ pub async fn pools(State(api): State<Arc<Api>>) -> Response {
     };
     let mut disagreements: Vec<Disagreement> = totals.router.disagreements.iter().map(of_worker).collect();
     disagreements.sort_by_key(|row| std::cmp::Reverse(row.shares));
-    let pools = (0..config.pools.len()).map(|pool| row(config, &totals, pool)).collect();
+    let pools = shown(places, &totals).map(|pool| row(places, &totals, pool)).collect();
     reply::json(&PoolsPage { at: Timestamp::now(), pools, disagreements })
 }
 
@@ -39,15 +40,17 @@ pub async fn pools(State(api): State<Arc<Api>>) -> Response {
     responses((status = 200, description = "Routes, in the order in which they are tried", body = RoutesPage))
 )]
 pub async fn routes(State(api): State<Arc<Api>>) -> Response {
-    let (totals, config) = (api.books.totals(), api.signals.config());
-    let pool_name = |pool: usize| config.pools[pool].name.to_string();
-    let rows = config.routes.iter().enumerate().map(|(index, route)| RouteRow {
+    let (status, totals) = api.in_force();
+    let places = &status.places;
+    let config = &places.config;
+    let pool_name = |pool: usize| config.pools.get(pool).map(|pool| pool.name.to_string());
+    let rows = places.routes().map(|(index, route)| RouteRow {
         name: route.name.to_string(),
         listeners: route.listeners.iter().map(|listener| config.listeners[*listener].name.to_string()).collect(),
         subnets: route.subnets.iter().map(ToString::to_string).collect(),
         user: route.user.as_ref().map(ToString::to_string),
-        pools: route.pools.iter().map(|pool| pool_name(*pool)).collect(),
-        pool: totals.router.active[index].map(pool_name),
+        pools: route.pools.iter().filter_map(|pool| pool_name(*pool)).collect(),
+        pool: totals.router.active[index].and_then(pool_name),
         is_live: totals.router.active[index].is_some_and(|pool| totals.router.pools[pool].connections > 0),
         miners: totals.miners[index],
         hashrate_ths: totals.hashrate[index].hs() / TERA,
@@ -58,24 +61,30 @@ pub async fn routes(State(api): State<Arc<Api>>) -> Response {
     reply::json(&RoutesPage { at: Timestamp::now(), routes: rows.collect() })
 }
 
-/// One pool, by its position in the config.
-pub fn row(config: &Config, totals: &Totals, pool: usize) -> PoolRow {
+/// Places of the pools that there are; and of those that the config has no more, until the last connection to them is hung up.
+pub fn shown(places: &Places, totals: &Totals) -> impl Iterator<Item = usize> {
+    let is_leaving = |pool: &usize| !places.pools.contains(pool) && totals.router.pools[*pool].connections > 0;
+    places.pools.iter().copied().chain((0..places.config.pools.len()).filter(is_leaving))
+}
+
+/// One pool, by its place.
+pub fn row(places: &Places, totals: &Totals, pool: usize) -> PoolRow {
+    let config = &places.config;
     let (settings, book) = (&config.pools[pool], &totals.router.pools[pool]);
     let on_it = |route: &usize| totals.router.active[*route] == Some(pool);
-    let routes: Vec<usize> = (0..config.routes.len()).filter(on_it).collect();
-    let is_used = config.routes.iter().any(|route| route.pools.contains(&pool));
-    let state = match (book.connections > 0, is_used) {
+    let routes: Vec<usize> = places.routes.iter().copied().filter(on_it).collect();
+    let state = match (book.connections > 0, places.is_routed(pool)) {
         (true, _) if !routes.is_empty() => PoolState::Active,
-        (true, _) => PoolState::Standby,
+        (true, true) => PoolState::Standby,
         (false, true) => PoolState::Down,
-        (false, false) => PoolState::Unused,
+        (_, false) => PoolState::Unused,
     };
     PoolRow {
         name: settings.name.to_string(),
         address: settings.url.to_string(),
         state,
         since: book.since,
-        words: words(state, book),
+        words: words(state, book, places.pools.contains(&pool)),
         connections: book.connections as u64,
         lanes: lanes(book),
         hashrate_ths: together(routes.iter().map(|route| totals.hashrate[*route])),
@@ -96,11 +105,15 @@ pub fn row(config: &Config, totals: &Totals, pool: usize) -> PoolRow {
     }
 }
 
-fn words(state: PoolState, book: &PoolBook) -> String {
+fn words(state: PoolState, book: &PoolBook, is_there: bool) -> String {
     match (state, &book.last_loss) {
-        (PoolState::Active, _) => "miners mine for it".to_owned(),
+        (PoolState::Active, _) if is_there => "miners mine for it".to_owned(),
+        (PoolState::Active, _) => "the config has it no more; miners mine for it until another has work".to_owned(),
         (PoolState::Standby, _) => "logged in, and waits to be needed".to_owned(),
-        (PoolState::Unused, _) => "no route names it".to_owned(),
+        (PoolState::Unused, _) if is_there => "no route names it".to_owned(),
+        (PoolState::Unused, _) => {
+            "the config has it no more; it is hung up when its last shares are settled".to_owned()
+        }
         (PoolState::Down, Some(loss)) => {
             format!("down: {}; tried again in {} s at most", loss.why, loss.retry_in.as_secs_f64().ceil())
         }

@@ -13,7 +13,7 @@ use super::{
     workers,
 };
 use crate::{
-    config::{Mode, Profit},
+    config::{Mode, Places, Profit},
     hash::Kernel,
     metrics::Totals,
     power::{control::PowerSnapshot, device::StageKind},
@@ -45,10 +45,11 @@ pub async fn show(State(api): State<Arc<Api>>, Extension(role): Extension<Role>)
 impl Api {
     /// The proxy on one page.
     fn status(&self, role: Role, now: Timestamp) -> StatusPage {
-        let totals = self.books.totals();
+        let (status, totals) = self.in_force();
+        let places = &status.places;
         let signals = self.signals.snapshot();
         let power = self.power.as_ref().map(|power| power.snapshot());
-        let config = self.signals.config();
+        let config = &places.config;
         let decision = signals.decision.as_ref();
         let mode = power.as_ref().map(|power| power.mode).or(decision.map(|view| view.mode));
         let profit = config.profit.as_ref();
@@ -62,14 +63,14 @@ impl Api {
             kernel: Kernel::get().name().to_owned(),
             mode: mode.map(Into::into),
             site_mode: decision.map(|view| view.decisions.mode.to_string()),
-            headline: headline(mode, decision, &totals),
+            headline: headline(mode, decision, &totals, &places.pools),
             groups,
             hashrate_ths: together(totals.hashrate.iter().copied()),
             miners: totals.miners.iter().sum(),
             connections: totals.connections,
             workers: workers::counts(&self.watched.workers()),
             shares: self.shares(&totals),
-            pools: (0..config.pools.len()).map(|pool| line(config, &totals, pool)).collect(),
+            pools: pools::shown(places, &totals).map(|pool| line(places, &totals, pool)).collect(),
             power: power.as_deref().map(|power| site(power, config.power.as_ref().and_then(|power| power.cap))),
             earnings: profit.and_then(|profit| earnings(profit, &signals, power.as_deref())),
             store: self.store.as_ref().map(|store| kept(&store.status())),
@@ -104,8 +105,8 @@ fn kept(store: &StoreStatus) -> StoreLine {
     }
 }
 
-fn line(config: &crate::config::Config, totals: &Totals, pool: usize) -> PoolLine {
-    let row = pools::row(config, totals, pool);
+fn line(places: &Places, totals: &Totals, pool: usize) -> PoolLine {
+    let row = pools::row(places, totals, pool);
     PoolLine {
         name: row.name,
         state: row.state,
@@ -131,14 +132,11 @@ fn group_lines(view: &DecisionView, power: Option<&PowerSnapshot>) -> Vec<GroupL
 }
 
 /// What it does and why: of the groups, the one whose case says most.
-fn headline(mode: Option<Mode>, decision: Option<&DecisionView>, totals: &Totals) -> String {
-    let pools = totals.router.pools.iter().filter(|pool| pool.connections > 0).count();
+fn headline(mode: Option<Mode>, decision: Option<&DecisionView>, totals: &Totals, pools: &[usize]) -> String {
+    let live = pools.iter().filter(|pool| totals.router.pools[**pool].connections > 0).count();
     let Some(view) = decision else {
         let miners: u64 = totals.miners.iter().sum();
-        return format!(
-            "{miners} miners mine, {pools} of {} pools live; nothing is decided here",
-            totals.router.pools.len()
-        );
+        return format!("{miners} miners mine, {live} of {} pools live; nothing is decided here", pools.len());
     };
     let all = view.decisions.groups.len();
     let mining = view.decisions.groups.iter().filter(|group| group.action == Action::Mine).count();

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     census::{Page, Query, Sort, Summary, WorkerView},
-    config::Config,
+    config::{Config, Places},
     work::{Hashrate, Reject},
 };
 
@@ -34,7 +34,7 @@ use crate::{
     )
 )]
 pub async fn workers(State(api): State<Arc<Api>>, query: Asked<WorkerFilter>) -> Response {
-    let query = match wanted(api.signals.config(), query) {
+    let query = match wanted(&api.reload.status().places, query) {
         Ok(query) => query,
         Err(why) => return api.bad(&why),
     };
@@ -43,13 +43,13 @@ pub async fn workers(State(api): State<Arc<Api>>, query: Asked<WorkerFilter>) ->
     let Ok((Page { at, total, workers }, summary)) = looked else {
         return api.refuse(StatusCode::SERVICE_UNAVAILABLE, "ended", "the proxy ends");
     };
-    let config = api.signals.config();
+    let config = api.config();
     reply::json(&WorkersPage {
         at,
         total: total as u64,
         offset: offset as u64,
         counts: counts(&summary),
-        workers: workers.iter().map(|view| row(config, view)).collect(),
+        workers: workers.iter().map(|view| row(&config, view)).collect(),
     })
 }
 
@@ -80,11 +80,11 @@ pub async fn worker(
         let why = format!("there is no worker {name:?} that this proxy has seen lately");
         return api.refuse(StatusCode::NOT_FOUND, "unknown_worker", &why);
     }
-    reply::json(&WorkerPage { worker: view.map(|view| row(api.signals.config(), &view)), ..past })
+    reply::json(&WorkerPage { worker: view.map(|view| row(&api.config(), &view)), ..past })
 }
 
 /// What is asked of the table, or what is wrong with that.
-fn wanted(config: &Config, query: Asked<WorkerFilter>) -> Result<Query, String> {
+fn wanted(places: &Places, query: Asked<WorkerFilter>) -> Result<Query, String> {
     let filter: WorkerFilter = query::asked(query)?;
     for text in [&filter.text, &filter.group, &filter.route] {
         query::is_short(text.as_deref())?;
@@ -92,10 +92,9 @@ fn wanted(config: &Config, query: Asked<WorkerFilter>) -> Result<Query, String> 
     let route = match &filter.route {
         None => None,
         Some(name) => {
-            let routes = &config.routes;
-            let found = routes.iter().position(|route| &*route.name == name);
-            Some(found.ok_or_else(|| {
-                let known: Vec<&str> = routes.iter().map(|route| &*route.name).collect();
+            let found = places.routes().find(|(_, route)| &*route.name == name);
+            Some(found.map(|(place, _)| place).ok_or_else(|| {
+                let known: Vec<&str> = places.routes().map(|(_, route)| &*route.name).collect();
                 format!("there is no route {name:?}: there is {}", known.join(", "))
             })?)
         }

@@ -193,10 +193,10 @@ impl Caller {
         let (Some(error), Some(reason)) = (word("error"), word("reason")) else {
             return Err(self.stranger(answer.status));
         };
-        let error = printable(error);
+        let error = error.lines().map(printable).collect::<Vec<_>>().join("\n");
         Err(match answer.status {
             StatusCode::UNAUTHORIZED => Failure::Misused(format!(
-                "the proxy at {here} does not take the token of {}: was it changed since the proxy was started, or is this another proxy?",
+                "the proxy at {here} does not take the token of {}: was it changed since the proxy read its config (SIGHUP makes it read again), or is this another proxy?",
                 self.token_from
             )),
             StatusCode::TOO_MANY_REQUESTS => Failure::Failed(format!(
@@ -209,6 +209,7 @@ impl Caller {
             StatusCode::NOT_FOUND if reason == "not_found" => Failure::Failed(format!(
                 "the proxy at {here} does not know this request, it is another version: {error}"
             )),
+            StatusCode::UNPROCESSABLE_ENTITY if reason == "bad_config" => Failure::Misused(error),
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Failure::Misused(error),
             _ => Failure::Failed(error),
         })

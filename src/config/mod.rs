@@ -4,6 +4,7 @@
 //! ```text
 //! text ── raw: keys, places ── validate, listeners, pools, routes: ranges, relations ──┬─ Config + warnings ── plan (`check`)
 //!         value: types, ranges · units: "16 KiB", "64k"                                └─ ConfigErrors
+//!                                                       two Configs ── diff: what a reload changes ── places: where each pool, route, listener stays
 //! ```
 //! `check` and `run` go through the same [`Config::load`]. Secrets come from the file, the environment or a
 //! file of their own, and print as `***` by type. Every value here is in range and every index is valid:
@@ -12,8 +13,10 @@
 //! A new section is a field of [`Config`], a function that reads it, called from `validate.rs`, and a paragraph in `plan.rs`.
 
 mod admin;
+mod diff;
 mod error;
 mod listeners;
+mod places;
 mod plan;
 mod pool_url;
 mod pools;
@@ -42,7 +45,9 @@ use ipnet::IpNet;
 
 pub use self::{
     admin::Admin,
+    diff::{Change, Effect, diff, followed},
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
+    places::{MAX_PLACES, NoPlace, Places},
     plan::describe,
     pool_url::{PoolUrl, SimulatedPool},
     power::{
@@ -68,6 +73,9 @@ use crate::work::Difficulty;
 
 /// Bytes of a config file: a thousand pools would fit; more is not a config.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+
+/// A config from its file, with what it works in spite of; or every problem.
+pub type Loaded = Result<(Config, Vec<Warning>), LoadError>;
 
 /// Everything an operator decides.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +118,8 @@ pub struct Proxy {
     pub state_file: Option<PathBuf>,
     /// How long a shutdown waits for pools' replies.
     pub shutdown_grace: Duration,
+    /// Whether a config file that changes is read again by itself; it always is by SIGHUP and by `hashgate reload`.
+    pub watch: bool,
 }
 
 /// `[log]`.
@@ -268,11 +278,21 @@ impl Config {
     ///
     /// # Errors
     /// [`LoadError`] when the file cannot be read, or with everything that is wrong with it.
-    pub fn load(path: &Path) -> Result<(Config, Vec<Warning>), LoadError> {
-        let text = secret::read_bounded(path, MAX_CONFIG_BYTES)
-            .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    pub fn load(path: &Path) -> Loaded {
+        Config::load_noting(path).0
+    }
+
+    /// As [`Config::load`], with the files that it rests on: itself, secrets, lists; those that can't be read as well.
+    pub fn load_noting(path: &Path) -> (Loaded, Vec<PathBuf>) {
+        let text = match secret::read_bounded(path, MAX_CONFIG_BYTES) {
+            Ok(text) => text,
+            Err(source) => return (Err(LoadError::Read { path: path.to_owned(), source }), vec![path.to_owned()]),
+        };
         let env = ProcessEnv { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
-        Config::parse(&text, &env).map_err(|errors| LoadError::Invalid { path: path.to_owned(), errors })
+        let noting = secret::Noting::new(env, path);
+        let parsed = Config::parse(&text, &noting);
+        let parsed = parsed.map_err(|errors| LoadError::Invalid { path: path.to_owned(), errors });
+        (parsed, noting.into_files())
     }
 
     /// Validates a config text; `env` answers for environment variables and password files.

@@ -31,10 +31,9 @@ impl Display for Plan<'_> {
         for one in &config.pools {
             pool(one, f)?;
         }
-        let pools: Vec<&str> = config.pools.iter().map(|pool| &*pool.name).collect();
         let currency = config.profit.as_ref().map_or(Currency::USD, |profit| profit.currency);
         for one in &config.signals {
-            signal::plan::signal(one, &pools, currency, f)?;
+            signal::plan::signal(one, currency, f)?;
         }
         if let Some(profit) = &config.profit {
             profit::plan::profit(profit, config.power.as_ref(), f)?;
@@ -60,6 +59,8 @@ fn process(config: &Config, f: &mut Formatter<'_>) -> fmt::Result {
         None => line(f, "remembers", "nothing over a restart")?,
     }
     line(f, "shutdown", format_args!("waits up to {} for pools' replies", time(proxy.shutdown_grace)))?;
+    let reload = if proxy.watch { "when the file changes, and by SIGHUP" } else { "by SIGHUP" };
+    line(f, "reads it again", reload)?;
     let format = match config.log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "JSON",
@@ -270,6 +271,7 @@ mod tests {
           threads          4
           remembers        what pools granted, in hashgate-state.json
           shutdown         waits up to 5s for pools' replies
+          reads it again   when the file changes, and by SIGHUP
           log              text, info
           metrics          http://127.0.0.1:9333/metrics
           admin API        none
@@ -351,6 +353,7 @@ pools = ["eu", "us"]
           threads          4
           remembers        nothing over a restart
           shutdown         waits up to 5s for pools' replies
+          reads it again   when the file changes, and by SIGHUP
           log              JSON, info
           metrics          none
           admin API        none

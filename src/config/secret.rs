@@ -3,6 +3,7 @@
 //! Does not encrypt or wipe memory; who can read this process's memory has the pool connection as well.
 
 use std::{
+    cell::RefCell,
     env, fmt,
     fs::File,
     io::{self, Read},
@@ -110,6 +111,48 @@ impl Env for ProcessEnv {
 
     fn read_list(&self, path: &Path, max_bytes: u64) -> io::Result<String> {
         read_bounded(&self.folder.join(path), max_bytes)
+    }
+}
+
+/// As [`ProcessEnv`], and notes which files were asked for.
+pub(super) struct Noting {
+    env: ProcessEnv,
+    files: RefCell<Vec<PathBuf>>,
+}
+
+impl Noting {
+    /// `config` is the first of them.
+    pub fn new(env: ProcessEnv, config: &Path) -> Self {
+        Self { env, files: RefCell::new(vec![config.to_owned()]) }
+    }
+
+    /// All of them, each once.
+    pub fn into_files(self) -> Vec<PathBuf> {
+        self.files.into_inner()
+    }
+
+    fn note(&self, path: &Path) {
+        let path = self.env.folder.join(path);
+        let mut files = self.files.borrow_mut();
+        if !files.contains(&path) {
+            files.push(path);
+        }
+    }
+}
+
+impl Env for Noting {
+    fn var(&self, name: &str) -> Option<String> {
+        self.env.var(name)
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<String> {
+        self.note(path);
+        self.env.read_file(path)
+    }
+
+    fn read_list(&self, path: &Path, max_bytes: u64) -> io::Result<String> {
+        self.note(path);
+        self.env.read_list(path, max_bytes)
     }
 }
 

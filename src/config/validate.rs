@@ -135,6 +135,7 @@ fn proxy(mut section: Section<'_, '_>) -> Proxy {
             .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         state_file: (!state_file.is_empty()).then(|| state_file.into()),
         shutdown_grace: section.or("shutdown_grace", secs(5), value::duration(Duration::ZERO..=secs(300))),
+        watch: section.or("watch", true, value::boolean),
     };
     section.refuse_unknown_keys();
     proxy

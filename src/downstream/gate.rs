@@ -13,13 +13,13 @@ use crate::metrics::Refusal;
 /// Counts the connections of all listeners.
 #[derive(Debug)]
 pub struct Gate {
-    limit: usize,
-    limit_per_address: usize,
     counts: Mutex<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    limit: usize,
+    limit_per_address: usize,
     all: usize,
     /// Only addresses with a connection: bounded by `limit`.
     by_address: HashMap<IpAddr, usize>,
@@ -35,7 +35,14 @@ pub struct Admission {
 impl Gate {
     /// Lets so many in.
     pub fn new(limit: usize, limit_per_address: usize) -> Arc<Self> {
-        Arc::new(Self { limit, limit_per_address, counts: Mutex::default() })
+        let counts = Counts { limit, limit_per_address, all: 0, by_address: HashMap::new() };
+        Arc::new(Self { counts: Mutex::new(counts) })
+    }
+
+    /// Lets so many in from now on; who is in stays.
+    pub fn set_limits(&self, limit: usize, limit_per_address: usize) {
+        let mut counts = self.counts();
+        (counts.limit, counts.limit_per_address) = (limit, limit_per_address);
     }
 
     /// Lets a connection in.
@@ -44,11 +51,12 @@ impl Gate {
     /// Which limit is reached.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refusal> {
         let mut counts = self.counts();
-        if counts.all >= self.limit {
+        let limit_per_address = counts.limit_per_address;
+        if counts.all >= counts.limit {
             return Err(Refusal::Full);
         }
         let of_address = counts.by_address.entry(address).or_default();
-        if *of_address >= self.limit_per_address {
+        if *of_address >= limit_per_address {
             return Err(Refusal::Address);
         }
         *of_address += 1;
@@ -77,6 +85,19 @@ impl Drop for Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lower_limit_sends_nobody_away() {
+        let gate = Gate::new(3, 3);
+        let a = IpAddr::from([10, 0, 0, 1]);
+        let inside = [gate.admit(a).unwrap(), gate.admit(a).unwrap()];
+        gate.set_limits(1, 1);
+        assert_eq!(gate.admit(a).unwrap_err(), Refusal::Full);
+        assert_eq!(gate.counts().all, 2);
+        gate.set_limits(9, 3);
+        assert!(gate.admit(a).is_ok());
+        drop(inside);
+    }
 
     #[test]
     fn what_leaves_makes_room_and_addresses_are_forgotten() {

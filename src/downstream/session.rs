@@ -31,8 +31,8 @@ use std::{
 use crate::{
     config,
     downstream::{
-        CloseReason, Effect, Io, PasswordOptions, Quirks, Round,
-        vardiff::{Retarget, Urgency, Vardiff, VardiffSettings},
+        CloseReason, Effect, Io, ListenerSettings, PasswordOptions, Quirks, Round,
+        vardiff::{Retarget, Urgency, Vardiff},
     },
     router::{ExtranonceLease, LaneId, Layout, LeaseTerms, Offer, SessionId},
     stratum::{Configure, Extension, Frame, PoolError, RawId, Request, Response, Submit},
@@ -60,19 +60,6 @@ const SUGGESTION_IN_TIME: Duration = Duration::from_secs(15);
 
 /// Bytes of a user agent that are kept for each connection: names with versions have half as many.
 const MAX_AGENT: usize = 64;
-
-/// What every session of a listener shares.
-#[derive(Debug)]
-pub struct ListenerSettings {
-    /// Position in the config.
-    pub index: usize,
-    /// From the config.
-    pub listener: config::Listener,
-    /// From the config.
-    pub limits: config::Limits,
-    /// The listener's difficulty rules, in the form vardiff shares.
-    pub vardiff: Arc<VardiffSettings>,
-}
 
 /// What the router says of a miner's route.
 #[derive(Debug, Clone)]
@@ -266,6 +253,15 @@ impl Session {
             credited_any: false,
             rests: false,
         }
+    }
+
+    /// Its listener's settings are others from now on.
+    pub fn handle_settings(&mut self, now: Instant, settings: &Arc<ListenerSettings>, io: &mut Io) {
+        let is_other = self.settings.vardiff != settings.vardiff;
+        self.settings = settings.clone();
+        let vardiff = self.vardiff.as_mut().filter(|_| is_other);
+        let retarget = vardiff.and_then(|vardiff| vardiff.set_settings(now, &settings.vardiff));
+        self.retarget(now, retarget, io);
     }
 
     /// What shares are judged by, for [`Round::hash`].

@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 use crate::{
     downstream::{
-        Attached, CloseReason, Effect, Fate, Io, ListenerSettings, Session, Taken,
+        Attached, CloseReason, Effect, Fate, Io, ListenerChange, ListenerSettings, Session, Taken,
         gate::{Admission, Gate},
         outbox::Outbox,
     },
@@ -42,6 +42,7 @@ use crate::{
 mod accept;
 mod census;
 mod mail;
+mod reload;
 mod sleep;
 mod sweep;
 mod wire;
@@ -116,6 +117,10 @@ impl Worker {
                     Ok(ToWorker::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                         hall.close_all(CloseReason::Shutdown);
                         return Ok(());
+                    }
+                    Ok(ToWorker::Listeners(change)) => {
+                        hall.set_settings(change.settings.clone());
+                        doors.change(hall.now, *change);
                     }
                     Ok(message) => hall.handle(message),
                     Err(mpsc::error::TryRecvError::Empty) => break,
@@ -253,6 +258,8 @@ struct Hall {
     upstreams: HashMap<UpstreamId, Upstream>,
     moves: Vec<Move>,
     relayouts: VecDeque<(usize, u64, Layout)>,
+    /// Connections whose route is to be asked for again.
+    rerouting: VecDeque<(usize, u64)>,
     io: Io,
     effects: Vec<Effect>,
     /// Who left since the last census; `None` before the first, until which nothing is counted by connection.
@@ -289,6 +296,7 @@ impl Hall {
             upstreams: HashMap::new(),
             moves: Vec::new(),
             relayouts: VecDeque::new(),
+            rerouting: VecDeque::new(),
             io: Io::default(),
             effects: Vec::new(),
             gone: None,

@@ -251,6 +251,25 @@ impl Vardiff {
         this
     }
 
+    /// The listener decides otherwise from now on. What the miner itself asked for stays: a floor above the listener's, or under it.
+    pub fn set_settings(&mut self, now: Instant, settings: &Arc<VardiffSettings>) -> Option<Retarget> {
+        self.advance(now);
+        let floor = |settings: &VardiffSettings| self.step.round_up(settings.min.get().max(LEAST));
+        let (before, after) = (floor(&self.settings), floor(settings));
+        self.floor = match self.floor.total_cmp(&before) {
+            std::cmp::Ordering::Less => self.floor.min(after),
+            std::cmp::Ordering::Equal => after,
+            std::cmp::Ordering::Greater => self.floor.max(after),
+        };
+        // Windows compare with the rate that was aimed at when they began.
+        if self.settings.shares_per_minute != settings.shares_per_minute && self.above.age_s >= 0.0 {
+            self.begin_windows(0.0);
+        }
+        self.settings = Arc::clone(settings);
+        let allowed = self.allowed(self.difficulty.get());
+        (allowed != self.difficulty).then(|| self.change_to(allowed))
+    }
+
     /// What the miner should work at now.
     pub fn difficulty(&self) -> Difficulty {
         self.difficulty

@@ -3,7 +3,8 @@
 //! Each worker thread writes its own [`WorkerBook`] and nobody else's, so that counting a share is a plain store to memory of
 //! that thread; readers add the books up. The router keeps what concerns pools in [`PoolBook`]s.
 //!
-//! Limits: the number of books is fixed at start, and every label is one of a fixed set: nothing grows with what miners send.
+//! Limits: the number of workers' books is fixed at start, those of pools and routes grow by what an operator adds, up to
+//! [`MAX_PLACES`], and every label is one of a fixed set: nothing grows with what miners send.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    config::MAX_PLACES,
     downstream::CloseReason,
     work::{Difficulty, Hashrate, Reject, ValidShare},
 };
@@ -185,7 +187,7 @@ pub struct WorkerBook {
     refused: [Counter; Refusal::ALL.len()],
     /// Connections that are open.
     pub connections: Counter,
-    /// Miners (subscribed and authorized) by route.
+    /// Miners (subscribed and authorized) by the place of their route.
     pub miners: Box<[Counter]>,
     /// Hashes per second by route, estimated.
     pub hashrate: Box<[Sum]>,
@@ -196,7 +198,9 @@ pub struct WorkerBook {
 }
 
 impl WorkerBook {
-    fn new(routes: usize) -> Self {
+    fn new() -> Self {
+        // Room for all that may ever come: its thread must not wait for a book to grow.
+        let routes = MAX_PLACES;
         let per_route = || std::iter::repeat_with(Default::default).take(routes);
         Self {
             accepted: Counter::default(),
@@ -364,7 +368,7 @@ impl Books {
             fail_backs: vec![0; routes],
             ..RouterBook::default()
         };
-        let worker = || Arc::new(WorkerBook::new(routes));
+        let worker = || Arc::new(WorkerBook::new());
         Self { workers: std::iter::repeat_with(worker).take(workers).collect(), router: Mutex::new(router) }
     }
 
@@ -376,6 +380,16 @@ impl Books {
     /// The router's book; held for the length of a few additions.
     pub fn router(&self) -> MutexGuard<'_, RouterBook> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many pools and routes from now on, [`MAX_PLACES`] at most; no fewer than before.
+    pub fn grow(&self, pools: usize, routes: usize) {
+        let mut router = self.router();
+        let (pools, routes) = (pools.max(router.pools.len()), routes.max(router.active.len()));
+        router.pools.resize(pools, PoolBook::default());
+        router.active.resize(routes, None);
+        router.failovers.resize(routes, 0);
+        router.fail_backs.resize(routes, 0);
     }
 
     /// Everything added up.

@@ -1,6 +1,6 @@
 //! The Prometheus endpoint: every name, unit and help text, filled from the books when somebody scrapes.
 //!
-//! Limits: labels are pools, routes, fixed reasons and at most [`MAX_DISAGREEING`](super::books::MAX_DISAGREEING) worker names.
+//! Limits: labels are pools and routes (those that are gone as well: [`MAX_PLACES`](crate::config::MAX_PLACES)), fixed reasons and at most [`MAX_DISAGREEING`](super::books::MAX_DISAGREEING) worker names.
 
 use std::{
     future::Future,
@@ -15,13 +15,17 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
 use super::{Books, LATENCY_BOUNDS_US, LatencySum, PowerMetrics, ProfitMetrics, Totals};
-use crate::{config::Config, hash::Kernel, power::control::Orphans};
+use crate::{
+    config::Config,
+    hash::Kernel,
+    power::control::Orphans,
+    reload::{Reload, Status},
+};
 
 /// Renders the books of one proxy.
 pub struct Exporter {
     books: Arc<Books>,
-    pools: Vec<String>,
-    routes: Vec<String>,
+    reload: Reload,
     recorder: PrometheusRecorder,
     profit: ProfitMetrics,
     power: Option<PowerMetrics>,
@@ -45,7 +49,7 @@ impl Exporter {
     /// Bucket bounds that the exporter does not take, which would be our mistake.
     pub fn new(
         books: Arc<Books>,
-        config: &Config,
+        reload: Reload,
         profit: ProfitMetrics,
         power: Option<PowerMetrics>,
     ) -> io::Result<Self> {
@@ -56,16 +60,7 @@ impl Exporter {
             super::profit::describe();
             super::power::describe();
         });
-        Ok(Self {
-            books,
-            pools: config.pools.iter().map(|pool| pool.name.to_string()).collect(),
-            routes: config.routes.iter().map(|route| route.name.to_string()).collect(),
-            recorder,
-            profit,
-            power,
-            orphans: Orphans::default(),
-            last: Mutex::default(),
-        })
+        Ok(Self { books, reload, recorder, profit, power, orphans: Orphans::default(), last: Mutex::default() })
     }
 
     /// What a ledger knows to sleep or to be lent, where nothing can be moved.
@@ -77,8 +72,10 @@ impl Exporter {
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
         let totals = self.books.totals();
+        let status = self.reload.status();
         metrics::with_local_recorder(&self.recorder, || {
-            self.record(&totals);
+            self.record(&totals, &status.places.config);
+            record_reloads(&status);
             self.profit.record(jiff::Timestamp::now());
             match &self.power {
                 Some(power) => power.record(),
@@ -100,7 +97,14 @@ impl Exporter {
         axum::serve(socket, Router::new().route("/metrics", metrics)).with_graceful_shutdown(stop).await
     }
 
-    fn record(&self, totals: &Totals) {
+    fn record(&self, totals: &Totals, config: &Config) {
+        // By their places, those that are gone as well: a counter never goes back. The books may know one more already, or not yet.
+        let pools: Vec<String> = config.pools.iter().map(|pool| pool.name.to_string()).collect();
+        let routes: Vec<String> = config.routes.iter().map(|route| route.name.to_string()).collect();
+        let (pools, routes) = (
+            &pools[..pools.len().min(totals.router.pools.len())],
+            &routes[..routes.len().min(totals.router.active.len())],
+        );
         gauge!("hashgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
         gauge!("hashgate_kernel_info", "kernel" => Kernel::get().name()).set(1);
         counter!("hashgate_shares_accepted_total").absolute(totals.accepted);
@@ -119,22 +123,24 @@ impl Exporter {
         for (limit, count) in &totals.refused {
             counter!("hashgate_connections_refused_total", "limit" => *limit).absolute(*count);
         }
-        for (index, route) in self.routes.iter().enumerate() {
+        for (index, route) in routes.iter().enumerate() {
             gauge!("hashgate_miners", "route" => route.clone()).set(totals.miners[index] as f64);
             gauge!("hashgate_hashrate_hashes_per_second", "route" => route.clone()).set(totals.hashrate[index].hs());
             let router = &totals.router;
             counter!("hashgate_route_failovers_total", "route" => route.clone()).absolute(router.failovers[index]);
             counter!("hashgate_route_fail_backs_total", "route" => route.clone()).absolute(router.fail_backs[index]);
-            for (at, pool) in self.pools.iter().enumerate() {
+            for (at, pool) in pools.iter().enumerate() {
                 let active = f64::from(u8::from(router.active[index] == Some(at) && router.pools[at].connections > 0));
                 gauge!("hashgate_route_pool_active", "route" => route.clone(), "pool" => pool.clone()).set(active);
             }
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.pools.resize_with(self.pools.len(), LatencySum::default);
+        if last.pools.len() < pools.len() {
+            last.pools.resize_with(pools.len(), LatencySum::default);
+        }
         record_histogram(&histogram!("hashgate_share_reply_seconds"), &totals.reply, &mut last.reply);
         record_histogram(&histogram!("hashgate_fan_out_seconds"), &totals.fan_out, &mut last.fan_out);
-        for (index, pool) in self.pools.iter().enumerate() {
+        for (index, pool) in pools.iter().enumerate() {
             let book = &totals.router.pools[index];
             gauge!("hashgate_pool_connections", "pool" => pool.clone()).set(book.connections as f64);
             gauge!("hashgate_pool_difficulty", "pool" => pool.clone()).set(book.difficulty.map_or(0.0, |d| d.get()));
@@ -161,6 +167,15 @@ impl Exporter {
         gauge!("hashgate_leases", "state" => "parked").set(totals.router.leases_parked as f64);
         counter!("hashgate_leases_exhausted_total").absolute(totals.router.exhausted);
     }
+}
+
+fn record_reloads(status: &Status) {
+    for (result, count) in [("applied", status.applied), ("unchanged", status.unchanged), ("refused", status.refused)] {
+        counter!("hashgate_config_reloads_total", "result" => result).absolute(count);
+    }
+    let right_at = status.right_at.as_duration().as_secs_f64();
+    gauge!("hashgate_config_last_reload_success_timestamp_seconds").set(right_at);
+    gauge!("hashgate_config_pending_changes").set(status.pending.len() as f64);
 }
 
 /// Gives a histogram what came since the last time. The mean of a bucket lies in it, so that buckets and sum are both exact.
@@ -226,6 +241,13 @@ fn describe() {
         "hashgate_disagreements_total",
         "Shares that we found good and a pool rejected, by worker and reason."
     );
+    describe_counter!("hashgate_config_reloads_total", "Times that the config was read again, by result.");
+    describe_gauge!(
+        "hashgate_config_last_reload_success_timestamp_seconds",
+        Unit::Seconds,
+        "When a config was last found right: at the start, or by a reload; seconds since 1970."
+    );
+    describe_gauge!("hashgate_config_pending_changes", "Changes of the config that wait for a restart.");
     describe_gauge!("hashgate_leases", "Extranonce leases: live, or parked for a miner that may return.");
     describe_counter!("hashgate_leases_exhausted_total", "Miners refused because no extranonce was free.");
 }
@@ -233,6 +255,7 @@ fn describe() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Places;
 
     #[test]
     fn a_scrape_has_every_described_name_and_exact_buckets() {
@@ -242,7 +265,8 @@ mod tests {
         )
         .unwrap();
         let books = Arc::new(Books::new(1, 1, 1));
-        let exporter = Exporter::new(books.clone(), &config, ProfitMetrics::default(), None).unwrap();
+        let (reload, _asks, _publish) = Reload::new(Status::at_start(Places::first(Arc::new(config)), Vec::new()));
+        let exporter = Exporter::new(books.clone(), reload, ProfitMetrics::default(), None).unwrap();
         books.worker(0).reply.record(Duration::from_micros(80), 3);
         let first = exporter.render();
         books.worker(0).reply.record(Duration::from_micros(80), 1);

@@ -227,6 +227,15 @@ impl Engine {
         }
     }
 
+    /// Another policy, other prices, for the same groups and AI blocks: what is remembered of each stays.
+    pub fn follow(&mut self, profit: &Profit) {
+        let Self { groups, leases, allowed, decisions, .. } = std::mem::replace(self, Self::new(profit));
+        // Were they others, nothing that is remembered would fit.
+        if groups.len() == self.groups.len() && leases.len() == self.leases.len() {
+            (self.groups, self.leases, self.allowed, self.decisions) = (groups, leases, allowed, decisions);
+        }
+    }
+
     /// What a group really does, as the power side found out.
     pub fn observe(&mut self, group: usize, action: Action, now: Timestamp) {
         if let Some(state) = self.groups.get_mut(group) {

@@ -87,6 +87,14 @@ impl Inputs {
         }
     }
 
+    /// For another policy and other prices, of the same groups: what no signal tells stays.
+    pub fn follow(&mut self, profit: &Profit) {
+        let before = std::mem::replace(self, Self::new(profit));
+        for (now, before) in self.groups.iter_mut().zip(before.groups) {
+            *now = before;
+        }
+    }
+
     /// Takes the readings of all signals that the config names; `signal` looks one up, in its canonical unit.
     pub fn read(&mut self, profit: &Profit, mut signal: impl FnMut(&str) -> Reading<f64>) {
         let signal = &mut signal;

@@ -114,8 +114,12 @@ pub struct Signals {
     config: Arc<Config>,
     to_task: mpsc::Sender<FromSource>,
     from_power: mpsc::Sender<FromPower>,
+    follow: mpsc::Sender<Follow>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
 }
+
+/// Another config, and where it is said that decisions rest on it.
+type Follow = (Arc<Config>, oneshot::Sender<()>);
 
 impl Signals {
     /// The feed of a signal of kind `push`, for the API or for a program's own source. `None` if no signal has this name, or it has
@@ -149,6 +153,15 @@ impl Signals {
         answered.await.ok()
     }
 
+    /// Decides by another config from now on, of the same signals, groups and AI blocks (`config/diff/money.rs`).
+    pub async fn follow(&self, config: Arc<Config>) {
+        let (done, is_done) = oneshot::channel();
+        if self.follow.send((config, done)).await.is_ok() {
+            // If it ends meanwhile, nothing is decided any more.
+            let _ = is_done.await;
+        }
+    }
+
     /// What signals and groups are called.
     pub fn config(&self) -> &Config {
         &self.config
@@ -163,6 +176,7 @@ pub fn start(
 ) -> (Signals, JoinHandle<()>) {
     let (to_task, from_sources) = mpsc::channel(FEED_QUEUE);
     let (from_power, facts) = mpsc::channel(POWER_QUEUE);
+    let (follow, configs) = mpsc::channel(1);
     let now = Timestamp::now();
     let keeper = Keeper::new(config.clone(), now);
     let (publish, snapshot) = watch::channel(Arc::new(keeper.snapshot(now)));
@@ -170,15 +184,16 @@ pub fn start(
     let run = async move {
         // They end with it.
         let _sources = sources;
-        stop.run_until_cancelled_owned(keep(keeper, from_sources, facts, publish)).await;
+        stop.run_until_cancelled_owned(keep(keeper, from_sources, facts, configs, publish)).await;
     };
-    (Signals { config, to_task, from_power, snapshot }, tokio::spawn(run))
+    (Signals { config, to_task, from_power, follow, snapshot }, tokio::spawn(run))
 }
 
 async fn keep(
     mut keeper: Keeper,
     mut from_sources: mpsc::Receiver<FromSource>,
     mut from_power: mpsc::Receiver<FromPower>,
+    mut configs: mpsc::Receiver<Follow>,
     publish: watch::Sender<Arc<Snapshot>>,
 ) {
     loop {
@@ -199,6 +214,11 @@ async fn keep(
                 let snapshot = Arc::new(keeper.snapshot(Timestamp::now()));
                 publish.send_replace(snapshot.clone());
                 let _ = answer.send(snapshot);
+            }
+            Some((config, done)) = configs.recv() => {
+                keeper.follow(Timestamp::now(), config);
+                publish.send_replace(Arc::new(keeper.snapshot(Timestamp::now())));
+                let _ = done.send(());
             }
             () = sleep(wait) => {
                 let now = Timestamp::now();
@@ -298,6 +318,20 @@ impl Keeper {
                 deciding.engine.observe_ai(index, *watts, *since);
             }
         }
+        self.decide(now);
+    }
+
+    /// Takes another config, and decides.
+    fn follow(&mut self, now: Timestamp, config: Arc<Config>) {
+        if let (Some(deciding), Some(profit), Some(before)) = (&mut self.deciding, &config.profit, &self.config.profit)
+        {
+            deciding.engine.follow(profit);
+            deciding.inputs.follow(profit);
+            if profit.mode != before.mode {
+                deciding.mode = profit.mode;
+            }
+        }
+        self.config = config;
         self.decide(now);
     }
 
@@ -482,6 +516,32 @@ mod tests {
         let again = Observation { value: 60.0, when: When::Now };
         keeper.book.observe(later(20), SourceId { signal: 0, source: 0 }, &[again]).unwrap();
         assert_eq!(keeper.noticed(later(20)), [Told::HeardAgain("signal \"hashprice\" is fresh again".to_owned())]);
+    }
+
+    #[test]
+    fn another_threshold_decides_at_once_and_forgets_no_sleep() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let later = |minutes| start + SignedDuration::from_mins(minutes);
+        let mut keeper = keeper(start);
+        says(&mut keeper, start, 47.0, When::Now).unwrap();
+        assert_eq!(first(&keeper), Action::Mine);
+        let with = |keeper: &Keeper, below, above| {
+            let mut config = (*keeper.config).clone();
+            let group = &mut config.profit.as_mut().unwrap().groups[0];
+            let signal = "hashprice".into();
+            group.rule = crate::config::Rule::Threshold { signal, drain_below: below, wake_above: above };
+            Arc::new(config)
+        };
+        let dear = with(&keeper, 48.0, 50.0);
+        keeper.follow(start, dear);
+        assert_eq!(first(&keeper), Action::Curtail);
+        let cheap = with(&keeper, 40.0, 41.0);
+        keeper.follow(later(1), cheap);
+        assert_eq!(first(&keeper), Action::Curtail, "it sleeps for 15 minutes at least");
+        for minute in [15, 17] {
+            says(&mut keeper, later(minute), 47.0, When::At(later(minute))).unwrap();
+        }
+        assert_eq!(first(&keeper), Action::Mine);
     }
 
     #[test]

@@ -21,7 +21,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// One pool connection, or the attempts at it.
 pub struct Connection {
-    /// Position in the config.
+    /// Its pool's place in the config.
     pub pool: usize,
     /// The lane it serves; `None`: a standby that keeps its pool known.
     pub lane: Option<(LaneId, Layout)>,
@@ -41,6 +41,10 @@ pub struct Connection {
     pub cleaned: Option<Instant>,
     /// Nobody needs it any more: it takes late shares until then, and closes.
     pub retires: Option<Instant>,
+    /// It was opened with settings that its pool has no more: it carries miners only until another one can.
+    pub is_outdated: bool,
+    /// No share is sent to it any more; it only hears what the pool says of those that were.
+    pub is_closing: bool,
 }
 
 impl Connection {
@@ -57,12 +61,25 @@ impl Connection {
             announced: None,
             cleaned: None,
             retires: None,
+            is_outdated: false,
+            is_closing: false,
         }
     }
 
     /// Whether it is this pool's for this lane.
     pub fn serves(&self, berth: Berth, pool: usize) -> bool {
-        self.pool == pool && self.lane.is_some_and(|(lane, _)| lane == berth.lane)
+        self.is_present() && self.pool == pool && self.lane.is_some_and(|(lane, _)| lane == berth.lane)
+    }
+
+    /// Whether it was, and may carry its miners until another one can.
+    pub fn carries(&self, berth: Berth, pool: usize) -> bool {
+        let is_for = self.pool == pool && self.lane.is_some_and(|(lane, _)| lane == berth.lane);
+        is_for && self.is_outdated && !self.is_closing
+    }
+
+    /// Whether it has its pool's present settings, and is not about to close.
+    pub fn is_present(&self) -> bool {
+        !self.is_outdated && !self.is_closing
     }
 
     /// What miners can be bound to, if it has work.

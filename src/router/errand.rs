@@ -259,7 +259,9 @@ impl Errands {
         while let Some(part) = parts.recv().await {
             match part {
                 CensusPart::Settled(settled) => census = Some(Census { began, settled, miners: Vec::new() }),
-                CensusPart::Miners(mut miners) => census.get_or_insert(Census { began, ..Census::default() }).miners.append(&mut miners),
+                CensusPart::Miners(mut miners) => {
+                    census.get_or_insert(Census { began, ..Census::default() }).miners.append(&mut miners)
+                }
             }
         }
         census

@@ -204,6 +204,11 @@ impl<P> LeaseBook<P> {
         Self { lanes: BTreeMap::new(), leases: HashMap::new(), parked: BTreeSet::new(), next_lane: 0, miners_per_lane }
     }
 
+    /// Other lanes than those that are full already take so many.
+    pub fn set_miners_per_lane(&mut self, miners_per_lane: usize) {
+        self.miners_per_lane = miners_per_lane;
+    }
+
     /// Gives an id to a miner that subscribes.
     ///
     /// `resume`: the session id it shows; a parked lease of the same layout comes back with what was parked. A lease that is still

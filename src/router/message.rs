@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 use crate::{
-    downstream::Leased,
+    downstream::{Leased, ListenerChange},
     router::{CensusPart, LaneId, Layout, Offer, SessionId},
     stratum::PoolError,
     upstream::Outgoing,
@@ -43,7 +43,7 @@ pub struct ConnectionId {
 /// Miners that can be moved together: those of one lane, on one route, that all roll versions or all don't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Berth {
-    /// Position in the config.
+    /// Its place in the config.
     pub route: usize,
     /// Their lane.
     pub lane: LaneId,
@@ -74,6 +74,21 @@ pub enum ToRouter {
         /// Where it is.
         peer: IpAddr,
         /// Its first authorized worker; `None` if there is none yet.
+        user: Option<Arc<str>>,
+        /// As in [`Berth`].
+        rolls: bool,
+    },
+    /// A miner that has a route asks whether that is still its own; answered by [`ToWorker::Rerouted`] if not.
+    Reroute {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Its lease.
+        session: SessionId,
+        /// The listener it came by.
+        listener: usize,
+        /// Where it is.
+        peer: IpAddr,
+        /// Its first authorized worker.
         user: Option<Arc<str>>,
         /// As in [`Berth`].
         rolls: bool,
@@ -114,6 +129,21 @@ pub enum ToWorker {
         remembered: Option<Difficulty>,
         /// The pool connection of its berth, if one is live.
         upstream: Option<UpstreamId>,
+    },
+    /// Listeners and their settings are others from now on.
+    Listeners(Box<ListenerChange>),
+    /// Routes are others: each miner is to ask again.
+    Reroute,
+    /// A miner's route is another one: it moves to its pool when its turn comes.
+    Rerouted {
+        /// Who asked.
+        key: u64,
+        /// Its berth from now on.
+        berth: Berth,
+        /// The pool connection of its berth, if one is live.
+        upstream: Option<UpstreamId>,
+        /// As in [`Bound`](Self::Bound).
+        pace: Option<f64>,
     },
     /// A pool connection is live: shares for it go here.
     Up {

@@ -16,7 +16,7 @@
 //! | `message.rs` | what workers and the router say to each other |
 //! | `switchboard.rs` | which pool connections there are, and which miners are on which |
 //! | `tally.rs` | what pools said of each miner's shares since the last census |
-//! | `task.rs` | the loop, and what is told to whom |
+//! | `task.rs` | the loop, and what is told to whom; `task/reload.rs` another config while it runs |
 
 mod connection;
 mod errand;
@@ -36,4 +36,4 @@ pub use lease::{
 pub use message::{Berth, ConnectionId, ROUTER_QUEUE, TappedJob, ToRouter, ToWorker, WORKER_QUEUE};
 pub use offers::PoolTerms;
 pub use switchboard::{Bind, Switchboard};
-pub use task::{Router, Shutdown};
+pub use task::{Reconfigure, Router, Shutdown};

@@ -95,6 +95,25 @@ impl Switchboard {
         }
     }
 
+    /// Other routes and pools: each that was there before has its place still, new ones are behind. A route stays on its pool, even where
+    /// that was taken from it, until another of its pools lives.
+    pub fn reconfigure(&mut self, routes: Vec<RoutePlan>, pools: usize, now: Instant) {
+        self.current.resize(routes.len(), [None; 2]);
+        self.routes = routes;
+        self.healths.resize(pools, Health::starting(now));
+        self.maskless.resize(pools, false);
+    }
+
+    /// Whether every berth is bound, and none to this connection: nobody needs it.
+    pub fn has_left(&self, upstream: UpstreamId) -> bool {
+        self.berths.values().all(|state| state.bound.is_some_and(|line| line.upstream != upstream))
+    }
+
+    /// Miners come to a berth from another one: its first connection has to expect a rush.
+    pub fn expect_rush(&mut self, berth: Berth) {
+        self.berths.entry(berth).or_default().was_bound = true;
+    }
+
     /// A pool has a connection with work.
     pub fn pool_up(&mut self, pool: usize, now: Instant) {
         self.healths[pool].up(now);
@@ -178,7 +197,10 @@ impl Switchboard {
                 let current = &mut self.current[route][usize::from(rolls)];
                 let Some(choice) = choose(&order, *current, &self.healths, now, plan.fail_back_after) else { continue };
                 if *current != Some(choice.pool) {
-                    let switch = Switch { route, from: *current, to: choice.pool, reason: choice.reason };
+                    let was_removed =
+                        current.is_some_and(|old| self.healths[old].is_up() && !plan.pools.contains(&old));
+                    let reason = if was_removed { Reason::Removed } else { choice.reason };
+                    let switch = Switch { route, from: *current, to: choice.pool, reason };
                     *current = Some(choice.pool);
                     // Nearly always both kinds of miners move alike, and it is told once.
                     if !switches.contains(&switch) {
@@ -303,6 +325,26 @@ mod tests {
         board.pool_up(1, start);
         board.choose_pools(start);
         assert_eq!(on(&board.plan(lines(&[0, 1]))), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn a_pool_that_is_taken_away_is_mined_for_until_another_lives() {
+        let start = Instant::now();
+        let mut board = board(start);
+        board.join(berth(false));
+        board.pool_up(0, start);
+        board.choose_pools(start + crate::upstream::failover::FIRST_LOGIN);
+        board.plan(lines(&[0]));
+        let later = start + Duration::from_secs(60);
+        board.reconfigure(vec![RoutePlan { pools: vec![1, 2], fail_back_after: BACK }], 3, later);
+        assert_eq!((board.choose_pools(later), on(&board.plan(lines(&[0])))), (vec![], vec![]));
+        assert!(!board.has_left(UpstreamId(0)));
+        board.pool_up(2, later);
+        let switches = board.choose_pools(later);
+        assert_eq!((switches[0].from, switches[0].to, switches[0].reason), (Some(0), 2, Reason::Removed));
+        let binds = board.plan(lines(&[0, 2]));
+        assert_eq!((on(&binds), binds[0].first), (vec![Some(2)], false));
+        assert!(board.has_left(UpstreamId(0)) && !board.has_left(UpstreamId(2)));
     }
 
     #[test]

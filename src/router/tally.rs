@@ -29,6 +29,11 @@ impl SettledTally {
         Self { counts: HashMap::new(), room, overflow: 0 }
     }
 
+    /// For so many from now on.
+    pub fn set_room(&mut self, room: usize) {
+        self.room = room;
+    }
+
     /// The end of a share of this connection.
     pub fn count(&mut self, connection: ConnectionId, settlement: &Settlement) {
         let is_full = self.counts.len() >= self.room;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    config::Config,
+    config::{Config, Places},
     downstream::{Leased, Parked, Postbox},
     metrics::Books,
     router::{
@@ -38,9 +38,13 @@ use crate::{
     work::{Job, JobIds, UpstreamId, WorkSeries},
 };
 
+mod connections;
 mod errands;
+mod reload;
 mod settlement;
 mod standing;
+
+pub use reload::Reconfigure;
 
 /// Events of pool connections that may wait; a settlement each for what all pools answer in a few milliseconds.
 const EVENT_QUEUE: usize = 4096;
@@ -65,7 +69,7 @@ pub struct Shutdown {
 
 /// Owns leases, pool connections, and the decision who mines where.
 pub struct Router {
-    config: Arc<Config>,
+    places: Places,
     workers: Vec<Postbox>,
     books: Arc<Books>,
     leases: LeaseBook<Parked>,
@@ -103,6 +107,8 @@ pub struct Inbox {
     shutdown: mpsc::Receiver<Shutdown>,
     /// Closed if nobody has any.
     errands: mpsc::Receiver<Errand>,
+    /// Closed if nobody makes any.
+    changes: mpsc::Receiver<Reconfigure>,
 }
 
 impl Router {
@@ -128,13 +134,8 @@ impl Router {
             }
         };
         state.epoch = state.epoch.wrapping_add(1);
-        let routed = config.routes.iter().flat_map(|route| &route.pools);
-        let per_connection = routed.map(|pool| config.pools[*pool].max_miners).min().unwrap_or(1);
-        let plans = config
-            .routes
-            .iter()
-            .map(|route| RoutePlan { pools: route.pools.clone(), fail_back_after: route.fail_back_after });
-        let mut board = Switchboard::new(plans.collect(), config.pools.len(), now);
+        let places = Places::first(config.clone());
+        let mut board = Switchboard::new(reload::plans(&places), config.pools.len(), now);
         for (index, pool) in config.pools.iter().enumerate() {
             let remembered = state.pools.get(&*pool.name);
             board.set_maskless(index, remembered.is_some_and(|terms| terms.version_mask == 0));
@@ -142,7 +143,7 @@ impl Router {
         let router = Self {
             workers,
             books,
-            leases: LeaseBook::new(per_connection),
+            leases: LeaseBook::new(reload::miners_per_lane(&places)),
             back,
             berths: HashMap::new(),
             board,
@@ -164,9 +165,10 @@ impl Router {
             tally: SettledTally::new(config.limits.connections.saturating_mul(2)),
             tap: None,
             outbox: Vec::new(),
-            config,
+            places,
         };
-        (router, Inbox { from_workers, released, events: events_in, shutdown, errands: mpsc::channel(1).1 })
+        let (errands, changes) = (mpsc::channel(1).1, mpsc::channel(1).1);
+        (router, Inbox { from_workers, released, events: events_in, shutdown, errands, changes })
     }
 
     /// Lets somebody see every job of every pool.
@@ -176,11 +178,7 @@ impl Router {
 
     /// Runs until it is told to shut down.
     pub async fn run(mut self, mut inbox: Inbox) {
-        for pool in 0..self.config.pools.len() {
-            if self.config.routes.iter().any(|route| route.pools.contains(&pool)) {
-                self.open(pool, None);
-            }
-        }
+        self.open_routed();
         self.settle_offers();
         self.deliver().await;
         let mut tick = interval(TICK);
@@ -192,6 +190,7 @@ impl Router {
                 shutdown = inbox.shutdown.recv() => break shutdown,
                 Some((key, event)) = inbox.events.recv() => self.handle_event(Instant::now(), key, event),
                 Some(errand) = inbox.errands.recv() => self.handle_errand(errand),
+                Some(change) = inbox.changes.recv() => self.reconfigure(Instant::now(), change),
                 Some(released) = inbox.released.recv() => self.handle_released(Instant::now(), released),
                 Some(message) = inbox.from_workers.recv() => self.handle_worker(message),
                 _ = tick.tick() => self.handle_tick(Instant::now()),
@@ -210,6 +209,7 @@ impl Router {
         self.broadcast(|| ToWorker::StopAccepting);
         self.deliver().await;
         inbox.refuse_errands();
+        inbox.changes.close();
         let deadline = tokio::time::Instant::now() + grace;
         let mut tick = interval(Duration::from_millis(20));
         // Workers need a moment to see the order; what they forward is counted when it is.
@@ -260,10 +260,12 @@ impl Router {
         match message {
             ToRouter::Lease { connection, listener, resume } => self.lease(connection, listener, resume),
             ToRouter::Attach { connection, session, listener, peer, user, rolls } => {
-                let takes = |route: &crate::config::Route| route.takes(listener, peer, user.as_deref().unwrap_or(""));
-                let route = self.config.routes.iter().position(takes);
-                // The config guarantees that some route takes every miner.
-                self.attach(connection, session, route.unwrap_or(0), user.as_deref(), rolls);
+                let route = self.places.route_of(listener, peer, user.as_deref().unwrap_or(""));
+                self.attach(connection, session, route, user.as_deref(), rolls);
+            }
+            ToRouter::Reroute { connection, session, listener, peer, user, rolls } => {
+                let route = self.places.route_of(listener, peer, user.as_deref().unwrap_or(""));
+                self.reroute(connection, session, route, rolls);
             }
             ToRouter::Remember { user, difficulty } => {
                 self.state.workers.set(user, difficulty);
@@ -331,7 +333,7 @@ impl Router {
     }
 
     fn pool_name(&self, key: usize) -> Arc<str> {
-        self.config.pools[self.connections[&key].pool].name.clone()
+        self.places.config.pools[self.connections[&key].pool].name.clone()
     }
 
     fn ready(&mut self, now: Instant, key: usize, facts: Arc<Facts>) {
@@ -347,7 +349,12 @@ impl Router {
                 self.broadcast(|| ToWorker::Lost { upstream: old, may_resume: false });
             }
         }
-        let name = &self.config.pools[pool].name;
+        if let Some(outdated) = self.connections.get_mut(&key).filter(|connection| connection.is_outdated) {
+            // What holds for the pool is what those with its present settings say.
+            outdated.facts = Some(facts);
+            return;
+        }
+        let name = &self.places.config.pools[pool].name;
         let terms = PoolTerms { extranonce2_size: facts.extranonce2_size, version_mask: facts.version_mask };
         if self.state.pools.get(&**name) != Some(&terms) {
             if terms.extranonce2_size < MIN_POOL_EXTRANONCE2 {
@@ -374,7 +381,7 @@ impl Router {
             connection.cleaned = Some(now);
         }
         self.books.router().pools[pool].difficulty = Some(job.pool_difficulty);
-        let rolling_changed = self.board.set_maskless(pool, job.version_mask == 0);
+        let rolling_changed = !connection.is_outdated && self.board.set_maskless(pool, job.version_mask == 0);
         if let (Some(tap), Some(facts)) = (&self.tap, &connection.facts) {
             // Full: whoever looks at jobs there will see the next one.
             let _ = tap.try_send(TappedJob { pool, job: job.clone(), extranonce2_size: facts.extranonce2_size });
@@ -395,6 +402,10 @@ impl Router {
             self.count_connections(pool);
             self.board.pool_up(pool, now);
             self.serve(now);
+            let is_before = |other: &Connection| other.pool == pool && other.is_outdated;
+            if self.connections[&key].is_present() && self.connections.values().any(is_before) {
+                info!("pool {:?} is logged in to with its new settings: miners move there", self.pool_name(key));
+            }
         }
     }
 
@@ -406,6 +417,9 @@ impl Router {
         else {
             return;
         };
+        if connection.is_closing {
+            return;
+        }
         let Some(salt) = facts.extranonce2_size.checked_sub(layout.space()) else { return };
         let ids = self.job_ids.clone();
         let series = Arc::new(WorkSeries::new(job, ids, layout.split(salt)));
@@ -435,7 +449,7 @@ impl Router {
         }
         self.count_connections(pool);
         self.serve(now);
-        for (index, route) in self.config.routes.iter().enumerate() {
+        for (index, route) in self.places.config.routes.iter().enumerate() {
             let is_dead = route.pools.contains(&pool) && !route.pools.iter().any(|pool| self.board.is_up(*pool));
             let miners = self.board.miners_of(index);
             if is_dead && miners > 0 {
@@ -449,6 +463,11 @@ impl Router {
 
     // ---- who mines where
 
+    /// Shares a second that one worker may add to a pool when miners move to it.
+    fn pace(&self, pool: usize) -> f64 {
+        f64::from(self.places.config.pools[pool].admit_shares_per_second) / self.workers.len() as f64
+    }
+
     /// Opens what is needed, chooses pools, moves berths.
     fn serve(&mut self, now: Instant) {
         for switch in self.board.choose_pools(now) {
@@ -460,12 +479,14 @@ impl Router {
             }
         }
         let connections = &self.connections;
-        let binds = self.board.plan(|berth, pool| connections.values().find(|c| c.serves(berth, pool))?.line());
+        let binds = self.board.plan(|berth, pool| {
+            let present = connections.values().find(|c| c.serves(berth, pool)).and_then(Connection::line);
+            // Where the one with the pool's present settings has no work yet, the one before goes on.
+            let before = || connections.values().rev().filter(|c| c.carries(berth, pool)).find_map(Connection::line);
+            present.or_else(before)
+        });
         for bind in binds {
-            let pool = bind.line.map(|line| &self.config.pools[line.pool]);
-            let per_worker =
-                |pool: &crate::config::Pool| f64::from(pool.admit_shares_per_second) / self.workers.len() as f64;
-            let pace = pool.filter(|_| !bind.first).map(per_worker);
+            let pace = bind.line.filter(|_| !bind.first).map(|line| self.pace(line.pool));
             if let (Some(line), Some(_)) = (bind.line, pace) {
                 self.suggest(bind.berth, line);
             }
@@ -477,8 +498,8 @@ impl Router {
 
     fn report(&self, switch: &Switch) {
         let Switch { route, from, to, reason } = *switch;
-        let name = |pool: usize| &self.config.pools[pool].name;
-        let route_name = &self.config.routes[route].name;
+        let name = |pool: usize| &self.places.config.pools[pool].name;
+        let route_name = &self.places.config.routes[route].name;
         let miners = self.board.miners_of(route);
         let mut books = self.books.router();
         books.active[route] = Some(to);
@@ -491,81 +512,27 @@ impl Router {
                 books.fail_backs[route] += 1;
                 info!("route {route_name:?}: {miners} miners go back from pool {:?} to {:?}", name(from), name(to));
             }
+            (Reason::Removed, Some(from)) => info!(
+                "route {route_name:?}: {miners} miners go from pool {:?}, which it has no more, to {:?}",
+                name(from),
+                name(to)
+            ),
             _ => info!("route {route_name:?}: mining for pool {:?}", name(to)),
-        }
-    }
-
-    /// Sees to it that a pool has a connection for a berth's lane, or that the berth gets a layout which the pool can hold.
-    fn provide(&mut self, berth: Berth, pool: usize) {
-        let Some(layout) = self.leases.layout_of(berth.lane) else { return };
-        let terms = self.state.pools.get(&*self.config.pools[pool].name).copied();
-        if terms.is_some_and(|terms| !layout.fits(terms.extranonce2_size)) {
-            return self.relayout(berth, pool, layout);
-        }
-        if self.connections.values().any(|connection| connection.serves(berth, pool)) {
-            return;
-        }
-        let spare = self.connections.iter().find(|(_, c)| c.pool == pool && c.lane.is_none() && c.retires.is_none());
-        match spare.map(|(key, _)| *key) {
-            Some(key) => {
-                self.connections.get_mut(&key).expect("found above").lane = Some((berth.lane, layout));
-                self.make_work(key);
-            }
-            None => self.open(pool, Some((berth.lane, layout))),
-        }
-    }
-
-    fn relayout(&mut self, berth: Berth, pool: usize, layout: Layout) {
-        let listeners = (0..self.offers.len()).filter(|listener| self.config.routes[berth.route].serves(*listener));
-        let size = self.state.pools.get(&*self.config.pools[pool].name).map_or(0, |terms| terms.extranonce2_size);
-        let offer = listeners.filter_map(|listener| self.offers[listener]).find(|offer| offer.layout.fits(size));
-        if let Some(Offer { layout: new, .. }) = offer
-            && self.relaid.insert(berth)
-        {
-            let name = &self.config.pools[pool].name;
-            warn!("pool {name:?} can't hold miners with {layout}: they are given {new}, or asked to reconnect");
-            self.broadcast(|| ToWorker::Relayout { berth, layout: new });
-        }
-    }
-
-    fn open(&mut self, pool: usize, lane: Option<(LaneId, Layout)>) {
-        let key = self.next_connection;
-        self.next_connection += 1;
-        let settings = Arc::new(self.config.pools[pool].clone());
-        if let Some((lane, layout)) = lane {
-            info!("pool {:?}: opening one more connection, for miners {layout} of lane {}", settings.name, lane.0);
-        }
-        let handle =
-            upstream::spawn(key, settings, self.upstream_ids.clone(), self.events.clone(), self.stop.child_token());
-        self.connections.insert(key, Connection::new(pool, lane, handle));
-    }
-
-    /// Before a farm lands on a pool: the difficulty at which it will not be flooded.
-    fn suggest(&self, berth: Berth, line: Line) {
-        if self.config.pools[line.pool].suggest_difficulty.is_some() {
-            return;
-        }
-        let totals = self.books.totals();
-        let hashrate = totals.hashrate.get(berth.route).copied().unwrap_or_default();
-        let connection = self.connections.values().find(|connection| connection.announced == Some(line.upstream));
-        let (Some(connection), Some(wanted)) = (connection, settled_difficulty(hashrate)) else { return };
-        if connection.job.as_ref().is_some_and(|(job, _)| job.pool_difficulty < wanted) {
-            connection.handle.suggest_difficulty(wanted);
         }
     }
 
     /// Says what listeners offer, as soon as it can be known, or when it has to be.
     fn settle_offers(&mut self) {
-        for listener in 0..self.offers.len() {
-            let settings = &self.config.listeners[listener];
-            let routes = self.config.routes.iter().filter(|route| route.serves(listener));
-            let mut pools: Vec<usize> = routes.flat_map(|route| route.pools.iter().copied()).collect();
+        for listener in self.places.listeners.clone() {
+            let settings = &self.places.config.listeners[listener];
+            let routes = self.places.routes().filter(|(_, route)| route.serves(listener));
+            let mut pools: Vec<usize> = routes.flat_map(|(_, route)| route.pools.iter().copied()).collect();
             pools.sort_unstable();
             pools.dedup();
             let known: Vec<Known> = pools
                 .iter()
                 .map(|pool| {
-                    let pool = &self.config.pools[*pool];
+                    let pool = &self.places.config.pools[*pool];
                     Known { terms: self.state.pools.get(&*pool.name).copied(), declared: pool.extranonce2_size }
                 })
                 .collect();
@@ -629,44 +596,6 @@ impl Router {
             }
         }
         self.broadcast(|| ToWorker::Merged { from, into });
-    }
-
-    /// Closes pool connections whose lane has no miner, once their late shares have settled. One stays for each pool, as a standby.
-    fn close_unused(&mut self, now: Instant) {
-        let has_miners =
-            |connection: &Connection| connection.lane.is_some_and(|(lane, _)| self.leases.live_in(lane) > 0);
-        let mut has_stay = vec![false; self.config.pools.len()];
-        for connection in self.connections.values().filter(|connection| has_miners(connection)) {
-            has_stay[connection.pool] = true;
-        }
-        let mut closing = Vec::new();
-        for (key, connection) in &mut self.connections {
-            let stays = has_miners(connection)
-                || (connection.retires.is_none() && !std::mem::replace(&mut has_stay[connection.pool], true));
-            let settled_in = self.config.pools[connection.pool].reply_timeout;
-            if stays {
-                connection.retires = None;
-            } else if *connection.retires.get_or_insert(now + settled_in) <= now {
-                closing.push(*key);
-            }
-        }
-        for key in closing {
-            let Some(connection) = self.connections.remove(&key) else { continue };
-            connection.handle.stop();
-            info!("pool {:?}: closed a connection that no miner needs", self.config.pools[connection.pool].name);
-            if let Some(upstream) = connection.announced {
-                self.broadcast(|| ToWorker::Lost { upstream, may_resume: false });
-            }
-            self.count_connections(connection.pool);
-        }
-        // A standby whose lane is gone may serve another.
-        let lanes: Vec<LaneId> = self.leases.lanes().map(|(lane, _)| lane).collect();
-        for connection in self.connections.values_mut().filter(|connection| connection.retires.is_none()) {
-            if connection.lane.is_some_and(|(lane, _)| !lanes.contains(&lane)) {
-                connection.lane = None;
-                connection.series = None;
-            }
-        }
     }
 
     /// Writes the state file; on a thread of its own, because disks are slow and jobs are not.

@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Counts, Queue, Record, Row, Subject, Topic};
 use crate::{
     census::{MinuteOf, Workers},
-    config::Config,
+    config::{Config, Places, Pool},
     metrics::{Books, PoolBook, Totals},
     power::{Power, control::PastEvent},
     profit::{
         Action, Reading,
         task::{Signals, Snapshot, action_label},
     },
+    reload::Reload,
     work::Reject,
 };
 
@@ -37,8 +38,8 @@ pub const OTHERS: &str = "(others)";
 
 /// Where it looks.
 pub struct Sources {
-    /// What there is.
-    pub config: Arc<Config>,
+    /// What there is: pools and routes by their places.
+    pub reload: Reload,
     /// Who mines.
     pub workers: Workers,
     /// What pools say.
@@ -120,7 +121,7 @@ impl Feed {
     /// What has happened since it was looked at last.
     fn notice(&mut self, sources: &Sources, queue: &Queue, now: Timestamp) {
         if let Some(power) = &sources.power {
-            self.look_at_power(&sources.config, power, queue);
+            self.look_at_power(&sources.reload.status().places.config, power, queue);
         }
         let (changes, more) = sources.workers.write(|table| table.changes());
         for change in changes {
@@ -140,12 +141,16 @@ impl Feed {
         }
         // Of a large farm some tens of milliseconds.
         let (minutes, others) = block_in_place(|| sources.workers.write(|table| (table.minutes(), table.others())));
-        let mut rows = of_miners(&sources.config, at, &minutes);
+        let status = sources.reload.status();
+        let places = &status.places;
+        let mut rows = of_miners(places, at, &minutes);
         if !others.is_idle() {
             rows.push(row(at, Subject::Worker, OTHERS.into(), &others_of(others)));
         }
-        let totals = sources.books.totals();
-        rows.extend(of_pools(&sources.config, at, &self.totals, &totals));
+        let mut totals = sources.books.totals();
+        // The books may know one more already: what it did is counted with its name, a minute later.
+        totals.router.pools.truncate(places.config.pools.len());
+        rows.extend(of_pools(places, at, &self.totals, &totals));
         rows.push(of_site(at, &self.totals, &totals));
         self.totals = totals;
         queue.put_rows(rows);
@@ -280,8 +285,9 @@ fn row(at: i64, subject: Subject, name: Arc<str>, sum: &Sum) -> Row {
     }
 }
 
-/// Workers, and what those of a route or a group are together.
-fn of_miners(config: &Config, at: i64, minutes: &[MinuteOf]) -> Vec<Row> {
+/// Workers, and what those of a route or a group are together. Routes that the config has no more, while somebody is on them.
+fn of_miners(places: &Places, at: i64, minutes: &[MinuteOf]) -> Vec<Row> {
+    let config = &places.config;
     let mut rows = Vec::with_capacity(minutes.len() + config.routes.len());
     let mut routes: Vec<Sum> = config.routes.iter().map(|_| Sum::default()).collect();
     let mut groups: HashMap<&Arc<str>, Sum> = HashMap::new();
@@ -296,15 +302,20 @@ fn of_miners(config: &Config, at: i64, minutes: &[MinuteOf]) -> Vec<Row> {
             groups.entry(group).or_default().add(minute);
         }
     }
-    rows.extend(config.routes.iter().zip(&routes).map(|(route, sum)| row(at, Subject::Route, route.name.clone(), sum)));
+    let routes = config.routes.iter().zip(&routes).enumerate();
+    let known = routes.filter(|(place, (_, sum))| places.routes.contains(place) || sum.counts != Counts::default());
+    rows.extend(known.map(|(_, (route, sum))| row(at, Subject::Route, route.name.clone(), sum)));
     rows.extend(groups.into_iter().map(|(group, sum)| row(at, Subject::Group, group.clone(), &sum)));
     rows
 }
 
-/// What pools said, against what went to them.
-fn of_pools(config: &Config, at: i64, before: &Totals, now: &Totals) -> Vec<Row> {
-    let pools = before.router.pools.iter().zip(&now.router.pools).zip(&config.pools);
-    let row = |((before, now), pool): ((&PoolBook, &PoolBook), &crate::config::Pool)| {
+/// What pools said, against what went to them. Pools that the config has no more, while they say something. What was not there before
+/// had said nothing.
+fn of_pools(places: &Places, at: i64, before: &Totals, now: &Totals) -> Vec<Row> {
+    let new = PoolBook::default();
+    let before = before.router.pools.iter().chain(std::iter::repeat(&new));
+    let pools = before.zip(&now.router.pools).zip(&places.config.pools).enumerate();
+    let row = |(place, ((before, now), pool)): (usize, ((&PoolBook, &PoolBook), &Pool))| {
         let reasons = now
             .rejected
             .iter()
@@ -325,9 +336,10 @@ fn of_pools(config: &Config, at: i64, before: &Totals, now: &Totals) -> Vec<Row>
             lost: now.lost_unsettled - before.lost_unsettled,
             connections: now.connections as u64,
         };
-        Row { at, subject: Subject::Pool, name: pool.name.clone(), counts, rejects }
+        let is_shown = places.pools.contains(&place) || counts != Counts::default();
+        is_shown.then(|| Row { at, subject: Subject::Pool, name: pool.name.clone(), counts, rejects })
     };
-    pools.map(row).collect()
+    pools.filter_map(row).collect()
 }
 
 /// All miners, and all pools.

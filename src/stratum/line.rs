@@ -25,6 +25,11 @@ impl Lines {
         Self { partial: Vec::new(), limit }
     }
 
+    /// Another limit, from the next line on that is not whole yet.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Takes the next line out of `input`, which must hold all that was read and not yet taken.
     ///
     /// `Ok(None)`: `input` is used up, and what is left of it is kept for the next call. The line is lent until the next call.

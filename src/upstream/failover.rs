@@ -67,6 +67,8 @@ pub enum Reason {
     Failover,
     /// It comes before the present one, which lives, and has been well for long enough: a planned move.
     FailBack,
+    /// The one before lives, and the operator has taken it from the route.
+    Removed,
 }
 
 /// A pool and why.

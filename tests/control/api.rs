@@ -217,3 +217,20 @@ async fn lists_come_in_pages() {
     let (status, answer) = site.ask(Method::GET, "/api/v1/groups/nope/devices", Some(READ), "").await;
     assert_eq!((status, &answer["reason"]), (StatusCode::NOT_FOUND, &json!("unknown_group")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_look_sees_the_last_reload_and_orders_none() {
+    let site = Site::start().await;
+    let (status, page) = site.ask(Method::GET, "/api/v1/reload", Some(READ), "").await;
+    assert_eq!((status, &page["file"], &page["applied"]), (StatusCode::OK, &json!(null), &json!(0)));
+    for (token, body, wanted) in [
+        (Some(READ), "", StatusCode::FORBIDDEN),
+        (Some(SIGNAL), "", StatusCode::FORBIDDEN),
+        (None, "", StatusCode::UNAUTHORIZED),
+        (Some(CONTROL), "{\"dry\":true}", StatusCode::BAD_REQUEST),
+        // Nobody reads files for this site.
+        (Some(CONTROL), "{\"dry_run\":true}", StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        assert_eq!(site.ask(Method::POST, "/api/v1/reload", token, body).await.0, wanted, "{token:?} {body}");
+    }
+}

@@ -12,7 +12,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
     api::{Api, Health, Subject},
     census::{Placing, Table, Workers},
-    config::{Config, Env, Mode},
+    config::{Config, Env, Mode, Places},
     metrics::Books,
     power::{
         ASK_QUEUE, Ask, Power,
@@ -28,6 +28,7 @@ use hashgate::{
         site::{BlockView, DeviceView, EventKind, GroupView, LeaseView, Level, SiteEvent, SiteView, Whereabouts},
     },
     profit::{Watts, task},
+    reload::{Reload, Status},
     router::{Errand, Errands},
 };
 use http_body_util::{BodyExt, Full};
@@ -108,7 +109,9 @@ impl Site {
         let (config, _) = Config::parse(&format!("{TABLES}{tokens}"), &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let admin = config.admin.clone().expect("it is there");
         let stop = CancellationToken::new();
-        let (signals, _) = task::start(Arc::new(config), None, stop.clone());
+        let config = Arc::new(config);
+        let (reload, _, _) = Reload::new(Status::at_start(Places::first(config.clone()), Vec::new()));
+        let (signals, _) = task::start(config, None, stop.clone());
         let asked = Asked::default();
         let power = has_power.then(|| power(asked.clone()));
         let (errands, to_do) = Errands::new(1);
@@ -129,6 +132,7 @@ impl Site {
             workers: workers.clone(),
             store: None,
             health: health.clone(),
+            reload,
         };
         let api = Api::new(&admin, subject);
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -313,5 +313,6 @@ fn every_entry_is_a_signal_of_its_own() {
     let dollars =
         ["btc", "hashprice", "mining-pays", "difficulty", "reward", "gpu-price", "grid", "peak"].map(entry).concat();
     let all = config(&dollars.replace("\"braiins\"", "\"pool\""));
-    assert!(matches!(all.signals[4].sources[0].kind, SourceKind::Jobs { pool: Some(0), .. }));
+    let SourceKind::Jobs { pool: Some(pool), .. } = &all.signals[4].sources[0].kind else { panic!("{all:?}") };
+    assert_eq!(&**pool, "pool");
 }

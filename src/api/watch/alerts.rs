@@ -5,7 +5,7 @@
 use crate::{
     api::wire::Severity,
     census::Summary,
-    config::Config,
+    config::Places,
     metrics::Totals,
     power::{
         control::PowerSnapshot,
@@ -44,7 +44,7 @@ pub struct Wrong {
 
 /// Everything that is looked at.
 pub struct Seen<'s> {
-    pub config: &'s Config,
+    pub places: &'s Places,
     pub totals: &'s Totals,
     pub signals: &'s Snapshot,
     pub power: Option<&'s PowerSnapshot>,
@@ -82,9 +82,9 @@ pub fn alerts(seen: &Seen<'_>) -> Vec<Wrong> {
 
 fn pools(seen: &Seen<'_>, all: &mut Vec<Wrong>) {
     let lives = |pool: usize| seen.totals.router.pools[pool].connections > 0;
-    for (index, pool) in seen.config.pools.iter().enumerate() {
-        let is_used = seen.config.routes.iter().any(|route| route.pools.contains(&index));
-        if lives(index) || !is_used {
+    for index in seen.places.pools.iter().copied() {
+        let pool = &seen.places.config.pools[index];
+        if lives(index) || !seen.places.is_routed(index) {
             continue;
         }
         let why = seen.totals.router.pools[index].last_loss.as_ref();
@@ -92,7 +92,7 @@ fn pools(seen: &Seen<'_>, all: &mut Vec<Wrong>) {
         let words = format!("pool {:?} is down: {why}; it is tried again and again", pool.name);
         all.push(Wrong { kind: "pool_down", severity: Severity::Warn, about: Some(pool.name.to_string()), words });
     }
-    for (index, route) in seen.config.routes.iter().enumerate() {
+    for (index, route) in seen.places.routes() {
         if route.pools.iter().any(|pool| lives(*pool)) {
             continue;
         }
@@ -114,7 +114,7 @@ fn shares(seen: &Seen<'_>, all: &mut Vec<Wrong>) {
         );
         all.push(Wrong { kind: "stale_shares", severity: Severity::Warn, about: None, words });
     }
-    for (pool, ratio) in seen.config.pools.iter().zip(seen.pool_rejects) {
+    for (pool, ratio) in seen.places.config.pools.iter().zip(seen.pool_rejects) {
         let Some(ratio) = ratio.filter(|ratio| *ratio > REJECTED_RATIO) else { continue };
         let words = format!(
             "pool {:?} rejected {:.1} % of the good shares of the last five minutes: what they say is in its row",
@@ -163,8 +163,9 @@ fn workers(summary: &Summary, all: &mut Vec<Wrong>) {
 }
 
 fn site(seen: &Seen<'_>, power: &PowerSnapshot, all: &mut Vec<Wrong>) {
-    let Some(profit) = &seen.config.profit else { return };
-    let settings = seen.config.power.as_ref();
+    let config = &seen.places.config;
+    let Some(profit) = &config.profit else { return };
+    let settings = config.power.as_ref();
     let drawn = power.site.meter.unwrap_or(power.site.measured);
     if let Some(cap) = settings.and_then(|power| power.cap).filter(|cap| drawn > *cap) {
         let words = format!("the site draws {} and may draw {}: it sheds", drawn.in_words(), cap.in_words());

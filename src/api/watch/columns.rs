@@ -24,13 +24,13 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// What each pool has credited since the last time, in TH/s; NaN the first time.
-    fn credited(&mut self, tick: Instant, totals: &Totals) -> Vec<f32> {
-        let now: Vec<f64> = totals.router.pools.iter().map(|pool| pool.accepted_difficulty).collect();
+    /// What each of so many pools has credited since the last time, in TH/s; NaN the first time.
+    fn credited(&mut self, tick: Instant, totals: &Totals, pools: usize) -> Vec<f32> {
+        let now: Vec<f64> = totals.router.pools.iter().take(pools).map(|pool| pool.accepted_difficulty).collect();
         let Some((then, before)) = self.last.replace((tick, now.clone())) else { return vec![f32::NAN; now.len()] };
         let seconds = tick.duration_since(then).as_secs_f64();
         let rate = |(now, before): (f64, f64)| ((now - before) * HASHES_PER_DIFFICULTY / seconds / TERA) as f32;
-        now.into_iter().zip(before).map(rate).collect()
+        now.into_iter().zip(before.into_iter().chain(std::iter::repeat(f64::NAN))).map(rate).collect()
     }
 }
 
@@ -96,8 +96,8 @@ pub fn row(
     let mut row = Vec::new();
     let ths = |hs: f64| (hs / TERA) as f32;
     row.push(ths(totals.hashrate.iter().map(|hashrate| hashrate.hs()).sum()));
-    row.extend(totals.hashrate.iter().map(|hashrate| ths(hashrate.hs())));
-    row.extend(rates.credited(tick, totals));
+    row.extend(totals.hashrate.iter().take(config.routes.len()).map(|hashrate| ths(hashrate.hs())));
+    row.extend(rates.credited(tick, totals, config.pools.len()));
     let all = config.profit.iter().flat_map(|profit| &profit.groups);
     row.extend(all.map(|group| groups.get(&group.name).map_or(0.0, |group| ths(group.estimate.hs()))));
     site(config, power, &mut row);

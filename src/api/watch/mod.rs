@@ -189,6 +189,8 @@ struct Watcher<'a> {
     rates: Rates,
     /// Of the clock: the one that has its row.
     slot: i64,
+    /// What the columns of the series are of.
+    config: Option<Arc<Config>>,
 }
 
 impl<'a> Watcher<'a> {
@@ -201,6 +203,7 @@ impl<'a> Watcher<'a> {
             past: VecDeque::new(),
             rates: Rates::default(),
             slot: i64::MIN,
+            config: None,
         }
     }
 
@@ -217,19 +220,23 @@ impl<'a> Watcher<'a> {
     }
 
     fn look(&mut self, now: Timestamp, tick: Instant) {
-        let totals = self.api.books.totals();
+        let (status, totals) = self.api.in_force();
+        let config = &status.places.config;
         let signals = self.api.signals.snapshot();
         let power = self.api.power.as_ref().map(|power| power.snapshot());
         self.decided(now);
-        self.before.books(self.api, now, &totals);
+        self.before.books(self.api, now, config, &totals);
         if let Some(power) = &power {
             self.before.power(self.api, now, power);
         }
         // One in each slot of the clock: counted from the last row, they would drift, and leave a step of a chart without one now and then.
         if slot(now) != self.slot {
             self.slot = slot(now);
-            let config = self.api.signals.config();
             let mut state = self.api.watched.state();
+            if self.config.as_ref().is_none_or(|before| !Arc::ptr_eq(before, config)) {
+                state.series.set_columns(columns(config, signals.currency));
+                self.config = Some(config.clone());
+            }
             let values = row(config, &totals, &mut self.rates, tick, &signals, power.as_deref(), &state.groups);
             state.series.add(now.as_second(), values);
             state.ratios = ratios(&self.past, &totals);
@@ -242,7 +249,7 @@ impl<'a> Watcher<'a> {
         }
         let ratios = self.api.watched.ratios();
         let wrong = alerts(&Seen {
-            config: self.api.signals.config(),
+            places: &status.places,
             totals: &totals,
             signals: &signals,
             power: power.as_deref(),

@@ -11,6 +11,7 @@ use crate::{
         Api,
         wire::{DecisionRow, EventWord, ModeWord},
     },
+    config::Config,
     metrics::Totals,
     power::{
         control::PowerSnapshot,
@@ -25,9 +26,9 @@ use crate::{
 
 /// What was seen at the last look.
 pub struct Before {
-    /// By pool: whether it lived, losses, blocks.
+    /// By the place of the pool: whether it lived, losses, blocks.
     pools: Vec<(bool, u64, u64)>,
-    /// By route: failovers, fail-backs.
+    /// By the place of the route: failovers, fail-backs.
     routes: Vec<(u64, u64)>,
     /// By signal: whether it could be acted on.
     signals: Vec<bool>,
@@ -38,13 +39,13 @@ pub struct Before {
 }
 
 impl Before {
-    /// Nothing was seen: what is true at the start is no news, but for decisions.
+    /// Nothing was seen: what is true at the start is no news, but for decisions. Pools and routes come as they are seen.
     pub fn new(api: &Api) -> Self {
-        let config = api.signals.config();
+        let config = api.config();
         let profit = config.profit.as_ref();
         Self {
-            pools: vec![(false, 0, 0); config.pools.len()],
-            routes: vec![(0, 0); config.routes.len()],
+            pools: Vec::new(),
+            routes: Vec::new(),
             signals: vec![true; config.signals.len()],
             actions: vec![None; profit.map_or(0, |profit| profit.groups.len())],
             lent: vec![Watts::ZERO; profit.map_or(0, |profit| profit.ai.len())],
@@ -53,9 +54,10 @@ impl Before {
         }
     }
 
-    /// Pools and routes.
-    pub fn books(&mut self, api: &Api, now: Timestamp, totals: &Totals) {
-        let config = api.signals.config();
+    /// Pools and routes, by a config that the books know.
+    pub fn books(&mut self, api: &Api, now: Timestamp, config: &Config, totals: &Totals) {
+        self.pools.resize(config.pools.len(), (false, 0, 0));
+        self.routes.resize(config.routes.len(), (0, 0));
         let tell = |level, kind, about: &str, words| {
             api.watched.events.tell(now, News { level, kind, about: Some(about.to_owned()), words });
         };
@@ -87,7 +89,8 @@ impl Before {
         for (index, (route, before)) in config.routes.iter().zip(&mut self.routes).enumerate() {
             let counts = (totals.router.failovers[index], totals.router.fail_backs[index]);
             let (failovers, fail_backs) = std::mem::replace(before, counts);
-            let pool = totals.router.active[index].map_or("none", |pool| &*config.pools[pool].name);
+            let pool = totals.router.active[index].and_then(|pool| config.pools.get(pool));
+            let pool = pool.map_or("none", |pool| &*pool.name);
             let (name, miners) = (&route.name, totals.miners[index]);
             if counts.0 > failovers {
                 let words = format!("route {name:?}: {miners} miners failed over to pool {pool:?}");

@@ -1,6 +1,7 @@
 //! What charts show: hashrate, the site's power, prices; as they were every [`EVERY`] since the start.
 //!
-//! One row of numbers for each moment, a column for each line of a chart; which there are is fixed by the config. What is not known is NaN.
+//! One row of numbers for each moment, a column for each line of a chart; which there are is said by the config. What is not known is NaN.
+//! Where the config becomes another, lines that stay keep their numbers.
 //!
 //! Limits: [`MAX_ROWS`] (a day), fewer where there are so many columns that they would take more than [`MAX_BYTES`].
 
@@ -53,6 +54,21 @@ impl Series {
     pub fn new(columns: Vec<Column>) -> Self {
         let row_bytes = columns.len() * size_of::<f32>() + size_of::<(i64, Box<[f32]>)>();
         Self { room: (MAX_BYTES / row_bytes).clamp(1, MAX_ROWS), columns, rows: VecDeque::new() }
+    }
+
+    /// Has other columns from now on. Those that stay keep their numbers; of those that are new there are none yet.
+    pub fn set_columns(&mut self, columns: Vec<Column>) {
+        if columns == self.columns {
+            return;
+        }
+        let before = |new: &Column| self.columns.iter().position(|old| (old.chart, &old.key) == (new.chart, &new.key));
+        let before: Vec<Option<usize>> = columns.iter().map(before).collect();
+        let mut other = Self::new(columns);
+        for (at, values) in self.rows.drain(..) {
+            let value = |column: &Option<usize>| column.map_or(f32::NAN, |column| values[column]);
+            other.add(at, before.iter().map(value).collect());
+        }
+        *self = other;
     }
 
     /// Adds a row; as many values as there are columns. A clock that is set back adds none until it is where it was.
@@ -131,6 +147,21 @@ mod tests {
         // What is before and behind is not in it.
         let before = Steps { begin: 60, count: 2, step: 20 };
         assert_eq!(series.lines(Chart::Site, &before)[0].values, [None, None]);
+    }
+
+    #[test]
+    fn a_line_that_stays_keeps_its_numbers_when_another_comes_before_it() {
+        let mut series = Series::new(vec![column(Chart::Site, "a"), column(Chart::Site, "b")]);
+        series.add(100, [1.0, 2.0].into());
+        let (b, c) = (column(Chart::Site, "b"), column(Chart::Site, "c"));
+        // The same key is another line in another chart.
+        series.set_columns(vec![c, column(Chart::Price, "a"), b]);
+        series.add(110, [5.0, 6.0, 7.0].into());
+        let steps = Steps { begin: 100, count: 2, step: 10 };
+        let lines = series.lines(Chart::Site, &steps);
+        let shown: Vec<_> = lines.iter().map(|line| (&*line.key, &line.values[..])).collect();
+        assert_eq!(shown, [("c", &[None, Some(5.0)][..]), ("b", &[Some(2.0), Some(7.0)][..])]);
+        assert_eq!(series.lines(Chart::Price, &steps)[0].values, [None, Some(6.0)]);
     }
 
     #[test]

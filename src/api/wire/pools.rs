@@ -28,7 +28,7 @@ pub enum PoolState {
     Standby,
     /// Not logged in, or without work; it is tried again.
     Down,
-    /// In no route: nobody connects to it.
+    /// In no route: nobody connects to it, and who is connected still is about to be hung up.
     Unused,
 }
 

@@ -1,6 +1,6 @@
 //! The kinds of sources: `push`, `http_json`, `file`, `exec`, `mqtt`, `jobs`, `schedule`, and the keys of each.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use toml::de::DeValue;
 
@@ -48,8 +48,8 @@ pub enum SourceKind {
     Jobs {
         /// What of a job.
         field: JobsField,
-        /// Index into the pools; `None` for all.
-        pool: Option<usize>,
+        /// The pool's name; `None` for all.
+        pool: Option<Arc<str>>,
     },
     /// Hours of the week.
     Schedule(Windows),
@@ -293,7 +293,7 @@ fn jobs(section: &mut Section<'_, '_>, quantity: Option<Quantity>, context: &Con
     let pool = section.optional(
         "pool",
         value::parsed("a pool's name", |name| {
-            context.pool_names.iter().position(|pool| **pool == *name).ok_or_else(|| {
+            context.pool_names.iter().find(|pool| ***pool == *name).cloned().ok_or_else(|| {
                 Wrong::new(
                     format!("there is no pool {}", shown(name)),
                     "write the name of a [[pool]], or drop it for all",

@@ -13,15 +13,10 @@ use crate::{
 };
 
 /// One signal, some lines.
-pub(in crate::config) fn signal(
-    signal: &Signal,
-    pools: &[&str],
-    currency: Currency,
-    f: &mut Formatter<'_>,
-) -> fmt::Result {
+pub(in crate::config) fn signal(signal: &Signal, currency: Currency, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "\nsignal \"{}\" in {}", signal.name, signal.quantity.unit(currency))?;
     for (index, source) in signal.sources.iter().enumerate() {
-        line(f, if index == 0 { "comes from" } else { "and" }, kind(&source.kind, pools))?;
+        line(f, if index == 0 { "comes from" } else { "and" }, kind(&source.kind))?;
     }
     if signal.sources.len() > 1 {
         let apart = match signal.max_spread {
@@ -45,7 +40,7 @@ pub(in crate::config) fn signal(
     line(f, "without it", without)
 }
 
-fn kind(kind: &SourceKind, pools: &[&str]) -> String {
+fn kind(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Push => "whoever sends it to PUT /api/v1/signals/… (or to the library)".to_owned(),
         SourceKind::HttpJson(source) => http_json(source),
@@ -68,9 +63,7 @@ fn kind(kind: &SourceKind, pools: &[&str]) -> String {
                 JobsField::Subsidy => "the subsidy",
                 JobsField::Fees => "median fees",
             };
-            let whose = pool
-                .and_then(|index| pools.get(index))
-                .map_or("all pools".to_owned(), |pool| format!("pool \"{pool}\""));
+            let whose = pool.as_ref().map_or("all pools".to_owned(), |pool| format!("pool \"{pool}\""));
             format!("{what} in the jobs of {whose}")
         }
         SourceKind::Schedule(Windows { zone, windows, otherwise }) => format!(

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    downstream::vardiff::VardiffSettings,
     router::{LeaseBook, Released},
     stratum::{Lines, Notify, VersionDialect, tests::notify_bf},
     work::{Job, JobIds, Work},

@@ -15,7 +15,7 @@ use mio::{
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
-use super::{ListenerSettings, Place};
+use super::{ListenerChange, ListenerSettings, Place};
 
 /// Connections that may come at once after a pause: a fiftieth of a second's worth, at least one.
 const BURSTS_PER_SECOND: f64 = 50.0;
@@ -50,6 +50,14 @@ impl Pace {
         Self { per_second, tokens: burst(per_second), since: now }
     }
 
+    /// Another rate, from now on.
+    fn set(&mut self, now: Instant, per_second: f64) {
+        // What was earned until now was earned at the old one.
+        let _ = self.ask(now);
+        self.per_second = per_second;
+        self.tokens = self.tokens.min(burst(per_second));
+    }
+
     /// Whether a connection may be taken now, or how long to wait for it.
     fn ask(&mut self, now: Instant) -> Result<(), Duration> {
         let earned = now.saturating_duration_since(self.since).as_secs_f64() * self.per_second;
@@ -70,7 +78,11 @@ fn burst(per_second: f64) -> f64 {
 
 /// The listening sockets of one worker.
 pub struct Doors {
+    /// Those that were opened last are last; any order will do.
     doors: Vec<Door>,
+    registry: Registry,
+    /// Names of doors in the poll; never used twice.
+    next: usize,
     pace: Pace,
     /// Who is looked at first, so that a crowd at one door does not lock the others.
     first: usize,
@@ -79,10 +91,13 @@ pub struct Doors {
 }
 
 struct Door {
+    number: usize,
     socket: TcpListener,
     settings: Arc<ListenerSettings>,
     /// Connections may wait here.
     somebody_waits: bool,
+    /// Who waits is taken, then it is closed.
+    closes: bool,
 }
 
 impl Doors {
@@ -95,13 +110,43 @@ impl Doors {
         registry: &Registry,
         per_second: f64,
     ) -> io::Result<Self> {
-        let mut doors = Vec::new();
+        let pace = Pace::new(Instant::now(), per_second);
+        let mut doors =
+            Self { doors: Vec::new(), registry: registry.try_clone()?, next: 0, pace, first: 0, retry_at: None };
         for (socket, settings) in sockets {
-            let mut socket = TcpListener::from_std(socket);
-            registry.register(&mut socket, Place::Door(doors.len()).token(), Interest::READABLE)?;
-            doors.push(Door { socket, settings, somebody_waits: true });
+            doors.add(socket, settings)?;
         }
-        Ok(Self { doors, pace: Pace::new(Instant::now(), per_second), first: 0, retry_at: None })
+        Ok(doors)
+    }
+
+    /// One more.
+    fn add(&mut self, socket: std::net::TcpListener, settings: Arc<ListenerSettings>) -> io::Result<()> {
+        let mut socket = TcpListener::from_std(socket);
+        let number = self.next;
+        self.registry.register(&mut socket, Place::Door(number).token(), Interest::READABLE)?;
+        self.next += 1;
+        self.doors.push(Door { number, socket, settings, somebody_waits: true, closes: false });
+        Ok(())
+    }
+
+    /// Other listeners: new sockets are opened, those in their place and those of listeners that are gone take who waits and close.
+    pub fn change(&mut self, now: Instant, change: ListenerChange) {
+        let ListenerChange { settings, opened, closed, accepts_per_second } = change;
+        self.pace.set(now, accepts_per_second);
+        self.retry_at = None;
+        for door in &mut self.doors {
+            let place = door.settings.index;
+            door.settings = settings[place].clone();
+            if closed.contains(&place) || opened.iter().any(|(opened, _)| *opened == place) {
+                (door.closes, door.somebody_waits) = (true, true);
+            }
+        }
+        for (place, socket) in opened {
+            if let Err(error) = self.add(socket.into(), settings[place].clone()) {
+                let name = &settings[place].listener.name;
+                warn!("listener {name:?}: this worker's poll does not take its new socket: {error}; other workers may");
+            }
+        }
     }
 
     /// When connections that wait may be taken; `None` if none waits, or all may be taken at once.
@@ -111,7 +156,7 @@ impl Doors {
 
     /// The kernel says that somebody waits.
     pub fn knock(&mut self, door: usize) {
-        if let Some(door) = self.doors.get_mut(door) {
+        if let Some(door) = self.doors.iter_mut().find(|other| other.number == door) {
             door.somebody_waits = true;
         }
     }
@@ -150,6 +195,7 @@ impl Doors {
                 }
             }
         }
+        self.doors.retain(|door| !door.closes || door.somebody_waits);
     }
 
     /// Takes nobody any more.

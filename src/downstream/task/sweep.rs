@@ -34,6 +34,9 @@ impl Hall {
             ToWorker::Job { series, came } => self.fan_out(now, &series, came),
             ToWorker::Bound { berth, upstream, pace } => self.bind(now, berth, upstream, pace),
             ToWorker::Lost { upstream, may_resume } => {
+                if !may_resume {
+                    self.leave(upstream);
+                }
                 for (_, slot) in &mut self.slots {
                     slot.session.handle_lost(upstream, may_resume);
                 }
@@ -61,10 +64,16 @@ impl Hall {
                 self.relayouts.extend(all.map(|(index, slot)| (index, slot.key, layout)));
             }
             ToWorker::Merged { from, into } => self.merge(from, into),
+            ToWorker::Reroute => self.reroute(),
+            ToWorker::Rerouted { key, berth, upstream, pace } => {
+                if let Some(index) = self.find(key) {
+                    self.rerouted(index, berth, upstream, pace);
+                }
+            }
             ToWorker::Census(answer) => self.take_census(&answer),
             ToWorker::Sleepers { keys, asleep } => self.set_sleepers(&keys, asleep),
             // The loop handles them.
-            ToWorker::StopAccepting | ToWorker::Stop => {}
+            ToWorker::Listeners(_) | ToWorker::StopAccepting | ToWorker::Stop => {}
         }
     }
 
@@ -163,6 +172,7 @@ impl Hall {
         if self.stopped {
             return;
         }
+        self.advance_reroutes();
         self.advance_moves(now, TICK.as_secs_f64());
         for _ in 0..RELAYOUTS_PER_TICK {
             let Some((index, key, layout)) = self.relayouts.pop_front() else { break };

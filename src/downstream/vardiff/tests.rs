@@ -496,3 +496,23 @@ fn one_that_does_not_wake_in_time_is_silent_as_any_other() {
     sim.run(HOUR);
     assert!(sim.vardiff.difficulty().get() < awake / 8.0);
 }
+
+#[test]
+fn a_listener_that_decides_otherwise_leaves_what_the_miner_asked_for() {
+    let now = Instant::now();
+    let with = |min: f64, max: Option<f64>| {
+        Arc::new(VardiffSettings { min: difficulty(min), max: max.map(difficulty), ..*settings() })
+    };
+    let mut plain = Vardiff::new(&with(100.0, None), Step::Fine, difficulty(150.0), now);
+    assert_eq!(plain.set_settings(now, &with(100.0, Some(1e6))), None);
+    let raised = plain.set_settings(now, &with(400.0, None)).expect("it is under the floor");
+    assert_eq!((raised.difficulty, plain.difficulty()), (difficulty(400.0), difficulty(400.0)));
+    assert_eq!(plain.set_settings(now, &with(1.0, Some(50.0))).expect("it is over").difficulty, difficulty(50.0));
+
+    let mut wants_more = Vardiff::new(&with(100.0, None), Step::Fine, difficulty(150.0), now);
+    wants_more.raise_floor(now, difficulty(1000.0));
+    assert_eq!(wants_more.set_settings(now, &with(1.0, None)), None, "md=1000 holds");
+    let mut tiny = Vardiff::new(&with(100.0, None), Step::Fine, difficulty(150.0), now);
+    tiny.suggest(now, difficulty(2.0));
+    assert_eq!(tiny.set_settings(now, &with(400.0, None)), None, "it was granted less");
+}

@@ -30,7 +30,11 @@ pub async fn run(mut jobs: mpsc::Receiver<TappedJob>, feeds: Vec<JobFeed>, pools
     let mut all = Templates::default();
     while let Some(TappedJob { pool, job, extranonce2_size }) = jobs.recv().await {
         let template = Template::of(&job, extranonce2_size);
-        let Some(own) = by_pool.get_mut(pool) else { continue };
+        // Pools come while it runs, so many as there are places for.
+        if pool >= by_pool.len() {
+            by_pool.resize_with(pool + 1, Templates::default);
+        }
+        let own = &mut by_pool[pool];
         if let Some(template) = &template {
             own.add(template);
             all.add(template);

@@ -58,7 +58,12 @@ pub fn start(
                         tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone()));
                     }
                 }
-                SourceKind::Jobs { field, pool } => job_feeds.push(jobs::JobFeed { field, pool, feed }),
+                SourceKind::Jobs { field, pool } => {
+                    // The config has every pool that a source names.
+                    let place = |name: Arc<str>| config.pools.iter().position(|pool| pool.name == name);
+                    let pool = pool.map(|name| place(name).unwrap_or(usize::MAX));
+                    job_feeds.push(jobs::JobFeed { field, pool, feed });
+                }
                 SourceKind::Schedule(windows) => drop(tasks.spawn(schedule::run(windows, feed))),
             }
         }

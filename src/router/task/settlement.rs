@@ -5,7 +5,7 @@ use super::*;
 impl Router {
     pub(super) fn settle(&mut self, now: Instant, key: usize, outgoing: &Outgoing, settlement: Settlement) {
         let pool = self.connections[&key].pool;
-        let name = &self.config.pools[pool].name;
+        let name = &self.places.config.pools[pool].name;
         let user = &outgoing.user;
         let share = &outgoing.share;
         let origin = outgoing.origin;

@@ -24,7 +24,7 @@ impl Router {
 
     /// Writes down which connections there are, and who is on them.
     pub(super) fn show_lanes(&self) {
-        let mut lanes: Vec<Vec<LaneBook>> = vec![Vec::new(); self.config.pools.len()];
+        let mut lanes: Vec<Vec<LaneBook>> = vec![Vec::new(); self.places.config.pools.len()];
         for connection in self.connections.values() {
             let bound = self.board.berths().filter(|berth| {
                 let line = self.board.bound(*berth);

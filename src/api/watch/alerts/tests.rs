@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    config::ProcessEnv,
+    config::{Config, Places, ProcessEnv},
     metrics::PoolBook,
     power::{
         control::{Orphans, OverCap, PowerTotals},
@@ -19,7 +21,7 @@ const TEXT: &str = "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"e
     [[group]]\nname = \"hall\"\nsignal = \"pays\"\n[[signal]]\nname = \"pays\"\nunit = \"verdict\"\nkind = \"push\"\n";
 
 struct World {
-    config: Config,
+    places: Places,
     totals: Totals,
     signals: Snapshot,
     power: PowerSnapshot,
@@ -38,7 +40,7 @@ impl World {
         let signals =
             Snapshot { at: Timestamp::UNIX_EPOCH, currency: Currency::USD, signals: Vec::new(), decision: None };
         Self {
-            config,
+            places: Places::first(Arc::new(config)),
             totals,
             signals,
             power: quiet(),
@@ -55,7 +57,7 @@ impl World {
 
     fn all(&self) -> Vec<Wrong> {
         alerts(&Seen {
-            config: &self.config,
+            places: &self.places,
             totals: &self.totals,
             signals: &self.signals,
             power: Some(&self.power),
@@ -191,7 +193,8 @@ fn what_ai_compute_draws_over_what_it_was_given_is_told_and_its_idle_draw_is_not
 fn a_pool_of_no_route_is_nobodys_loss() {
     let text = TEXT.replace("pools = [\"eu\", \"us\"]", "pools = [\"eu\"]");
     let mut world = World::new();
-    world.config = Config::parse(&text, &ProcessEnv { folder: ".".into() }).unwrap().0;
+    let config = Config::parse(&text, &ProcessEnv { folder: ".".into() }).unwrap().0;
+    world.places = Places::first(Arc::new(config));
     world.totals.router.pools[1].connections = 0;
     assert_eq!(world.all(), []);
 }

@@ -16,6 +16,9 @@ use crate::{
 
 const POOL: UpstreamId = UpstreamId(1);
 
+/// Where a miner's route leads that is looked up again.
+const OTHER: UpstreamId = UpstreamId(2);
+
 /// Jobs that all miners have: more than a round hashes together.
 const JOBS: usize = 6;
 
@@ -131,6 +134,11 @@ impl Farm {
                     let berth = Berth { route: 0, lane: LaneId(0), rolls: false };
                     let key = connection.key;
                     self.hall.handle(ToWorker::Attached { key, berth, remembered: None, upstream: Some(POOL) });
+                }
+                ToRouter::Reroute { connection, .. } => {
+                    let berth = Berth { route: 1, lane: LaneId(0), rolls: false };
+                    let (upstream, key) = (Some(OTHER), connection.key);
+                    self.hall.handle(ToWorker::Rerouted { key, berth, upstream, pace: None });
                 }
                 ToRouter::Remember { .. } => {}
             }

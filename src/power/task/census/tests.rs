@@ -55,7 +55,12 @@ fn shares_of_all_connections_of_a_device_add_up_from_when_it_is_known() {
     let gone = MinerReport { is_gone: true, ..report(1, 1) };
     let told = miners.take(at(2), &Census { miners: vec![gone], ..Census::default() }, &mut devices, |_| false);
     assert_eq!(told.shares[&KEY].submitted, 1);
-    let told = miners.take(at(3), &Census { miners: Vec::new(), settled: settled(3, 0), ..Census::default() }, &mut devices, |_| false);
+    let told = miners.take(
+        at(3),
+        &Census { miners: Vec::new(), settled: settled(3, 0), ..Census::default() },
+        &mut devices,
+        |_| false,
+    );
     assert_eq!(told.shares[&KEY].accepted, 3);
     let late = at(4 + AFTER_GONE.as_secs() as i64);
     miners.take(late, &Census::default(), &mut devices, |_| false);
