@@ -11,8 +11,8 @@
 //! | `past.rs`, `kept.rs`, `events.rs` | what was; what the store has of it; events as a page and as a stream |
 //! | `power.rs`, `forget.rs`, `signals.rs` | the power side, its orders, machines that are gone; signals and the decision |
 //! | `watch/` | looks at the proxy every second, and remembers |
-//! | `reload.rs` | the config: what came of its last reload, and the order to read it again |
 //! | `dashboard.rs` | the page for people, and its files |
+//! | `reload.rs` | the config: what came of its last reload, and the order to read it again |
 //! | `health.rs` | whether it lives, and whether it is ready |
 //! | `wire/` | all of it as types |
 //! | `query.rs`, `reply.rs`, `headers.rs` | parameters; answers; what every answer carries |
