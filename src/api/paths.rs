@@ -22,8 +22,8 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    Api, dashboard, events, forget, groups, headers, health, past, pools, power, reload, reply, server, signals, status, wire,
-    workers,
+    Api, dashboard, events, forget, groups, headers, health, past, pools, power, reload, reply, server, signals,
+    status, wire, workers,
 };
 
 /// What is said of the API as a whole.

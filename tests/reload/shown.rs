@@ -64,7 +64,11 @@ async fn pools_and_routes_that_come_and_go_are_shown_and_kept_by_their_names() {
 
     // It comes back with a route of its own, and all miners go there.
     site.reload(|file| file.pool("b", b, "").without_route("all").route("other", "", &["b", "a"])).await;
-    until(api, "routes", |page| {eprintln!("{page}"); page["routes"][0]["miners"] == MINERS && page["routes"][0]["pool"] == "b"}).await;
+    until(api, "routes", |page| {
+        eprintln!("{page}");
+        page["routes"][0]["miners"] == MINERS && page["routes"][0]["pool"] == "b"
+    })
+    .await;
     eprintln!("{:#}", get(api, "pools").await);
     site.mines_for(&site.b).await;
     let is_there = |page: &Value| page["routes"][0]["miners"] == MINERS && page["routes"][0]["pool"] == "b";
