@@ -681,25 +681,6 @@ impl Group {
         }));
     }
 
-    /// Whether what a crash would have to know is on disk.
-    fn may_command(&self) -> bool {
-        self.saved == self.record
-    }
-
-    /// Whether anything can put any of its devices to sleep.
-    fn has_anybody(&self) -> bool {
-        self.slots.iter().any(|slot| slot.device.spec().can_sleep)
-    }
-
-    /// Whether any device does not just mine.
-    fn has_touched(&self) -> bool {
-        self.counts.iter().flatten().any(|count| *count > 0)
-    }
-
-    fn counts(&self, goal: Goal) -> [usize; StageKind::COUNT] {
-        self.counts[goal as usize]
-    }
-
     fn tell(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
     }

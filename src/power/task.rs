@@ -109,7 +109,7 @@ use super::{
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
-    site::{DeviceKey, EventKind, Input, Joining, Level, Output, Person, Site, SiteEvent, Write},
+    site::{DeviceKey, EventKind, Input, Joining, Level, Output, Site, SiteEvent, Write},
 };
 use crate::{
     census::{Asker, Subscription},
@@ -654,18 +654,6 @@ impl Keeper {
                 if std::mem::take(&mut self.rousing[group]) {
                     self.site.handle(now, Input::WorkReady(group));
                 }
-            }
-        }
-    }
-
-    /// Nothing is to move: what is on its way is held where it is.
-    fn stand_still(&mut self, now: Timestamp) {
-        self.site.observe(true);
-        self.calls.forget_commands();
-        for (group, phase) in self.phases.iter().enumerate() {
-            if phase.is_some_and(|phase| phase != Phase::Mining) {
-                let why = "the mode is dry_run, which commands nothing";
-                self.site.handle(now, Input::Person(group, Person::Hold(why.into())));
             }
         }
     }

@@ -14,6 +14,9 @@ use crate::world::*;
 
 const TOKEN: &str = "0123456789abcdef";
 
+/// Of a route.
+const SOON: &str = "fail_back_after = \"0s\"";
+
 async fn get(api: SocketAddr, path: &str) -> Value {
     let mut socket = TcpStream::connect(api).await.expect("connects");
     let request = format!(
@@ -63,13 +66,7 @@ async fn pools_and_routes_that_come_and_go_are_shown_and_kept_by_their_names() {
     until(api, "pools", |page| all(&page["pools"], "name") == ["a"]).await;
 
     // It comes back with a route of its own, and all miners go there.
-    site.reload(|file| file.pool("b", b, "").without_route("all").route("other", "", &["b", "a"])).await;
-    until(api, "routes", |page| {
-        eprintln!("{page}");
-        page["routes"][0]["miners"] == MINERS && page["routes"][0]["pool"] == "b"
-    })
-    .await;
-    eprintln!("{:#}", get(api, "pools").await);
+    site.reload(|file| file.pool("b", b, "").without_route("all").route("other", SOON, &["b", "a"])).await;
     site.mines_for(&site.b).await;
     let is_there = |page: &Value| page["routes"][0]["miners"] == MINERS && page["routes"][0]["pool"] == "b";
     let page = until(api, "routes", is_there).await;
@@ -91,7 +88,7 @@ async fn pools_and_routes_that_come_and_go_are_shown_and_kept_by_their_names() {
     until(api, "events", logged_in).await;
 
     // The one that is left is told to be, is not down, and gives its place in the list to no other.
-    site.reload(|file| file.without_pool("a").route("other", "", &["b"])).await;
+    site.reload(|file| file.without_pool("a").route("other", SOON, &["b"])).await;
     let page = until(api, "pools", |page| page["pools"][0]["name"] == "b").await;
     assert_eq!(page["pools"][0]["state"], "active");
     if let Some(left) = page["pools"].get(1) {

@@ -1,4 +1,4 @@
-//! What may be seen of a group from outside.
+//! What may be seen of a group from outside, and what it asks of itself.
 //!
 //! Reads; changes nothing.
 
@@ -39,5 +39,24 @@ impl Group {
     /// Since when it is where it is, as far as it knows; of a group that was never moved, its start.
     pub fn since(&self) -> Timestamp {
         self.since
+    }
+
+    /// Whether what a crash would have to know is on disk.
+    pub(super) fn may_command(&self) -> bool {
+        self.saved == self.record
+    }
+
+    /// Whether anything can put any of its devices to sleep.
+    pub(super) fn has_anybody(&self) -> bool {
+        self.slots.iter().any(|slot| slot.device.spec().can_sleep)
+    }
+
+    /// Whether any device does not just mine.
+    pub(super) fn has_touched(&self) -> bool {
+        self.counts.iter().flatten().any(|count| *count > 0)
+    }
+
+    pub(super) fn counts(&self, goal: Goal) -> [usize; StageKind::COUNT] {
+        self.counts[goal as usize]
     }
 }

@@ -179,6 +179,18 @@ impl Keeper {
         Ok(before)
     }
 
+    /// Nothing is to move: what is on its way is held where it is.
+    pub(super) fn stand_still(&mut self, now: Timestamp) {
+        self.site.observe(true);
+        self.calls.forget_commands();
+        for (group, phase) in self.phases.iter().enumerate() {
+            if phase.is_some_and(|phase| phase != Phase::Mining) {
+                let why = "the mode is dry_run, which commands nothing";
+                self.site.handle(now, Input::Person(group, Person::Hold(why.into())));
+            }
+        }
+    }
+
     /// What a dry run held goes on, but for what a person holds.
     fn move_again(&mut self, now: Timestamp) {
         self.site.observe(false);
