@@ -84,6 +84,8 @@ impl Actuator for Pdu {
 }
 
 const CONFIG: &str = r#"
+[proxy]
+state_file = ""
 [[listener]]
 listen = "127.0.0.1:0"
 [[pool]]
