@@ -109,7 +109,10 @@ fn a_store_and_the_ledgers_place_wait_for_a_restart() {
     let store = |lines: &str| parse(&format!("{BASE}[store]\n{lines}"));
     let (old, new) = (store("path = \"a.db\"\n"), store("url = \"postgres://u:hunter2@h/d\"\nkeep_days = \"90d\"\n"));
     let told: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    [store] place: a.db → a PostgreSQL server; needs a restart
+    [store] keep_days: 3660days → 90days; needs a restart
+    ");
     assert_eq!(followed(&old, &new).store, old.store);
     let none = store("enabled = false\n");
     assert_eq!(lines(&none), ["[store] removed; needs a restart"]);
