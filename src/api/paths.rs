@@ -103,7 +103,7 @@ pub fn document() -> openapi::OpenApi {
 fn guard(operation: &mut Operation) {
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
     for (status, words) in
-        [("401", "No or another one"), ("403", "A token for something else"), ("429", "Too many wrong tokens")]
+        [("401", "No token, or another one"), ("403", "A token for something else"), ("429", "Too many wrong tokens")]
     {
         let schema = RefOr::Ref(openapi::Ref::from_schema_name("RefusedBody"));
         let content = ContentBuilder::new().schema(Some(schema)).build();

@@ -40,7 +40,7 @@
 //!   Devices that are given up count at their bound; the rest is free.
 //! * MINING is reached when every device draws and has found a share, or is given up; FAULT instead if more than a few are ([`Terms::may_fail`]).
 //!   Those that it mines without count at their bound and are told again, each time later (`strays.rs`).
-//! * In LOCKOUT devices are put to sleep and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
+//! * In LOCKOUT devices are put to sleep, also those that are seen later, and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
 //!   person's hold or lockout lasts.
 //! * What sleeps although nobody here put it to sleep (the ledger that knew of it is lost) is left as it is until a person wants it awake.
 //! * After a restart devices are probed before anything is decided ([`Group::rebuild`]). A device that may have been told to wake is told to
@@ -315,6 +315,7 @@ impl Group {
             Input::WorkReady => self.has_work = true,
             Input::Sample(index, sample) => {
                 self.touch(now, index, |device, patience| device.handle_sample(now, sample, patience));
+                self.lock_in(now, index);
             }
             Input::Efficiency(index, efficiency) => {
                 self.touch(now, index, |device, _| device.handle_efficiency(efficiency));

@@ -64,6 +64,11 @@ impl Operation {
         self.transit_wh_before = transit_wh(slots);
     }
 
+    /// One more device moves, with so many shares under way.
+    pub fn joins(&mut self, in_flight: u64) {
+        self.shares.in_flight_at_start += in_flight;
+    }
+
     pub fn commands(&mut self, now: Timestamp) {
         self.first_command.get_or_insert(now);
         self.commands += 1;

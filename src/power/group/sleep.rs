@@ -80,6 +80,22 @@ impl Group {
         self.requeue(now, Goal::Sleep);
     }
 
+    /// A person stands at the rack: what was not seen when the lockout began, or was found since, sleeps as well once it is seen to draw.
+    pub(super) fn lock_in(&mut self, now: Timestamp, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if !matches!(self.state, State::Lockout(_)) || slot.is_moving || !slot.device.is_candidate() {
+            return;
+        }
+        (slot.is_moving, slot.is_told) = (true, false);
+        let in_flight = slot.device.in_flight();
+        if let Some(operation) = self.state.operation() {
+            operation.joins(in_flight);
+        }
+        self.awaits(index);
+        self.touch(now, index, |device, _| device.turn(now, Goal::Sleep));
+        self.persist();
+    }
+
     /// Sends what canary, ramp and record allow.
     pub(super) fn send_sleeps(&mut self, now: Timestamp) {
         while self.may_command()

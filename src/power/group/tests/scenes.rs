@@ -100,6 +100,25 @@ fn a_hall_is_asleep_though_one_of_its_machines_always_wakes_by_itself() {
 }
 
 #[test]
+fn a_machine_that_was_not_seen_when_a_lockout_began_sleeps_once_it_is_seen() {
+    for comes_late in [false, true] {
+        let mut rack = rack(4);
+        rack.miners[2].is_reachable = false;
+        rack.passes(40);
+        rack.says(Input::Lock("fans are changed".into()));
+        rack.passes(if comes_late { 300 } else { 3 });
+        assert!(!rack.miners[2].sleeps, "nobody tells one that is not seen");
+        rack.miners[2].is_reachable = true;
+        rack.joins(specs(5)[4].clone());
+        rack.passes(120);
+        assert_eq!((rack.group.phase(), rack.asleep()), (Phase::Lockout, 5), "{}", rack.told.join("\n"));
+        rack.says(Input::Unlock);
+        rack.until(Phase::Mining, 900);
+        assert_eq!(rack.asleep(), 0);
+    }
+}
+
+#[test]
 fn the_floor_goes_on_mining_and_what_cannot_be_managed_counts_to_it() {
     let mut specs = specs(6);
     specs[5].can_sleep = false;
