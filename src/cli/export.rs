@@ -19,7 +19,7 @@ const PAGE: usize = 5_000;
 /// Arguments of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The config, whose [store] is read
+    /// The config; its table `store` is read
     #[arg(long, short, value_name = "FILE", default_value = "hashgate.toml")]
     pub config: PathBuf,
     /// What to export
