@@ -203,9 +203,14 @@ impl Gates {
         }
     }
 
+    /// A process is there that can die. The calls of one that is dead already end after it: they are nothing to die of.
+    fn can_die(&self) -> bool {
+        self.process.is_some() && !self.is_dead
+    }
+
     /// Whether the proxy dies at this call before anybody has heard of it.
     fn dies_before(&mut self, kind: Kind, who: &str) -> bool {
-        let (Some(Trap::Before(wanted, prefix, nth)), true) = (self.trap, self.process.is_some()) else { return false };
+        let (Some(Trap::Before(wanted, prefix, nth)), true) = (self.trap, self.can_die()) else { return false };
         if wanted != kind || !who.starts_with(prefix) {
             return false;
         }
@@ -216,8 +221,8 @@ impl Gates {
     /// Whether the proxy dies before it has this answer.
     fn loses_answer(&mut self, index: usize, answer: &Value) -> bool {
         let Call { kind, who, life, .. } = self.calls[index].clone();
-        let is_lost = life == self.life && self.dies_after(kind, &who, answer);
-        self.calls[index].is_answered = !is_lost;
+        let is_lost = life == self.life && self.can_die() && self.dies_after(kind, &who, answer);
+        self.calls[index].is_answered = !is_lost && !self.is_dead;
         is_lost
     }
 

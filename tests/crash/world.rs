@@ -212,7 +212,8 @@ impl World {
     /// The dead one is buried, and the next one begins.
     pub async fn restart(&mut self) {
         if let Some(mut process) = self.gate.process() {
-            process.wait().await.expect("it is ours");
+            let ended = tokio::time::timeout(LIMIT, process.wait()).await;
+            ended.unwrap_or_else(|_| panic!("nobody has killed it\n{}", self.log())).expect("it is ours");
         }
         // Whoever was connected has to notice the death.
         sleep(Duration::from_millis(300)).await;
@@ -244,11 +245,14 @@ impl World {
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {TOKEN}"));
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        let asked = self.client.request(request.body(Full::new(body)).expect("a request"));
-        let answer = tokio::time::timeout(Duration::from_secs(10), asked).await.ok()?.ok()?;
-        let status = answer.status().as_u16();
-        let bytes = answer.into_body().collect().await.ok()?.to_bytes();
-        Some((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+        let request = request.body(Full::new(body)).expect("a request");
+        let asked = async {
+            let answer = self.client.request(request).await.ok()?;
+            let status = answer.status().as_u16();
+            let bytes = answer.into_body().collect().await.ok()?.to_bytes();
+            Some((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked).await.ok()?
     }
 
     /// What the proxy shows of its power side; none if it is not there.
