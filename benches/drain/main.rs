@@ -27,6 +27,7 @@
 //!
 //! Limits: Linux; as many files as machines, twice.
 
+#[path = "../figures/http.rs"]
 mod http;
 mod plant;
 #[path = "../figures/process.rs"]

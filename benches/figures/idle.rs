@@ -80,7 +80,7 @@ impl Idle {
     /// A relay holds two sockets for a miner, in one process: it is asked for few miners only.
     pub fn suits(&self, contestant: Contestant) -> bool {
         match contestant {
-            Contestant::Hashgate | Contestant::Stored | Contestant::Echo => true,
+            Contestant::Hashgate | Contestant::Watched | Contestant::Echo => true,
             Contestant::Nginx | Contestant::Haproxy => self.miners <= MOST_RELAYED,
         }
     }

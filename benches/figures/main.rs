@@ -4,7 +4,7 @@
 //! cargo bench --bench figures                             under eight minutes, one table with ratios
 //! cargo bench --bench figures -- --only shares,closed     some of it: shares, closed, forwarded, idle, fan-out
 //! cargo bench --bench figures -- --contestants hashgate,echo
-//! cargo bench --bench figures -- --contestants hashgate,stored --only shares,closed,idle      what the store costs
+//! cargo bench --bench figures -- --contestants hashgate,watched --only shares,closed,idle     what it costs to be watched
 //! cargo bench --bench figures -- --json out.json          the values of every run as well
 //! cargo bench --bench figures -- --quick                  under 30 seconds; proves that it works, its figures mean little
 //! ```
@@ -31,6 +31,7 @@
 //! Limits: Linux (`/proc`); 17 500 miners need `ulimit -n` of 17 600, and a size that the limit does not allow is left out and said.
 
 mod echo;
+mod http;
 mod idle;
 mod process;
 mod report;
@@ -131,7 +132,7 @@ fn measure(args: &Args) -> io::Result<()> {
     let mut contestants = Vec::new();
     for contestant in Contestant::ALL {
         let is_asked_for = args.contestants.contains(&contestant);
-        let is_usual = args.contestants.is_empty() && contestant != Contestant::Stored;
+        let is_usual = args.contestants.is_empty() && contestant != Contestant::Watched;
         if !is_asked_for && !is_usual {
             continue;
         }
@@ -147,7 +148,7 @@ fn measure(args: &Args) -> io::Result<()> {
         let say = |contestant, what: &dyn Display| eprintln!("run {run} of {runs}: {contestant}, {what}");
         for load in &loads {
             let alone = load.pool.difficulty < 1.0;
-            let forwards = |contestant: &&Contestant| matches!(contestant, Contestant::Hashgate | Contestant::Stored);
+            let forwards = |contestant: &&Contestant| matches!(contestant, Contestant::Hashgate | Contestant::Watched);
             for contestant in contestants.iter().filter(|contestant| !alone || forwards(contestant)) {
                 say(contestant, load);
                 until_quiet(*contestant, |run| load.run(run, &mut report))?;

@@ -7,7 +7,11 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
-    thread::{self, sleep},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle, sleep},
     time::{Duration, Instant},
 };
 
@@ -17,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::{
     DIFFICULTY,
+    http::Api,
     process::{HASHGATE, Process},
     scrape::Scrape,
 };
@@ -26,6 +31,9 @@ const START: Duration = Duration::from_secs(10);
 
 /// How often something is looked at that is waited for.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// Opens the admin API.
+const TOKEN: &str = "bench-0123456789abcdef";
 
 /// Miners that connect in a second.
 const CONNECT_RATE: &str = "6000";
@@ -41,8 +49,9 @@ const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 pub enum Contestant {
     /// The proxy: verifies every share.
     Hashgate,
-    /// The same with its store and its table of workers; only where it is asked for.
-    Stored,
+    /// The same with all that an operator watches it by: store, table of workers, admin API with a dashboard open, metrics that are
+    /// scraped; only where it is asked for.
+    Watched,
     /// The bare echo: answers every line, verifies nothing.
     Echo,
     /// nginx's `stream` module in front of an echo.
@@ -52,7 +61,7 @@ pub enum Contestant {
 }
 
 impl Contestant {
-    pub const ALL: [Self; 5] = [Self::Hashgate, Self::Stored, Self::Echo, Self::Nginx, Self::Haproxy];
+    pub const ALL: [Self; 5] = [Self::Hashgate, Self::Watched, Self::Echo, Self::Nginx, Self::Haproxy];
 
     /// Why it can't take part, if it can't.
     pub fn missing(self) -> Option<&'static str> {
@@ -70,7 +79,7 @@ impl Display for Contestant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hashgate => "hashgate",
-            Self::Stored => "stored",
+            Self::Watched => "watched",
             Self::Echo => "echo",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
@@ -102,6 +111,8 @@ impl Pool {
 
 /// A contestant at work, with what stands behind it.
 pub struct Site {
+    /// Who looks at it; ends before it does.
+    _operator: Option<Operator>,
     /// The process that is measured.
     pub measured: Process,
     /// Where the proxy's metrics are.
@@ -117,17 +128,24 @@ impl Site {
     pub fn start(contestant: Contestant, pool: Pool) -> io::Result<Self> {
         match contestant {
             Contestant::Hashgate => Self::hashgate(pool, false),
-            Contestant::Stored => Self::hashgate(pool, true),
+            Contestant::Watched => Self::hashgate(pool, true),
             Contestant::Echo => {
                 let (echo, address) = start_echo(pool.clean_every)?;
-                Ok(Self { measured: echo, metrics: None, miners_connect_to: address, _behind: None, _folder: None })
+                Ok(Self {
+                    measured: echo,
+                    metrics: None,
+                    miners_connect_to: address,
+                    _operator: None,
+                    _behind: None,
+                    _folder: None,
+                })
             }
             Contestant::Nginx => Self::relay("nginx", pool, nginx),
             Contestant::Haproxy => Self::relay("HAProxy", pool, haproxy),
         }
     }
 
-    fn hashgate(pool: Pool, is_stored: bool) -> io::Result<Self> {
+    fn hashgate(pool: Pool, is_watched: bool) -> io::Result<Self> {
         let clean_every = humantime::format_duration(pool.clean_every).to_string();
         let difficulty = pool.difficulty.to_string();
         let args = ["--listen", "127.0.0.1:0", "--difficulty", &difficulty, "--clean-every", &clean_every];
@@ -136,14 +154,27 @@ impl Site {
         let folder = TempDir::new()?;
         let config = folder.path().join("hashgate.toml");
         let store = folder.path().join("store.db");
-        let store = if is_stored { format!("path = {store:?}") } else { "enabled = false".to_owned() };
-        fs::write(&config, config_text(&address, pool.miners_difficulty, &store))?;
+        let by = match is_watched {
+            true => format!("[store]\npath = {store:?}\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n"),
+            false => "[store]\nenabled = false\n".to_owned(),
+        };
+        fs::write(&config, config_text(&address, pool.miners_difficulty, &by))?;
         let proxy = Process::start("the proxy", Command::new(HASHGATE).args(["run", "--config"]).arg(config))?;
+        // In the order in which the proxy says it.
+        let admin = is_watched.then(|| proxy.logged("admin API on http://", START)).transpose()?;
+        let admin = admin.map(|address| address.trim_end_matches("/api/v1").to_owned());
         let metrics = proxy.logged("metrics on http://", START)?.trim_end_matches("/metrics").to_owned();
         let miners_connect_to = proxy.logged("miners connect to stratum+tcp://", START)?;
         wait_for("the proxy's pool", || Ok(Scrape::of(&metrics)?.sum("hashgate_pool_connections") >= 1.0))?;
-        let metrics = Some(metrics);
-        Ok(Self { measured: proxy, metrics, miners_connect_to, _behind: Some(behind), _folder: Some(folder) })
+        let operator = admin.map(|address| Operator::looks(address, metrics.clone())).transpose()?;
+        Ok(Self {
+            measured: proxy,
+            metrics: Some(metrics),
+            miners_connect_to,
+            _operator: operator,
+            _behind: Some(behind),
+            _folder: Some(folder),
+        })
     }
 
     fn relay(
@@ -161,6 +192,7 @@ impl Site {
             measured: relay,
             metrics: None,
             miners_connect_to: address.to_string(),
+            _operator: None,
             _behind: Some(echo),
             _folder: Some(folder),
         })
@@ -179,6 +211,66 @@ impl Site {
     /// The proxy's metrics.
     pub fn scrape(&self) -> io::Result<Scrape> {
         self.metrics.as_deref().map_or_else(|| Ok(Scrape::default()), Scrape::of)
+    }
+}
+
+/// What a dashboard's first page and its table of workers ask for, and how often; and a Prometheus that scrapes thrice as often as it does by
+/// default.
+const LOOKS: [(&str, Duration); 8] = [
+    ("/api/v1/status", Duration::from_secs(2)),
+    ("/api/v1/groups", Duration::from_secs(2)),
+    ("/api/v1/pools", Duration::from_secs(3)),
+    ("/api/v1/routes", Duration::from_secs(3)),
+    ("/api/v1/signals", Duration::from_secs(3)),
+    ("/api/v1/workers?limit=100", Duration::from_secs(2)),
+    ("/api/v1/decisions?limit=500", Duration::from_secs(10)),
+    ("/api/v1/series/hashrate", Duration::from_secs(10)),
+];
+const SCRAPE: Duration = Duration::from_secs(5);
+
+/// An operator with a dashboard open, who looks until this is dropped.
+struct Operator {
+    stop: Arc<AtomicBool>,
+    looking: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Operator {
+    fn looks(api: String, metrics: String) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = stop.clone();
+        let api = Arc::new(Api { address: api, token: TOKEN });
+        // What can't be had is seen before anything is measured.
+        for (path, _) in LOOKS {
+            api.get(path)?;
+        }
+        let stream = api.clone();
+        thread::spawn(move || stream.listen("/api/v1/events"));
+        let looking = thread::spawn(move || {
+            let mut due = LOOKS.map(|(_, every)| Instant::now() + every);
+            let mut scrape = Instant::now() + SCRAPE;
+            while !is_over.load(Ordering::Relaxed) {
+                sleep(GLANCE);
+                for ((path, every), due) in LOOKS.iter().zip(&mut due).filter(|(_, due)| Instant::now() >= **due) {
+                    api.get(path)?;
+                    *due += *every;
+                }
+                if Instant::now() >= scrape {
+                    Scrape::of(&metrics)?;
+                    scrape += SCRAPE;
+                }
+            }
+            Ok(())
+        });
+        Ok(Self { stop, looking: Some(looking) })
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(Ok(Err(error))) = self.looking.take().map(JoinHandle::join) {
+            assert!(thread::panicking(), "the operator could not look at the proxy all the time: {error}");
+        }
     }
 }
 
@@ -296,15 +388,14 @@ listen relay
 }
 
 /// The load must not be steered: one difficulty for all and no change of it.
-fn config_text(pool: &str, difficulty: f64, store: &str) -> String {
+fn config_text(pool: &str, difficulty: f64, watched_by: &str) -> String {
     format!(
         r#"
 [proxy]
 state_file = ""
 [metrics]
 listen = "127.0.0.1:0"
-[store]
-{store}
+{watched_by}
 [limits]
 accepts_per_second = 10000
 [[listener]]

@@ -190,5 +190,26 @@ pub struct Receipt {
     pub cost: Cost,
 }
 
+impl Receipt {
+    /// All of it that fits into a line, for people; behind the group's name.
+    pub fn in_words(&self) -> String {
+        let (devices, shares) = (&self.devices, &self.shares);
+        format!(
+            "{} ended, {}: {} of {} machines in {:.0} s, from {:.1} kW to {:.1} kW at the machines; shares: {} accepted, {} rejected, \
+             {} without an answer",
+            self.kind.label(),
+            self.outcome.in_words(),
+            devices.confirmed,
+            devices.asked,
+            self.seconds.total_s,
+            self.watts.before_w / 1e3,
+            self.watts.after_w / 1e3,
+            shares.accepted,
+            shares.rejected,
+            shares.unanswered()
+        )
+    }
+}
+
 /// The present form of a [`Receipt`].
 pub const RECEIPT_VERSION: u32 = 1;

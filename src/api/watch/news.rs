@@ -15,7 +15,6 @@ use crate::{
     metrics::Totals,
     power::{
         control::PowerSnapshot,
-        receipt::Receipt,
         site::{EventKind, Level},
     },
     profit::{
@@ -196,28 +195,11 @@ impl Before {
         let held = usize::try_from(new).unwrap_or(usize::MAX).min(power.receipts.len());
         for receipt in power.receipts[..held].iter().rev() {
             let about = Some(receipt.group.to_string());
-            let news = News { level: Level::Info, kind: EventWord::Receipt, about, words: in_short(receipt) };
+            let words = format!("group {:?}: {}", receipt.group, receipt.in_words());
+            let news = News { level: Level::Info, kind: EventWord::Receipt, about, words };
             api.watched.events.tell(receipt.ended, news);
         }
     }
-}
-
-fn in_short(receipt: &Receipt) -> String {
-    format!(
-        "group {:?}: {} ended, {}: {} of {} machines in {:.0} s, {:.1} kW to {:.1} kW at the machines; shares: {} accepted, {} rejected, {} \
-         without an answer",
-        receipt.group,
-        receipt.kind.label(),
-        receipt.outcome.in_words(),
-        receipt.devices.confirmed,
-        receipt.devices.asked,
-        receipt.seconds.total_s,
-        receipt.watts.before_w / 1e3,
-        receipt.watts.after_w / 1e3,
-        receipt.shares.accepted,
-        receipt.shares.rejected,
-        receipt.shares.unanswered()
-    )
 }
 
 impl From<EventKind> for EventWord {

@@ -152,12 +152,7 @@ impl Caller {
         };
         let answer = made(self.within.saturating_sub(begin.elapsed())).await;
         drop(turn);
-        let answer = answer.map_err(|error| match error {
-            HttpError::Timeout(_) => DriverError::Timeout(self.within),
-            HttpError::Connection(_) | HttpError::Setup(_) => DriverError::Unreachable(format!("{place}: {error}")),
-            HttpError::Redirect(_) => DriverError::Refused(format!("{place}: {error}")),
-            HttpError::TooLarge(_) => DriverError::Garbled(format!("{place}: {error}")),
-        })?;
+        let answer = answer.map_err(|error| DriverError::of_http(&error, &place, self.within))?;
         if answer.status.is_success() {
             return Ok(answer);
         }

@@ -123,6 +123,19 @@ pub enum DriverError {
     NoAddress,
 }
 
+impl DriverError {
+    /// What a call to `place` that could take `within` came to.
+    fn of_http(error: &HttpError, place: &str, within: Duration) -> Self {
+        let words = || format!("{place}: {error}");
+        match error {
+            HttpError::Timeout(_) => Self::Timeout(within),
+            HttpError::Connection(_) | HttpError::Setup(_) => Self::Unreachable(words()),
+            HttpError::Redirect(_) => Self::Refused(words()),
+            HttpError::TooLarge(_) => Self::Garbled(words()),
+        }
+    }
+}
+
 impl From<Unfit> for DriverError {
     fn from(unfit: Unfit) -> Self {
         match unfit {

@@ -28,7 +28,7 @@ use super::{
     trace::{Trace, masked},
 };
 use crate::{
-    http::{Answer, HttpClient, HttpError, Question},
+    http::{Answer, HttpClient, Question},
     power::Target,
 };
 
@@ -97,12 +97,7 @@ impl Web {
         self.trace.sent(&place, &body, request.secrets);
         let question = Question { method: request.method, url, headers, body: body.into() };
         let answer = self.client.ask(question, MAX_ANSWER, self.within).await;
-        let answer = answer.map_err(|error| match error {
-            HttpError::Timeout(_) => DriverError::Timeout(self.within),
-            HttpError::Connection(_) | HttpError::Setup(_) => DriverError::Unreachable(format!("{place}: {error}")),
-            HttpError::Redirect(_) => DriverError::Refused(format!("{place}: {error}")),
-            HttpError::TooLarge(_) => DriverError::Garbled(format!("{place}: {error}")),
-        })?;
+        let answer = answer.map_err(|error| DriverError::of_http(&error, &place, self.within))?;
         self.trace.answered(&answer.status, &answer.body, request.secrets);
         Ok(Reply { answer, place, secrets: request.secrets.iter().map(ToString::to_string).collect() })
     }

@@ -133,22 +133,7 @@ impl Shown {
 
     /// A drain or a wake ended, and that is on the disk.
     pub fn receipt(&mut self, receipt: Receipt) {
-        info!(
-            "group {:?}: {} {} ended, {}: {} of {} machines in {:.0} s, from {:.1} kW to {:.1} kW at the machines; shares: {} accepted, \
-             {} rejected, {} without an answer",
-            receipt.group,
-            receipt.kind.label(),
-            receipt.event,
-            receipt.outcome.in_words(),
-            receipt.devices.confirmed,
-            receipt.devices.asked,
-            receipt.seconds.total_s,
-            receipt.watts.before_w / 1e3,
-            receipt.watts.after_w / 1e3,
-            receipt.shares.accepted,
-            receipt.shares.rejected,
-            receipt.shares.unanswered()
-        );
+        info!("group {:?}: {}; receipt {}", receipt.group, receipt.in_words(), receipt.event);
         self.totals.receipts += 1;
         self.receipts.truncate(SHOWN_RECEIPTS - 1);
         self.receipts.push_front(receipt);

@@ -1,5 +1,8 @@
 //! Just enough HTTP to ask the proxy and the simulated site: one request to a connection, JSON both ways.
 
+// Each bench that includes this file uses a part of it.
+#![allow(dead_code)]
+
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
@@ -27,6 +30,17 @@ impl Api {
     /// Puts JSON to a path.
     pub fn put(&self, path: &str, body: &str) -> io::Result<Value> {
         self.ask("PUT", path, body)
+    }
+
+    /// Listens to a stream until the other side ends it.
+    pub fn listen(&self, path: &str) -> io::Result<u64> {
+        let Self { address, token } = self;
+        let mut stream = TcpStream::connect(address)?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\n\r\n"
+        )?;
+        io::copy(&mut stream, &mut io::sink())
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<Value> {
