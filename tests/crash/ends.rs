@@ -62,6 +62,7 @@ async fn an_end_that_is_asked_for_leaves_groups_as_they_are_and_a_second_control
     assert_eq!(world.site.report().counts.asleep, 0);
     eventually("all mine", LIMIT, || world.site.report().counts.mining == GROUPS.len() * MACHINES).await;
     assert_eq!(world.site.report().record.over_cap_seconds, 0.0);
+    world.bury().await;
     world.run().await;
     world.says(true).await;
     world.ends(true).await;
@@ -89,7 +90,7 @@ async fn a_lost_ledger_needs_an_operators_word_and_leaves_nobody_asleep() {
     let (code, out, err) = world.hashgate(&["take-over", "--yes"]).await;
     println!("--- take-over\n{out}{err}");
     assert_eq!(code, 0, "{out}{err}");
-    world.gate.lives();
+    world.bury().await;
     world.run().await;
     let page = world.page().await.expect("it is there");
     assert!(page["site"]["ai_kw"].as_f64() >= Some(25.0), "the block counts whole: {page:#}");
@@ -112,7 +113,7 @@ async fn a_full_disk_moves_nobody_and_miners_go_on() {
     let limit = sizes.into_iter().max().unwrap_or_default() / 1024 + 16;
     let script = format!("exec > >(cat) 2>&1; trap '' XFSZ; ulimit -f {limit}; exec \"$@\"");
     world.wrapper = ["bash", "-c", &script, "wrapper"].map(str::to_owned).into();
-    world.gate.lives();
+    world.bury().await;
     world.run().await;
     world.shows("all is measured", |page| rows(page).all(|group| group["measured"] == MACHINES)).await;
     let before = world.pool.as_ref().expect("it runs").stats().accepted;

@@ -15,6 +15,7 @@ use std::{
 
 use hashgate::sim::{
     ai_site::{AiSite, AiSiteSettings},
+    miner::MinerHandle,
     pool::{PoolSettings, SimPool},
     site::{AiDraw, SimGroup, SimSite, SimSiteSettings},
 };
@@ -62,6 +63,10 @@ pub struct World {
     watch: tokio::task::JoinHandle<()>,
     /// Shares that were lost while the proxy lived.
     strange: Arc<AtomicU64>,
+    /// How often it was looked whether any were.
+    looks: Arc<AtomicU64>,
+    /// Shares without an answer at a death that firmware keeps to send again: it gives those up that are too old once it has connected anew.
+    kept: u64,
     /// The miners' word counts only once the pool has said it.
     pub answers_by_pool: bool,
     /// All machines were found, and are in the ledger.
@@ -134,7 +139,9 @@ impl World {
         fs::write(folder.path().join("hashgate.toml"), text).expect("it is written");
         let drawn = Arc::<Mutex<VecDeque<_>>>::default();
         let strange = Arc::<AtomicU64>::default();
-        let watch = tokio::spawn(watch(site.clone(), drawn.clone(), gate.clone(), strange.clone()));
+        let looks = Arc::<AtomicU64>::default();
+        let counters = (strange.clone(), looks.clone());
+        let watch = tokio::spawn(watch(site.clone(), drawn.clone(), gate.clone(), counters));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let mut world = Self {
             pool: Some(pool),
@@ -147,6 +154,8 @@ impl World {
             drawn,
             watch,
             strange,
+            looks,
+            kept: 0,
             is_known: false,
             answers_by_pool: seed.is_multiple_of(2),
             wrapper: Vec::new(),
@@ -215,19 +224,33 @@ impl World {
             let ended = tokio::time::timeout(LIMIT, process.wait()).await;
             ended.unwrap_or_else(|_| panic!("nobody has killed it\n{}", self.log())).expect("it is ours");
         }
-        // Whoever was connected has to notice the death.
-        sleep(Duration::from_millis(300)).await;
-        self.gate.lives();
+        self.bury().await;
         self.run().await;
+    }
+
+    /// Waits until whoever was connected to the dead one has noticed, and what that cost is counted as the death's.
+    pub async fn bury(&mut self) {
+        // One that sleeps may not look at its socket, and has nothing in it.
+        let has_noticed = |name: &String| self.site.machine(name).is_none_or(MinerHandle::is_settled);
+        let machines: Vec<String> = GROUPS.iter().flat_map(|group| names(group)).collect();
+        eventually("everybody has noticed the death", LIMIT, || machines.iter().all(has_noticed)).await;
+        let looks = self.looks.load(Ordering::Relaxed);
+        // The one that is on its way may be from before.
+        eventually("it is counted", LIMIT, || self.looks.load(Ordering::Relaxed) >= looks + 2).await;
+        self.kept += self.site.totals().unanswered();
+        self.gate.lives();
     }
 
     /// What a machine was told is good is the pool's, and no share is lost but those in the sockets of a process that died: sent by a
     /// machine and not answered yet, or, where the proxy answers for the pool, answered and not sent on yet. Of the latter, how many.
     pub fn lost_no_share(&self) -> u64 {
         let strange = self.strange.load(Ordering::Relaxed);
-        // Firmware that sends shares again keeps those of a dead socket, and gives them up only when it has connected anew.
-        let kept = 2 * u64::from(self.gate.life() - 1);
-        assert!(strange <= kept, "{strange} shares were lost while the proxy lived\n{}", self.log());
+        assert!(
+            strange <= self.kept,
+            "{strange} shares were lost while the proxy lived, {} were kept over its deaths\n{}",
+            self.kept,
+            self.log()
+        );
         let told = self.site.totals().accepted;
         let Some(pool) = &self.pool else { return 0 };
         let stats = pool.stats();
@@ -391,8 +414,7 @@ impl World {
                 let first = of_life.iter().position(|call| is_command(call.kind) && call.who.starts_with(group));
                 let Some(first) = first else { continue };
                 // Whoever died before it heard an answer had none when it was begun.
-                for machine in 1..=MACHINES {
-                    let name = format!("{group}.{machine:04}");
+                for name in names(group) {
                     let is_read = |call: &&&crate::gate::Call| call.kind == Kind::Read && call.who == name;
                     assert!(
                         of_life[..first].iter().any(|call| is_read(&call)),
@@ -462,7 +484,12 @@ fn is_still(group: &Value) -> bool {
     })
 }
 
-async fn watch(site: Arc<SimSite>, drawn: Arc<Mutex<VecDeque<(Timestamp, f64)>>>, gate: Gate, strange: Arc<AtomicU64>) {
+async fn watch(
+    site: Arc<SimSite>,
+    drawn: Arc<Mutex<VecDeque<(Timestamp, f64)>>>,
+    gate: Gate,
+    (strange, looks): (Arc<AtomicU64>, Arc<AtomicU64>),
+) {
     let mut lost = 0;
     loop {
         let now_lost = site.totals().lost;
@@ -470,6 +497,7 @@ async fn watch(site: Arc<SimSite>, drawn: Arc<Mutex<VecDeque<(Timestamp, f64)>>>
             strange.fetch_add(now_lost - lost, Ordering::Relaxed);
         }
         lost = now_lost;
+        looks.fetch_add(1, Ordering::Relaxed);
         {
             let mut drawn = drawn.lock().expect("nobody panicked with it");
             drawn.push_back((Timestamp::now(), site.draw().total()));
@@ -481,11 +509,14 @@ async fn watch(site: Arc<SimSite>, drawn: Arc<Mutex<VecDeque<(Timestamp, f64)>>>
     }
 }
 
+/// A group's machines.
+fn names(group: &str) -> impl Iterator<Item = String> {
+    (1..=MACHINES).map(move |number| format!("{group}.{number:04}"))
+}
+
 /// A group's machines as its config lists them.
 pub fn listed(group: &str) -> String {
-    (1..=MACHINES)
-        .map(|number| format!("[[group.device]]\nname = \"{group}.{number:04}\"\nworker = \"{group}.{number:04}\"\n"))
-        .collect()
+    names(group).map(|name| format!("[[group.device]]\nname = \"{name}\"\nworker = \"{name}\"\n")).collect()
 }
 
 fn config(folder: &Path, gate: &Gate, admin: SocketAddr, listen: SocketAddr, pool: SocketAddr, answer: &str) -> String {
