@@ -47,12 +47,7 @@ impl Exporter {
     ///
     /// # Errors
     /// Bucket bounds that the exporter does not take, which would be our mistake.
-    pub fn new(
-        books: Arc<Books>,
-        reload: Reload,
-        profit: ProfitMetrics,
-        power: PowerSide,
-    ) -> io::Result<Self> {
+    pub fn new(books: Arc<Books>, reload: Reload, profit: ProfitMetrics, power: PowerSide) -> io::Result<Self> {
         let bounds: Vec<f64> = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64()).collect();
         let recorder = PrometheusBuilder::new().set_buckets(&bounds).map_err(io::Error::other)?.build_recorder();
         metrics::with_local_recorder(&recorder, || {

@@ -305,11 +305,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
     };
     let cap = watts(100_000.0);
     PowerSnapshot {
-        named: Arc::new(Named {
-            groups: vec!["hall-a".into(), "shed".into()],
-            blocks: Vec::new(),
-            cap: Some(cap),
-        }),
+        named: Arc::new(Named { groups: vec!["hall-a".into(), "shed".into()], blocks: Vec::new(), cap: Some(cap) }),
         mode,
         site: SiteView {
             at: at(),

@@ -294,7 +294,8 @@ impl World {
             connects_per_second: 500.0,
         }));
         firmware.runs(swarm.clone());
-        let world = Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, machines, _folder: folder };
+        let world =
+            Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, machines, _folder: folder };
         eventually("all miners mine", || world.swarm.mining() == MACHINES).await;
         (world, edited)
     }

@@ -16,6 +16,9 @@ mod binary;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../sim_pool/client.rs"]
 mod client;
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "../drain/world.rs"]
+mod farm;
 mod listeners;
 mod money;
 mod pools;
@@ -23,9 +26,6 @@ mod refused;
 mod routes;
 mod shown;
 mod site;
-#[allow(dead_code, reason = "other tests need more of it")]
-#[path = "../drain/world.rs"]
-mod farm;
 mod watts;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../failures/world.rs"]

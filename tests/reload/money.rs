@@ -58,7 +58,8 @@ async fn a_signal_keeps_what_it_has_said_while_it_means_the_same() {
     let signals = site.proxy.signals().expect("there is one").clone();
     let feed = signals.feed("hashprice").expect("it is pushed");
     feed.observe(vec![Observation { value: 47.0, when: When::Now }]).await.expect("it is taken");
-    let said = || signals.snapshot().signals.iter().find(|view| &*view.name == "hashprice").cloned().expect("it is there");
+    let said =
+        || signals.snapshot().signals.iter().find(|view| &*view.name == "hashprice").cloned().expect("it is there");
     let before = said().sources[0].value.expect("it has one");
 
     let more = "[[signal]]\nname = \"spot\"\nkind = \"push\"\nunit = \"USD/MWh\"\n";
@@ -68,7 +69,10 @@ async fn a_signal_keeps_what_it_has_said_while_it_means_the_same() {
     let begins = "signals and decisions begin anew on it; who stays as it is keeps its values";
     let said_of_it = words(&outcome);
     assert_eq!((said_of_it.len(), &said_of_it[0]), (2, &format!("signal \"spot\" added; {begins}")));
-    assert!(said_of_it[1].starts_with("signal \"hashprice\" max_age: ") && said_of_it[1].ends_with(begins), "{outcome:?}");
+    assert!(
+        said_of_it[1].starts_with("signal \"hashprice\" max_age: ") && said_of_it[1].ends_with(begins),
+        "{outcome:?}"
+    );
     assert_eq!(said().sources[0].value, Some(before), "with its time");
     assert_eq!(does(&signals.snapshot()), Action::Mine);
     let spot = signals.feed("spot").expect("it is there at once");

@@ -19,11 +19,10 @@ use crate::{
 };
 
 /// What was said of a change that the power side begins anew for.
-const ANEW: &str =
-    "the power side begins anew on it; machines and leases stay as they are, miners notice nothing";
+const ANEW: &str = "the power side begins anew on it; machines and leases stay as they are, miners notice nothing";
 
 /// All but the first machine, which are nobody's in the config of the start.
-const HALL_B: &str = "[[group]]\nname = \"hall-b\"\nsignal = \"verdict-b\"\npower = \"28 kW\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n\
+const HALL_B: &str = "[[group]]\nname = \"hall-b\"\nsignal = \"verdict-b\"\npower = \"24500 W\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n\
     quiet = \"1s\"\nprobe = \"5s\"\nsleep_survives_power_cycle = \"yes\"\nsleep_time = \"5s\"\nwake_time = \"20s\"\n\
     [group.actuator]\nkind = \"custom:firmware\"\n\
     [[signal]]\nname = \"verdict-b\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n";
@@ -112,9 +111,14 @@ fn replaced(text: &str, old: &str, new: &str) -> String {
     text.replace(old, new)
 }
 
-/// The first group has one machine, the others are in none.
+/// The first group has one machine, the others are in none; there is room for all of them beside AI compute.
 fn one_machine(text: String) -> String {
-    replaced(&text, "\"farm.*\"", "\"farm.0001\"")
+    let edits = [
+        ("workers = \"farm.*\"", "workers = \"farm.0001\""),
+        ("power = \"28 kW\"", "power = \"3500 W\""),
+        ("cap = \"34 kW\"", "cap = \"60 kW\""),
+    ];
+    edits.iter().fold(text, |text, (old, new)| replaced(&text, old, new))
 }
 
 fn asleep(snapshot: &PowerSnapshot, group: &str) -> usize {
@@ -164,7 +168,10 @@ async fn a_group_that_is_removed_while_it_mines_mines_on_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_would_be_left_asleep_or_lent_keeps_the_old_config() {
-    let mut site = Edited::with(|text| one_machine(text) + HALL_B).await;
+    // One of its machines is named by the config, the others are found.
+    let named = "[[group.device]]\nname = \"farm.0002\"\nworker = \"farm.0002\"\n";
+    let hall_b = replaced(HALL_B, "[group.actuator]", &format!("{named}[group.actuator]"));
+    let mut site = Edited::with(|text| one_machine(text) + &hall_b).await;
     site.knows("hall-b", MACHINES - 1).await;
     site.says("verdict", 1.0).await;
     site.says("verdict-b", 0.0).await;
@@ -174,22 +181,20 @@ async fn who_would_be_left_asleep_or_lent_keeps_the_old_config() {
 
     // The group goes, and something else of the same file would be followed.
     let refused = site
-        .try_reload(|text| replaced(&replaced(&text, HALL_B, ""), "lease_term = \"60s\"", "lease_term = \"90s\""))
+        .try_reload(|text| replaced(&replaced(&text, &hall_b, ""), "lease_term = \"60s\"", "lease_term = \"90s\""))
         .await
         .expect_err("machines would sleep on");
     let said = refused.to_string();
     assert!(said.starts_with("7 machines of group \"hall-b\" sleep or are on their way"), "{said}");
     assert!(said.contains("wake them first (`hashgate wake hall-b`)") && said.contains("farm.0002"), "{said}");
-    // It has other machines.
-    let listed = "[[group.device]]\nname = \"farm.0009\"\nworker = \"farm.0009\"\n[group.actuator]";
-    let others = replaced(&replaced(HALL_B, "workers = \"farm.*\"\n", ""), "[group.actuator]", listed);
-    let refused = site.try_reload(|text| replaced(&text, HALL_B, &others)).await.expect_err("7 would sleep on");
-    assert!(refused.to_string().starts_with("7 machines of group \"hall-b\""), "{refused}");
+    // One machine of it goes.
+    let refused = site.try_reload(|text| replaced(&text, named, "")).await.expect_err("it would sleep on");
+    assert!(refused.to_string().starts_with("1 machines of group \"hall-b\""), "{refused}");
     // Its actuator goes.
     let unmoved = HALL_B.split("quiet").next().expect("a part").to_owned()
         + "[[signal]]\nname = \"verdict-b\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n";
     let unmoved = unmoved.replace("nameplate = \"3500 W\"\nworkers = \"farm.*\"\n", "");
-    let refused = site.try_reload(|text| replaced(&text, HALL_B, &unmoved)).await.expect_err("7 would sleep on");
+    let refused = site.try_reload(|text| replaced(&text, &hall_b, &unmoved)).await.expect_err("7 would sleep on");
     assert!(refused.to_string().starts_with("7 machines of group \"hall-b\""), "{refused}");
     // The AI block goes while it is lent power.
     let refused = site.try_reload(|text| replaced(&text, "name = \"gpus\"", "name = \"others\"")).await;
@@ -204,8 +209,10 @@ async fn who_would_be_left_asleep_or_lent_keeps_the_old_config() {
     // What is to be done first is done.
     site.says("verdict-b", 1.0).await;
     site.is_in("hall-b", Phase::Mining).await;
-    assert_eq!(site.world.gpus.leased(), 0.0);
-    site.reload(|text| replaced(&replaced(&text, HALL_B, ""), "name = \"gpus\"", "name = \"others\"")).await;
+    site.writes("demand = 1.0", "demand = 0.0").await;
+    let is_lent = |snapshot: &PowerSnapshot| !snapshot.block("gpus").expect("it is there").leases.is_empty();
+    site.world.shows("all is given back", |snapshot| !is_lent(snapshot)).await;
+    site.reload(|text| replaced(&replaced(&text, &hall_b, ""), "name = \"gpus\"", "name = \"others\"")).await;
     let snapshot = site.world.shows("the other block", |snapshot| snapshot.block("others").is_some()).await;
     assert!(snapshot.group("hall-b").is_none() && snapshot.orphans.is_empty());
     site.ends_well().await;
@@ -217,7 +224,9 @@ async fn a_group_sleeps_on_while_its_signal_comes_from_elsewhere_and_wakes_by_th
     let folder = site.world.ledger().parent().expect("a folder").to_owned();
     let files = ["first", "second"].map(|name| folder.join(name));
     let pays = |file: &std::path::Path| {
-        format!("[[signal]]\nname = \"pays\"\nunit = \"USD/PH/day\"\nkind = \"file\"\npath = {file:?}\npoll = \"1s\"\nmax_age = \"1h\"\n")
+        format!(
+            "[[signal]]\nname = \"pays\"\nunit = \"USD/PH/day\"\nkind = \"file\"\npath = {file:?}\npoll = \"1s\"\nmax_age = \"1h\"\n"
+        )
     };
     std::fs::write(&files[0], "60").expect("it is written");
     site.knows("hall-a", MACHINES).await;
@@ -334,7 +343,11 @@ async fn ten_new_beginnings_under_load_cost_no_connection_and_no_share() {
                 site.knows("hall-b", MACHINES - 1).await;
                 site.says("verdict-b", 0.0).await;
                 site.is_in("hall-b", Phase::Asleep).await;
-                let (old, new) = if round < 5 { ("max_age = \"10s\"\nproofs", "max_age = \"12s\"\nproofs") } else { ("max_age = \"12s\"\nproofs", "max_age = \"10s\"\nproofs") };
+                let (old, new) = if round < 5 {
+                    ("max_age = \"10s\"\nproofs", "max_age = \"12s\"\nproofs")
+                } else {
+                    ("max_age = \"12s\"\nproofs", "max_age = \"10s\"\nproofs")
+                };
                 site.writes(old, new).await
             }
             2 => {
@@ -342,8 +355,8 @@ async fn ten_new_beginnings_under_load_cost_no_connection_and_no_share() {
                 site.writes(&format!("lease_term = {old}"), &format!("lease_term = {new}")).await
             }
             3 => {
-                let (old, new) = if round < 5 { ("cap = \"34 kW\"", "cap = \"33 kW\"") } else { ("cap = \"33 kW\"", "cap = \"34 kW\"") };
-                site.writes(old, new).await
+                let (old, new) = if round < 5 { ("60 kW", "61 kW") } else { ("61 kW", "60 kW") };
+                site.writes(&format!("cap = \"{old}\""), &format!("cap = \"{new}\"")).await
             }
             _ => {
                 site.says("verdict-b", 1.0).await;
@@ -416,7 +429,10 @@ async fn a_power_side_comes_with_the_first_actuator_and_goes_with_the_last() {
     site.says("verdict", 0.0).await;
     assert_eq!(site.world.firmware.sleeping(), 0);
     let signals = site.world.proxy().signals().expect("there are some").snapshot();
-    assert_eq!(signals.decision.as_ref().expect("it is decided").decisions.groups[0].action, hashgate::profit::Action::Curtail);
+    assert_eq!(
+        signals.decision.as_ref().expect("it is decided").decisions.groups[0].action,
+        hashgate::profit::Action::Curtail
+    );
 
     // What was decided while nothing could be moved is carried out now.
     site.reload(|_| whole).await;

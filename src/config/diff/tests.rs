@@ -169,7 +169,10 @@ fn where_machines_are_moved_it_is_told_what_begins_anew() {
     // All of it is followed but for the ledger's place, and that is all that is left.
     let followed = followed(&old, &new);
     assert_eq!((&followed.profit, &followed.signals), (&new.profit, &new.signals));
-    assert_eq!((followed.power.as_ref().map(|power| &power.ledger), &followed.ledger), (Some(&old.ledger), &old.ledger));
+    assert_eq!(
+        (followed.power.as_ref().map(|power| &power.ledger), &followed.ledger),
+        (Some(&old.ledger), &old.ledger)
+    );
     assert_eq!(told(&followed, &new), "[power] ledger: first.db → second.db; needs a restart");
     assert!(!power_begins_anew(&followed, &new), "that alone begins nothing anew");
 }

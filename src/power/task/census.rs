@@ -160,7 +160,8 @@ impl Miners {
 
     /// The connections that the workers know to sleep.
     pub fn asleep(&self) -> HashSet<ConnectionId> {
-        let live = self.connections.iter().filter(|(_, connection)| connection.gone_at.is_none() && connection.is_asleep);
+        let live =
+            self.connections.iter().filter(|(_, connection)| connection.gone_at.is_none() && connection.is_asleep);
         live.map(|(id, _)| *id).chain(self.inherited.iter().copied()).collect()
     }
 

@@ -72,8 +72,12 @@ fn left_by(book: &Book, old: &Config, new: &Config) -> Vec<String> {
             continue;
         }
         let (unlock, of_new) = match is_locked {
-            true => (format!("`hashgate unlock {group}` and "), "are locked out, and in another group of the new config"),
-            false => (String::new(), "sleep or are on their way, and no group of the new config has them with an actuator"),
+            true => {
+                (format!("`hashgate unlock {group}` and "), "are locked out, and in another group of the new config")
+            }
+            false => {
+                (String::new(), "sleep or are on their way, and no group of the new config has them with an actuator")
+            }
         };
         words.push(format!(
             "{} machines of group {group:?} {of_new}, so that nobody would wake them: wake them first ({unlock}`hashgate wake {group}`), and \

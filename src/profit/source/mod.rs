@@ -28,8 +28,8 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::jobs::JobFeed;
 pub use self::feed::{FEED_QUEUE, Feed, FromSource, Origin};
+use self::jobs::JobFeed;
 use super::signal::Observation;
 use crate::{
     config::{Config, Signal, SourceKind},
