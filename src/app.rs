@@ -6,9 +6,12 @@
 //! | the runtime that [`Proxy::start`] is called on | router, pool connections; signals and the decision, admin API, metrics; calls to machines and AI compute |
 //! | a thread of its own, where something can be moved | the power side |
 //!
+//! While it runs, a reload (`reload.rs`) makes it follow another config; of that, `moving.rs` has the power side begin anew.
+//!
 //! End: nothing more is read from miners → shares in flight settle, or the grace time ends → miners and pools close, then the power
 //! side, which leaves machines and leases as they are, then signals, admin API and metrics.
 
+mod moving;
 mod reload;
 mod simulated;
 mod sockets;
@@ -23,13 +26,14 @@ use std::{
 
 use tokio::{
     select,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 pub use self::reload::FollowLog;
 use self::{
+    moving::Moving,
     reload::Reloader,
     simulated::Simulated,
     sockets::{bind_all, listen},
@@ -40,17 +44,14 @@ use crate::{
     config::{Config, Places},
     downstream::{Gate, ListenerSettings, Worker, mailbox},
     hash::{KERNEL_VARIABLE, Kernel, KernelError},
-    metrics::{Books, Exporter, PowerMetrics, ProfitMetrics, Totals},
+    metrics::{Books, Exporter, ProfitMetrics, Totals},
     power::{
-        Power,
+        Power, PowerSide, Side,
         actuator::Drivers,
         control::Orphans,
-        task::{self as power_task, PowerError, Surroundings},
+        task::{self as power_task, Estate, PowerError},
     },
-    profit::{
-        source,
-        task::{self, JOB_QUEUE, Signals},
-    },
+    profit::task::{self, JOB_QUEUE, Signals},
     reload::{Reload, Status},
     router::{Errands, ROUTER_QUEUE, Router, Shutdown, WORKER_QUEUE},
     store::{self, Store, StoreError, feed},
@@ -115,14 +116,12 @@ pub struct Proxy {
     addresses: Vec<SocketAddr>,
     metrics_address: Option<SocketAddr>,
     admin_address: Option<SocketAddr>,
-    signals: Option<Signals>,
+    signals: Signals,
     errands: Errands,
     workers: Option<Workers>,
     store: Option<Store>,
     storing: Option<Storing>,
-    power: Option<Power>,
-    /// Its thread.
-    moving: Option<power_task::Running>,
+    power: PowerSide,
     books: Arc<Books>,
     shutdown: mpsc::Sender<Shutdown>,
     threads: Vec<JoinHandle<()>>,
@@ -133,8 +132,8 @@ pub struct Proxy {
     beside: Vec<tokio::task::JoinHandle<()>>,
     reload: Reload,
     log: Arc<OnceLock<FollowLog>>,
-    /// Has the simulated pools, which end last.
-    reloading: tokio::task::JoinHandle<Simulated>,
+    /// Has the simulated pools, which end last, and the power side's thread.
+    reloading: tokio::task::JoinHandle<(Simulated, Moving)>,
 }
 
 impl Proxy {
@@ -212,24 +211,27 @@ impl Proxy {
         // What runs already ends if a later step fails.
         let guard = stop.clone().drop_guard();
         let mut beside = Vec::new();
-        let jobs = source::wants_jobs(&config).then(|| mpsc::channel(JOB_QUEUE)).map(|(tap, jobs)| {
-            router.tap_jobs(tap);
-            jobs
-        });
-        let signals = (!config.signals.is_empty() || config.profit.is_some() || admin.is_some()).then(|| {
-            let (signals, running) = task::start(config.clone(), jobs, stop.clone());
-            beside.push(running);
-            signals
-        });
-        let mut moving = None;
-        let mut power = None;
-        if let (Some(signals), Some(prepared)) = (&signals, prepared) {
-            let (lost, stop) = (power_ended.clone(), stop.clone());
-            let (errands, books) = (errands.clone(), books.clone());
-            let census = counts.subscribe("the power side", None);
-            let surroundings = Surroundings { signals: signals.clone(), errands, census, books, stop, lost };
-            let (handle, running) = power_task::start(config.clone(), prepared, surroundings)?;
-            (power, moving) = (Some(handle), Some(running));
+        // Whoever wants to know of jobs may come with another config.
+        let (tap, jobs) = mpsc::channel(JOB_QUEUE);
+        router.tap_jobs(tap);
+        let (signals, running) = task::start(config.clone(), Some(jobs), stop.clone());
+        beside.push(running);
+        let (publish_side, side) = watch::channel(Side { power: None, orphans });
+        let power = PowerSide::new(side);
+        let mut moving = Moving {
+            drivers: drivers.clone(),
+            signals: signals.clone(),
+            errands: errands.clone(),
+            door: counts.door(),
+            books: books.clone(),
+            stop: stop.clone(),
+            lost: power_ended.clone(),
+            publish: publish_side,
+            running: None,
+            estate: Estate::default(),
+        };
+        if let Some(prepared) = prepared {
+            moving.start(&config, prepared).await?;
         }
         let admin_address = admin.as_ref().map(|(_, address)| *address);
         // Nobody is counted by name where nobody could look.
@@ -249,21 +251,18 @@ impl Proxy {
                 reload: reload.clone(),
                 workers: workers.clone(),
                 books: books.clone(),
-                signals: signals.clone(),
+                signals: Some(signals.clone()),
                 power: power.clone(),
             };
             let feeding = tokio::spawn(feed::run(sources, queue, stop.clone()));
             storing = Some(Storing { feeding, running });
         }
         let mut api = None;
-        if let (Some((socket, address)), Some(admin), Some(signals), Some(live)) =
-            (admin, &config.admin, &signals, &live)
-        {
+        if let (Some((socket, address)), Some(admin), Some(live)) = (admin, &config.admin, &live) {
             info!("admin API on http://{address}/api/v1");
             let subject = Subject {
                 signals: signals.clone(),
                 power: power.clone(),
-                orphans: orphans.words(),
                 books: books.clone(),
                 workers: live.clone(),
                 store: store.clone(),
@@ -276,10 +275,9 @@ impl Proxy {
         }
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
         if let Some((socket, address)) = metrics {
-            let profit = ProfitMetrics { signals: signals.clone(), api: api.clone() };
-            let power = power.clone().map(|power| PowerMetrics::new(power, &config));
-            let exporter = Exporter::new(books.clone(), reload.clone(), profit, power).map_err(system("metrics"))?;
-            let exporter = exporter.with_orphans(orphans.clone());
+            let profit = ProfitMetrics { signals: Some(signals.clone()), api: api.clone() };
+            let exporter = Exporter::new(books.clone(), reload.clone(), profit, power.clone());
+            let exporter = exporter.map_err(system("metrics"))?;
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
             beside.push(tokio::spawn(async move {
@@ -305,6 +303,8 @@ impl Proxy {
             to_router,
             gate,
             signals: signals.clone(),
+            moving,
+            workers: live.clone(),
             api,
             simulated,
             log: log_now,
@@ -327,7 +327,6 @@ impl Proxy {
             store,
             storing,
             power,
-            moving,
             books,
             shutdown,
             threads,
@@ -370,9 +369,11 @@ impl Proxy {
         self.admin_address
     }
 
-    /// Signals and the decision; `None` if the config has neither signals, groups nor an admin API.
+    /// Signals and the decision; `None` if the config in force has neither signals, groups nor an admin API.
     pub fn signals(&self) -> Option<&Signals> {
-        self.signals.as_ref()
+        let config = self.signals.config();
+        let is_used = !config.signals.is_empty() || config.profit.is_some() || config.admin.is_some();
+        is_used.then_some(&self.signals)
     }
 
     /// The way to the router for a census of the miners, and for word of those that sleep.
@@ -390,9 +391,9 @@ impl Proxy {
         self.store.as_ref()
     }
 
-    /// What moves machines and tells AI compute; `None` if the config names no actuator and no AI compute's control.
-    pub fn power(&self) -> Option<&Power> {
-        self.power.as_ref()
+    /// What moves machines and tells AI compute; `None` if the config in force names no actuator and no AI compute's control.
+    pub fn power(&self) -> Option<Power> {
+        self.power.power()
     }
 
     /// Everything counted until now.
@@ -428,10 +429,10 @@ impl Proxy {
             error!("a worker thread ended by a panic");
         }
         self.stop.cancel();
-        if let Some(moving) = self.moving
-            && !matches!(tokio::task::spawn_blocking(move || moving.join()).await, Ok(true))
-        {
-            error!("the power side ended by a panic");
+        let mut simulated = None;
+        if let Ok((pools, moving)) = self.reloading.await {
+            simulated = Some(pools);
+            moving.end().await;
         }
         if let Some(Storing { feeding, running }) = self.storing {
             // The last minute is counted, then it is written.
@@ -444,7 +445,7 @@ impl Proxy {
             // A scrape that hangs is not waited for.
             let _ = tokio::time::timeout(END_BESIDE, task).await;
         }
-        if let Ok(simulated) = self.reloading.await {
+        if let Some(simulated) = simulated {
             simulated.shut_down().await;
         }
         unsettled

@@ -22,18 +22,19 @@ use crate::{
 )]
 pub async fn groups(State(api): State<Arc<Api>>) -> Response {
     let signals = api.signals.snapshot();
-    let power = api.power.as_ref().map(|power| power.snapshot());
+    let power = api.power.snapshot();
     let decision = signals.decision.as_ref();
     let config = api.config();
     let profit = config.profit.as_ref();
     let mode = power.as_ref().map(|power| power.mode).or(decision.map(|view| view.mode));
     let overhead = profit.map_or(1.0, |profit| profit.site.overhead.get());
     let together = api.watched.groups();
-    let card = |(index, group): (usize, &crate::config::Group)| {
-        let decided = decision.and_then(|view| reply::group_decision(view, index));
-        let seen = power.as_ref().and_then(|power| Some((power, power.site.groups.get(index)?.as_ref()?)));
+    let card = |group: &crate::config::Group| {
+        let index = decision.and_then(|view| view.groups.iter().position(|name| *name == group.name));
+        let decided = decision.zip(index).and_then(|(view, index)| reply::group_decision(view, index));
+        let seen = power.as_ref().and_then(|power| Some((power, power.group(&group.name)?)));
         let row = seen.map(|(power, view)| {
-            let operator = power.orders.get(index).cloned().flatten();
+            let operator = power.order(&group.name).cloned();
             GroupRow::new(&group.name, view, decided.as_ref().map(|decided| decided.reason.clone()), operator)
         });
         GroupCard {
@@ -49,7 +50,7 @@ pub async fn groups(State(api): State<Arc<Api>>) -> Response {
         at: Timestamp::now(),
         mode: mode.map(Into::into),
         currency: signals.currency.code().to_owned(),
-        groups: profit.iter().flat_map(|profit| &profit.groups).enumerate().map(card).collect(),
+        groups: profit.iter().flat_map(|profit| &profit.groups).map(card).collect(),
     })
 }
 
@@ -63,7 +64,7 @@ pub async fn groups(State(api): State<Arc<Api>>) -> Response {
 )]
 pub async fn merit(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.signals.snapshot();
-    match (&snapshot.decision, &api.config().profit) {
+    match (&snapshot.decision, &snapshot.config.profit) {
         (Some(view), Some(profit)) => reply::json(&page(view, profit, snapshot.currency.code())),
         _ => api.nothing_decided(),
     }

@@ -78,7 +78,7 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{auth::TokenCheck, reply::refused, watch::Watched, wire::Names};
+use self::{auth::TokenCheck, reply::refused, watch::Watched};
 pub use self::{
     events::{HEARTBEAT, MAX_STREAMS, SLOW},
     health::Health,
@@ -88,7 +88,7 @@ use crate::{
     census::Workers,
     config::{Admin, Config},
     metrics::{Books, Totals},
-    power::Power,
+    power::PowerSide,
     profit::task::Signals,
     reload::{Reload, Status},
     store::Store,
@@ -139,10 +139,8 @@ const REFUSALS: [&str; 24] = [
 pub struct Subject {
     /// Signals and the decision; the config.
     pub signals: Signals,
-    /// The power side; `None` where nothing can be moved.
-    pub power: Option<Power>,
-    /// What is said then of machines that sleep on.
-    pub orphans: Vec<String>,
+    /// The power side, where something can be moved.
+    pub power: PowerSide,
     /// Shares, pools, routes.
     pub books: Arc<Books>,
     /// Miners by name.
@@ -159,15 +157,12 @@ pub struct Subject {
 pub struct Api {
     tokens: TokenCheck,
     signals: Signals,
-    power: Option<Power>,
-    /// What is said where nothing can be moved.
-    orphans: Vec<String>,
+    power: PowerSide,
     books: Arc<Books>,
     workers: Workers,
     store: Option<Store>,
     health: Health,
     reload: Reload,
-    names: Names,
     watched: Watched,
     started: Timestamp,
     counts: [AtomicU64; REFUSALS.len()],
@@ -180,20 +175,15 @@ pub struct Api {
 impl Api {
     /// Opened by the tokens of `[admin]`.
     pub fn new(admin: &Admin, subject: Subject) -> Arc<Self> {
-        let Subject { signals, power, orphans, books, workers, store, health, reload } = subject;
+        let Subject { signals, power, books, workers, store, health, reload } = subject;
         let config = reload.status().places.config.clone();
-        // Where nobody says what is capped, the ledger's cap is one.
-        let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
-        let names = Names::new(config.profit.as_ref(), is_capped);
         let started = Timestamp::now();
         let watched = Watched::new(&config, signals.snapshot().currency, started);
         Arc::new(Self {
             tokens: TokenCheck::new(admin),
-            names,
             watched,
             signals,
             power,
-            orphans,
             books,
             workers,
             store,

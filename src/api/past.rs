@@ -79,7 +79,7 @@ pub async fn series(
 impl Api {
     /// Drains and wakes that touch these steps, the oldest first.
     async fn marks(&self, steps: &Steps) -> Vec<Mark> {
-        let Some(power) = &self.power else { return Vec::new() };
+        let Some(power) = self.power.power() else { return Vec::new() };
         // A chart without marks is better than none.
         let asked = tokio::time::timeout(super::PATIENCE, power.receipts(MARKS)).await;
         let receipts = asked.ok().and_then(Result::ok).unwrap_or_default();

@@ -54,10 +54,10 @@ const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);
     )
 )]
 pub async fn show(State(api): State<Arc<Api>>) -> Response {
-    match &api.power {
-        Some(power) => {
+    match api.power.snapshot() {
+        Some(snapshot) => {
             let decided = api.signals.snapshot();
-            reply::json(&PowerPage::new(&power.snapshot(), decided.decision.as_ref(), &api.names))
+            reply::json(&PowerPage::new(&snapshot, decided.decision.as_ref()))
         }
         None => api.no_power(),
     }
@@ -288,14 +288,15 @@ impl Api {
     /// The answer that there is no power side.
     fn no_power(&self) -> Response {
         let why = "nothing can be moved: no [[group]] of the config has an actuator";
-        let why: Vec<&str> = [why].into_iter().chain(self.orphans.iter().map(String::as_str)).collect();
+        let orphans = self.power.orphans().words();
+        let why: Vec<&str> = [why].into_iter().chain(orphans.iter().map(String::as_str)).collect();
         self.refuse(StatusCode::NOT_FOUND, "no_power", &why.join("; "))
     }
 
     /// Asks the power side; a refusal of its own is an answer already.
     pub(super) async fn ask<T>(&self, ask: impl AsyncFnOnce(&Power) -> Result<T, ControlError>) -> Result<T, Response> {
-        let Some(power) = &self.power else { return Err(self.no_power()) };
-        match timeout(PATIENCE, ask(power)).await {
+        let Some(power) = self.power.power() else { return Err(self.no_power()) };
+        match timeout(PATIENCE, ask(&power)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.not_done(&error)),
             Err(_) => {

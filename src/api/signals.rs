@@ -81,6 +81,7 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
     let Ok(Path(name)) = path else {
         return api.refuse(StatusCode::BAD_REQUEST, "bad_request", "the path is no text");
     };
+    // What it is called and measures, all of one config.
     let config = api.signals.config();
     let signal = config.signals.iter().position(|signal| *signal.name == *name);
     let (Some(index), Some(feed)) = (signal, api.signals.feed(&name)) else {
@@ -91,7 +92,7 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
         return api.refuse(StatusCode::NOT_FOUND, "unknown_signal", &why);
     };
     let signal = &config.signals[index];
-    let currency = api.signals.snapshot().currency;
+    let currency = config.profit.as_ref().map_or(Currency::USD, |profit| profit.currency);
     let pushed: PushBody = match api.read(body).await {
         Ok(pushed) => pushed,
         Err(response) => return response,
@@ -107,8 +108,11 @@ pub async fn put(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRej
     match feed.observe(vec![observation]).await {
         Ok(Outcome::Accepted | Outcome::Unchanged) => {
             let snapshot = api.signals.snapshot();
-            let shown = reply::signal(&snapshot.signals[index], currency, Timestamp::now());
-            reply::json(&shown)
+            match snapshot.signals.iter().find(|view| *view.name == *name) {
+                Some(view) => reply::json(&reply::signal(view, snapshot.currency, Timestamp::now())),
+                // It was taken, and the config that came meanwhile has it no more.
+                None => reply::not_taken(&Refusal::Unknown),
+            }
         }
         Err(refusal) => reply::not_taken(&refusal),
     }

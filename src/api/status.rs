@@ -48,7 +48,7 @@ impl Api {
         let (status, totals) = self.in_force();
         let places = &status.places;
         let signals = self.signals.snapshot();
-        let power = self.power.as_ref().map(|power| power.snapshot());
+        let power = self.power.snapshot();
         let config = &places.config;
         let decision = signals.decision.as_ref();
         let mode = power.as_ref().map(|power| power.mode).or(decision.map(|view| view.mode));
@@ -118,9 +118,9 @@ fn line(places: &Places, totals: &Totals, pool: usize) -> PoolLine {
 }
 
 fn group_lines(view: &DecisionView, power: Option<&PowerSnapshot>) -> Vec<GroupLine> {
-    let each = view.groups.iter().zip(&view.decisions.groups).enumerate();
-    let line = |(index, (name, decision)): (usize, (&Arc<str>, &crate::profit::Decision))| {
-        let seen = power.and_then(|power| power.site.groups.get(index)?.as_ref());
+    let each = view.groups.iter().zip(&view.decisions.groups);
+    let line = |(name, decision): (&Arc<str>, &crate::profit::Decision)| {
+        let seen = power.and_then(|power| power.group(name));
         GroupLine {
             name: name.to_string(),
             action: action_label(decision.action).to_owned(),
@@ -174,8 +174,8 @@ fn earnings(profit: &Profit, signals: &Snapshot, power: Option<&PowerSnapshot>) 
     let cost = view.decisions.groups.first()?.margins.cost;
     let (mut mining, mut ai, mut drawn) = (0.0, 0.0, profit.site.base_load.megawatts());
     let (mut unpriced, mut is_measured) = (0, false);
-    for (index, (decision, rung)) in view.decisions.groups.iter().zip(&view.rungs.groups).enumerate() {
-        let seen = power.and_then(|power| power.site.groups.get(index)?.as_ref());
+    for ((name, decision), rung) in view.groups.iter().zip(&view.decisions.groups).zip(&view.rungs.groups) {
+        let seen = power.and_then(|power| power.group(name));
         is_measured |= seen.is_some();
         let at_meter = |watts: Watts| watts.megawatts() * profit.site.overhead.get();
         let draws = seen.map_or(rung.given.megawatts(), |seen| at_meter(seen.drawn));
@@ -187,8 +187,8 @@ fn earnings(profit: &Profit, signals: &Snapshot, power: Option<&PowerSnapshot>) 
             _ => {}
         }
     }
-    for (index, rung) in view.rungs.ai.iter().enumerate() {
-        let seen = power.and_then(|power| power.site.blocks.get(index)?.as_ref());
+    for (name, rung) in view.ai.iter().zip(&view.rungs.ai) {
+        let seen = power.and_then(|power| power.block(name));
         let draws = seen.and_then(|seen| seen.drawn).unwrap_or(rung.given).megawatts();
         drawn += draws;
         let value = rung.margin.zip(Some(cost.unwrap_or(MoneyPerMwh::ZERO)));

@@ -1,8 +1,9 @@
 //! Makes a running proxy follow another config, without disconnecting anybody.
 //!
 //! ```text
-//! file ─► Config ─► diff ─► prepare: places, sockets, simulated pools ──── fails: all of it is dropped, the old config stays
-//!                                    └─► commit: router ─► workers · gate · decisions · tokens · log       (nothing here can fail)
+//! file ─► Config ─► diff ─► prepare: places, sockets, simulated pools, drivers ──── fails: all of it is dropped, the old config stays
+//!                                    └─► commit: power side (moving.rs) ── fails: the old one has begun again, the old config stays
+//!                                                └─► router ─► workers · gate · signals · power side · tokens · log     (nothing here can fail)
 //! ```
 //! What needs a restart is left as it was, told, and told again with every reload until it is restarted or taken back.
 
@@ -23,14 +24,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
+    moving::Moving,
     simulated::{Simulated, Started},
     sockets::bind_one,
 };
 use crate::{
     api::Api,
-    config::{Change, Config, Effect, Loaded, Places, diff, followed},
+    census::{Placing, Workers},
+    config::{Change, Config, Effect, Loaded, Places, diff, followed, power_begins_anew},
     downstream::{Gate, ListenerChange, ListenerSettings},
     limits,
+    power::task::Equipment,
     profit::task::Signals,
     reload::{
         Ask, Attempt, Outcome, Refused, Status, Why,
@@ -50,7 +54,10 @@ pub(super) struct Reloader {
     pub addresses: Vec<SocketAddr>,
     pub to_router: mpsc::Sender<Reconfigure>,
     pub gate: Arc<Gate>,
-    pub signals: Option<Signals>,
+    pub signals: Signals,
+    pub moving: Moving,
+    /// The table of workers, where there is one.
+    pub workers: Option<Workers>,
     pub api: Option<Arc<Api>>,
     pub simulated: Simulated,
     pub log: Arc<OnceLock<FollowLog>>,
@@ -64,18 +71,20 @@ struct Prepared {
     addresses: Vec<SocketAddr>,
     listeners: Vec<ListenerChange>,
     started: Started,
+    /// If the power side has to begin anew: its drivers, or none where there is nothing more to move.
+    power: Option<Option<Equipment>>,
 }
 
 impl Reloader {
     /// Takes orders and looks at files until `stop`; gives back what has to be ended.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) -> Simulated {
+    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) -> (Simulated, Moving) {
         let mut path: Option<PathBuf> = None;
         let mut watch: Option<Watch> = None;
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return self.simulated,
+                () = stop.cancelled() => return (self.simulated, self.moving),
                 Some(ask) = asks.recv() => match ask {
                     Ask::File { why, dry_run, answer } => {
                         let result = match &path {
@@ -153,7 +162,7 @@ impl Reloader {
     }
 
     /// Gets all that can fail. If anything does, what was got is dropped.
-    async fn prepare(&self, followed: Config) -> Result<Prepared, Refused> {
+    async fn prepare(&mut self, followed: Config) -> Result<Prepared, Refused> {
         let not_had = |error: &dyn std::fmt::Display| Refused::NotHad(error.to_string());
         let mut resolved = followed.clone();
         let started = self.simulated.resolve(&mut resolved).await;
@@ -183,12 +192,21 @@ impl Reloader {
         let change =
             |opened| ListenerChange { settings: settings.clone(), opened, closed: closed.clone(), accepts_per_second };
         let listeners = opened.into_iter().map(change).collect();
-        Ok(Prepared { followed, places, addresses, listeners, started })
+        let power = match power_begins_anew(&self.file, &followed) {
+            true => Some(self.moving.prepare(&self.places.config, &places.config).await?),
+            false => None,
+        };
+        Ok(Prepared { followed, places, addresses, listeners, started, power })
     }
 
     /// Puts it in force.
     async fn commit(&mut self, prepared: Prepared) -> Result<(), Refused> {
-        let Prepared { followed, places, addresses, listeners, started } = prepared;
+        let Prepared { followed, places, addresses, listeners, started, power } = prepared;
+        // First, as it may be refused yet.
+        let next = match power {
+            Some(equipment) => Some(self.moving.change(&self.places.config, &places.config, equipment).await?),
+            None => None,
+        };
         let (done, is_done) = oneshot::channel();
         let change = Reconfigure { places: places.clone(), listeners, done };
         // Without a router the proxy is ending, and the rest is of no use.
@@ -201,8 +219,18 @@ impl Reloader {
         {
             warn!("{warning}");
         }
-        if let Some(signals) = self.signals.as_ref().filter(|_| self.file.profit != followed.profit) {
-            signals.follow(places.config.clone()).await;
+        let is_other_money = (&self.file.signals, &self.file.profit, &self.file.power)
+            != (&followed.signals, &followed.profit, &followed.power);
+        if is_other_money {
+            self.signals.follow(places.config.clone()).await;
+            if let Some(workers) = self.workers.clone() {
+                let placing = Placing::new(&places.config);
+                // Of a large farm some tens of milliseconds.
+                let _ = tokio::task::spawn_blocking(move || workers.write(|table| table.follow(placing))).await;
+            }
+        }
+        if let Some(next) = next {
+            self.moving.begin(next);
         }
         if let (Some(api), Some(admin)) = (&self.api, &followed.admin) {
             api.set_tokens(admin);

@@ -12,6 +12,7 @@
 //! | is slow | it gets the newest facts and all deltas in one later census; nobody waits for it, and it is said |
 //! | is so slow that over [`MAX_ABSENT`](crate::router::MAX_ABSENT) connections that left wait for it | the oldest of these are forgotten, which is said |
 //! | has ended | it is taken off the list |
+//! | comes while it is taken ([`Door`]) | it hears the next one |
 //!
 //! Everybody hears every census, also those that were taken because another asked: deltas are the same whoever counts them.
 //!
@@ -39,6 +40,9 @@ const QUEUE: usize = 1;
 /// Where no subscriber has a period: only who asks has it taken.
 const NEVER: Duration = Duration::from_secs(86_400);
 
+/// Subscribers that may wait to be let in.
+const NEWCOMERS: usize = 4;
+
 /// The owner, while subscribers are added.
 #[derive(Debug)]
 pub struct Counts {
@@ -46,6 +50,16 @@ pub struct Counts {
     period: Option<Duration>,
     now: Arc<Notify>,
     subscribers: Vec<Subscriber>,
+    /// Who comes while it runs.
+    door: Door,
+    newcomers: mpsc::Receiver<Subscriber>,
+}
+
+/// Lets subscribers in while the census is taken. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Door {
+    now: Arc<Notify>,
+    to_owner: mpsc::Sender<Subscriber>,
 }
 
 /// One who wants the census.
@@ -73,15 +87,23 @@ pub struct Asker(Arc<Notify>);
 impl Counts {
     /// Of these miners; nobody wants it yet.
     pub fn new(errands: Errands) -> Self {
-        Self { errands, period: None, now: Arc::default(), subscribers: Vec::new() }
+        let (to_owner, newcomers) = mpsc::channel(NEWCOMERS);
+        let now: Arc<Notify> = Arc::default();
+        let door = Door { now: now.clone(), to_owner };
+        Self { errands, period: None, now, subscribers: Vec::new(), door, newcomers }
+    }
+
+    /// For who comes while it runs.
+    pub fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// Somebody wants it, so often at least; with `None` only as often as it asks, or others have it. `name` is for the log.
     pub fn subscribe(&mut self, name: &'static str, every: Option<Duration>) -> Subscription {
-        let (parts, taken) = mpsc::channel(QUEUE);
-        self.subscribers.push(Subscriber { name, parts, waiting: None, late: 0 });
+        let (subscriber, subscription) = pair(name, &self.now);
+        self.subscribers.push(subscriber);
         self.period = self.period.into_iter().chain(every).min();
-        Subscription { parts: taken, asker: Asker(self.now.clone()) }
+        subscription
     }
 
     /// Whether anybody wants it.
@@ -89,22 +111,59 @@ impl Counts {
         !self.subscribers.is_empty()
     }
 
-    /// Takes it until `stop`, the proxy's end, or until nobody wants it any more.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Takes it until `stop`, the proxy's end, or until nobody wants it any more and nobody is left who could come.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { errands, period, now, mut subscribers, door, newcomers } = self;
+        // Its own would wait for ever for whom it lets in.
+        drop(door);
+        let mut newcomers = Some(newcomers);
         let mut next = Instant::now();
-        while self.is_wanted() {
+        loop {
+            let is_wanted = !subscribers.is_empty();
+            if !is_wanted && newcomers.is_none() {
+                break;
+            }
+            let comes = async {
+                match &mut newcomers {
+                    Some(newcomers) => newcomers.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = self.now.notified() => {}
-                () = sleep_until(next) => {}
+                newcomer = comes => {
+                    match newcomer {
+                        Some(newcomer) => subscribers.push(newcomer),
+                        None => newcomers = None,
+                    }
+                    continue;
+                }
+                () = now.notified(), if is_wanted => {}
+                () = sleep_until(next), if is_wanted => {}
             }
             // Who asks while it is under way has the next one, which begins after the question.
-            let Some(Some(census)) = stop.run_until_cancelled(self.errands.census()).await else { break };
-            next = Instant::now() + self.period.unwrap_or(NEVER);
+            let Some(Some(census)) = stop.run_until_cancelled(errands.census()).await else { break };
+            next = Instant::now() + period.unwrap_or(NEVER);
             let census = Arc::new(census);
-            self.subscribers.retain_mut(|subscriber| subscriber.tell(&census));
+            subscribers.retain_mut(|subscriber| subscriber.tell(&census));
         }
+    }
+}
+
+fn pair(name: &'static str, now: &Arc<Notify>) -> (Subscriber, Subscription) {
+    let (parts, taken) = mpsc::channel(QUEUE);
+    let subscriber = Subscriber { name, parts, waiting: None, late: 0 };
+    (subscriber, Subscription { parts: taken, asker: Asker(now.clone()) })
+}
+
+impl Door {
+    /// Somebody wants it, as often as it asks or others have it, from the next one on. Hears nothing if it is taken no more.
+    pub async fn subscribe(&self, name: &'static str) -> Subscription {
+        let (subscriber, subscription) = pair(name, &self.now);
+        // Where nobody takes it any more, the subscription says that it has ended.
+        let _ = self.to_owner.send(subscriber).await;
+        subscription
     }
 }
 
@@ -241,6 +300,25 @@ mod tests {
         for _ in 0..5 {
             rarely.next().await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_it_is_taken_hears_the_next_one() {
+        let (errands, _running) = proxy();
+        let counts = Counts::new(errands);
+        let (door, stop) = (counts.door(), CancellationToken::new());
+        let owner = tokio::spawn(counts.run(stop.clone()));
+        let mut first = door.subscribe("first").await;
+        first.asker().ask();
+        assert_eq!(first.next().await.unwrap().miners[0].shares.found, 1);
+        drop(first);
+        // Nobody is left, and somebody comes all the same.
+        let mut second = door.subscribe("second").await;
+        second.asker().ask();
+        assert_eq!(second.next().await.unwrap().miners.len(), 1);
+        drop((second, door));
+        owner.await.unwrap();
+        assert!(!stop.is_cancelled(), "it ended as nobody is left who could come");
     }
 
     #[test]

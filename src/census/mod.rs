@@ -26,7 +26,7 @@ mod placing;
 mod table;
 mod together;
 
-pub use fan_out::{Asker, Counts, Subscription};
+pub use fan_out::{Asker, Counts, Door, Subscription};
 pub use live::{PERIOD, Workers};
 pub use minute::{Minute, MinuteOf};
 pub use page::{MAX_PAGE, MAX_SEARCH, Page, Query, Sort, Summary, WorkerView};

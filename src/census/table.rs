@@ -166,6 +166,14 @@ impl Table {
         }
     }
 
+    /// Other groups from now on: everybody is looked up anew.
+    pub fn follow(&mut self, placing: Placing) {
+        for (_, worker) in &mut self.workers {
+            worker.placed = placing.place(worker.peer, &worker.name);
+        }
+        self.placing = placing;
+    }
+
     /// A census came.
     pub fn take(&mut self, tick: Instant, at: Timestamp, census: &Census) {
         self.round += 1;

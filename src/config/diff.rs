@@ -9,7 +9,7 @@
 //! | `[metrics]`, `[admin]` | the tokens | addresses, and whether there are any |
 //! | `[store]`, the power ledger's place | | all of it |
 //! | `[limits]`, `[[listener]]`, `[[pool]]`, `[[route]]` | all of it | |
-//! | `[[signal]]`, `[profit]`, `[site]`, `[[group]]`, `[[ai]]`, `[power]` | `diff/money.rs` has the table: all that changed, or nothing of it | |
+//! | `[[signal]]`, `[profit]`, `[site]`, `[[group]]`, `[[ai]]`, `[power]` | all else; `diff/money.rs` says what begins anew for it | |
 //!
 //! Every field of every part is named here: the tables below take a struct apart without `..`, so that one which is added does not
 //! compile before somebody has said what its change means. Secrets are compared and never shown.
@@ -26,8 +26,8 @@ use std::{
 };
 
 use super::{
-    Admin, Answer, Config, Limits, Listener, Log, LogFormat, Metrics, Pool, PoolUrl, Proxy, Route, Secret, Store,
-    StorePlace, Vardiff, WorkerNames, units,
+    Admin, Answer, Config, Limits, Listener, Log, LogFormat, Metrics, Pool, PoolUrl, Power, Proxy, Route, Secret,
+    Store, StorePlace, Vardiff, WorkerNames, units,
 };
 use crate::stratum::VersionDialect;
 
@@ -77,7 +77,7 @@ const DOOR: Effect =
 
 /// What changes from one config to another, in the order of the file.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    // Without `..`, as below. The first four are `process`, the last three but for the ledger `money`.
+    // Without `..`, as below. The first four are `process`, the last but for the ledger `money`.
     let Config {
         proxy: _,
         log: _,
@@ -100,14 +100,19 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     differ.listeners(old, new);
     differ.pools(old, new);
     differ.routes(old, new);
-    // Where machines are moved, `money` tells it.
-    if (old.power.is_none() || new.power.is_none()) && *ledger != new.ledger {
+    if *ledger != new.ledger {
         let shown = |path: &Path| path.display().to_string();
-        differ.field("[power]", "ledger", shown(ledger), shown(&new.ledger), Effect::Restart);
+        let effect = if takes_ledger(old, new) { money::MACHINES } else { Effect::Restart };
+        differ.field("[power]", "ledger", shown(ledger), shown(&new.ledger), effect);
     }
     let mut changes = differ.0;
     changes.append(&mut money::diff(old, new));
     changes
+}
+
+/// Whether the power side has to begin anew inside the running proxy to follow a config.
+pub fn power_begins_anew(old: &Config, new: &Config) -> bool {
+    diff(old, new).iter().any(|change| change.effect == money::MACHINES)
 }
 
 /// The new config, but for what needs a restart, which is as in the old one: what the running proxy should have.
@@ -116,7 +121,7 @@ pub fn followed(old: &Config, new: &Config) -> Config {
         let Admin { listen: _, token, read_token, signal_token } = new.clone();
         Admin { listen: old.listen, token, read_token, signal_token }
     };
-    let money = if money::is_followed(old, new) { new } else { old };
+    let ledger = if takes_ledger(old, new) { &new.ledger } else { &old.ledger };
     Config {
         proxy: Proxy {
             workers: old.proxy.workers,
@@ -135,11 +140,16 @@ pub fn followed(old: &Config, new: &Config) -> Config {
         listeners: new.listeners.clone(),
         pools: new.pools.clone(),
         routes: new.routes.clone(),
-        signals: money.signals.clone(),
-        profit: money.profit.clone(),
-        power: money.power.clone(),
-        ledger: old.ledger.clone(),
+        signals: new.signals.clone(),
+        profit: new.profit.clone(),
+        power: new.power.clone().map(|power| Power { ledger: ledger.clone(), ..power }),
+        ledger: ledger.clone(),
     }
+}
+
+/// Whether a power side begins where there was none: nobody writes in the old ledger.
+fn takes_ledger(old: &Config, new: &Config) -> bool {
+    old.power.is_none() && new.power.is_some()
 }
 
 /// Compares two values of a struct field by field; those named after `apart` are compared elsewhere.
@@ -214,7 +224,7 @@ impl Differ {
             (Some(old), Some(new)) => compare!(self, "[metrics]", old, new, Metrics {
                 listen: text => Effect::Restart,
             } apart {}),
-            (old, new) => self.section("[metrics]", old.is_some(), new.is_some()),
+            (old, new) => self.section("[metrics]", old.is_some(), new.is_some(), Effect::Restart),
         }
         match (&old.admin, &new.admin) {
             (Some(old), Some(new)) => compare!(self, "[admin]", old, new, Admin {
@@ -223,15 +233,15 @@ impl Differ {
                 read_token: secret => NEW_REQUESTS,
                 signal_token: secret => NEW_REQUESTS,
             } apart {}),
-            (old, new) => self.section("[admin]", old.is_some(), new.is_some()),
+            (old, new) => self.section("[admin]", old.is_some(), new.is_some(), Effect::Restart),
         }
     }
 
     /// A section that is there in one of the two only, or in neither.
-    fn section(&mut self, place: &str, was_there: bool, is_there: bool) {
+    fn section(&mut self, place: &str, was_there: bool, is_there: bool, effect: Effect) {
         match (was_there, is_there) {
-            (false, true) => self.push(place, "added", Effect::Restart),
-            (true, false) => self.push(place, "removed", Effect::Restart),
+            (false, true) => self.push(place, "added", effect),
+            (true, false) => self.push(place, "removed", effect),
             _ => {}
         }
     }
@@ -250,7 +260,7 @@ impl Differ {
                 keep_records: time => Effect::Restart,
                 max_bytes: text => Effect::Restart,
             } apart {}),
-            (old, new) => self.section("[store]", old.is_some(), new.is_some()),
+            (old, new) => self.section("[store]", old.is_some(), new.is_some(), Effect::Restart),
         }
     }
 

@@ -45,7 +45,7 @@ use ipnet::IpNet;
 
 pub use self::{
     admin::Admin,
-    diff::{Change, Effect, diff, followed},
+    diff::{Change, Effect, diff, followed, power_begins_anew},
     error::{ConfigErrors, LoadError, Position, Problem, Warning},
     places::{MAX_PLACES, NoPlace, Places},
     plan::describe,

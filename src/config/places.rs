@@ -7,13 +7,14 @@
 //! file      a b c    ──►    c d           (b and a removed, d added, c first now)
 //! places    a b c    ──►    a b c d       routes tried in the order c d; a and b are there, and for nobody
 //! ```
-//! Knows names; knows nothing of what is connected. Limit: [`MAX_PLACES`] of each kind in the life of a process.
+//! Knows names; knows nothing of what is connected. Limit: [`MAX_PLACES`] of each kind in the life of a process; of signals, groups and AI
+//! blocks as well, as what is counted of them is kept by their names.
 
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Config, Route};
 
-/// Pools, routes or listeners by different names in the life of a process: four times those of the largest config. Each worker has 16 bytes
+/// Pools, routes, listeners, signals, groups or AI blocks by different names in the life of a process: four times those of the largest config. Each worker has 16 bytes
 /// for each route, whether it is there or not.
 pub const MAX_PLACES: usize = 1024;
 
@@ -28,9 +29,11 @@ pub struct Places {
     pub routes: Vec<usize>,
     /// Places of the listeners that there are.
     pub listeners: Vec<usize>,
+    /// Names of the signals, groups and AI blocks that there ever were: they have no places, but counts that go on should they come back.
+    known: [Vec<Arc<str>>; 3],
 }
 
-/// So many pools, routes or listeners have come and gone that there is no place for one more.
+/// So many of a kind have come and gone that there is no place for one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{MAX_PLACES} {kind}s by different names were there since the start: restart to begin anew, or use a name again"
@@ -44,7 +47,8 @@ impl Places {
     pub fn first(config: Arc<Config>) -> Self {
         let (pools, routes) = ((0..config.pools.len()).collect(), (0..config.routes.len()).collect());
         let listeners = (0..config.listeners.len()).collect();
-        Self { config, pools, routes, listeners }
+        let known = names(&config);
+        Self { config, pools, routes, listeners, known }
     }
 
     /// Those after this config came. What was there before is where it was.
@@ -71,8 +75,22 @@ impl Places {
             let placed = Route { pools, listeners: at(&listener_places, &route.listeners), ..route.clone() };
             route_places.push(routes.put(placed, |route| &route.name)?);
         }
+        let mut known = self.known.clone();
+        for ((kind, all), new) in ["signal", "group", "AI block"].into_iter().zip(&mut known).zip(names(new)) {
+            let mut names = Kind { kind, all: std::mem::take(all) };
+            for name in new {
+                names.put(name, |name| name)?;
+            }
+            *all = names.all;
+        }
         let config = Config { pools: pools.all, listeners: listeners.all, routes: routes.all, ..new.clone() };
-        Ok(Self { config: Arc::new(config), pools: pool_places, routes: route_places, listeners: listener_places })
+        Ok(Self {
+            config: Arc::new(config),
+            pools: pool_places,
+            routes: route_places,
+            listeners: listener_places,
+            known,
+        })
     }
 
     /// The routes that there are, each with its place, in the order in which they are tried.
@@ -93,7 +111,17 @@ impl Places {
     }
 }
 
-/// Pools, routes or listeners.
+/// Of signals, groups and AI blocks.
+fn names(config: &Config) -> [Vec<Arc<str>>; 3] {
+    let profit = config.profit.as_ref();
+    [
+        config.signals.iter().map(|signal| signal.name.clone()).collect(),
+        profit.iter().flat_map(|profit| &profit.groups).map(|group| group.name.clone()).collect(),
+        profit.iter().flat_map(|profit| &profit.ai).map(|ai| ai.name.clone()).collect(),
+    ]
+}
+
+/// Pools, routes or listeners; or names of what has none.
 struct Kind<T> {
     kind: &'static str,
     all: Vec<T>,
@@ -207,5 +235,23 @@ mod tests {
         let refused = places.next(&config(&["one-more"], &["x"])).unwrap_err().to_string();
         assert!(refused.starts_with("1024 pools by different names"), "{refused}");
         assert!(places.next(&config(&["a"], &["x"])).is_ok(), "a known name has its place");
+    }
+
+    #[test]
+    fn names_that_only_counts_are_kept_by_do_not_grow_for_ever_either() {
+        let with = |group: &str| {
+            let text = format!(
+                "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nurl = \"sim://\"\nuser = \"u\"\n[[group]]\nname = \"{group}\"\nsignal = \"v\"\n\
+                 [[signal]]\nname = \"v\"\nkind = \"push\"\nunit = \"verdict\"\n"
+            );
+            Config::parse(&text, &NoEnv).unwrap().0
+        };
+        let mut places = Places::first(Arc::new(with("first")));
+        for round in 1..MAX_PLACES {
+            places = places.next(&with(&format!("g{round}"))).unwrap();
+        }
+        let refused = places.next(&with("one-more")).unwrap_err().to_string();
+        assert!(refused.starts_with("1024 groups by different names"), "{refused}");
+        assert!(places.next(&with("first")).is_ok());
     }
 }

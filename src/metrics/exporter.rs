@@ -14,11 +14,12 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 
-use super::{Books, LATENCY_BOUNDS_US, LatencySum, PowerMetrics, ProfitMetrics, Totals};
+use super::{Books, LATENCY_BOUNDS_US, LatencySum, ProfitMetrics, Totals, gone::Said};
 use crate::{
     config::Config,
     hash::Kernel,
-    power::control::Orphans,
+    power::PowerSide,
+    profit::task::Signals,
     reload::{Reload, Status},
 };
 
@@ -28,10 +29,8 @@ pub struct Exporter {
     reload: Reload,
     recorder: PrometheusRecorder,
     profit: ProfitMetrics,
-    power: Option<PowerMetrics>,
-    /// Where nothing can be moved: what was.
-    orphans: Orphans,
-    /// What histograms were given already.
+    power: PowerSide,
+    /// What histograms were given already, and who had numbers.
     last: Mutex<Recorded>,
 }
 
@@ -40,6 +39,7 @@ struct Recorded {
     reply: LatencySum,
     fan_out: LatencySum,
     pools: Vec<LatencySum>,
+    said: Said,
 }
 
 impl Exporter {
@@ -47,12 +47,7 @@ impl Exporter {
     ///
     /// # Errors
     /// Bucket bounds that the exporter does not take, which would be our mistake.
-    pub fn new(
-        books: Arc<Books>,
-        reload: Reload,
-        profit: ProfitMetrics,
-        power: Option<PowerMetrics>,
-    ) -> io::Result<Self> {
+    pub fn new(books: Arc<Books>, reload: Reload, profit: ProfitMetrics, power: PowerSide) -> io::Result<Self> {
         let bounds: Vec<f64> = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64()).collect();
         let recorder = PrometheusBuilder::new().set_buckets(&bounds).map_err(io::Error::other)?.build_recorder();
         metrics::with_local_recorder(&recorder, || {
@@ -60,13 +55,7 @@ impl Exporter {
             super::profit::describe();
             super::power::describe();
         });
-        Ok(Self { books, reload, recorder, profit, power, orphans: Orphans::default(), last: Mutex::default() })
-    }
-
-    /// What a ledger knows to sleep or to be lent, where nothing can be moved.
-    pub fn with_orphans(mut self, orphans: Orphans) -> Self {
-        self.orphans = orphans;
-        self
+        Ok(Self { books, reload, recorder, profit, power, last: Mutex::default() })
     }
 
     /// The text that Prometheus reads.
@@ -77,10 +66,14 @@ impl Exporter {
             self.record(&totals, &status.places.config);
             record_reloads(&status);
             self.profit.record(jiff::Timestamp::now());
-            match &self.power {
-                Some(power) => power.record(),
-                None => super::power::record_orphans(&self.orphans),
+            let power = self.power.snapshot();
+            match &power {
+                Some(power) => super::power::record(power),
+                None => super::power::record_orphans(&self.power.orphans()),
             }
+            let signals = self.profit.signals.as_ref().map(Signals::snapshot);
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.said.give_way(Said::new(signals.as_deref(), power.as_deref()));
         });
         self.recorder.handle().render()
     }
@@ -266,7 +259,7 @@ mod tests {
         .unwrap();
         let books = Arc::new(Books::new(1, 1, 1));
         let (reload, _asks, _publish) = Reload::new(Status::at_start(Places::first(Arc::new(config)), Vec::new()));
-        let exporter = Exporter::new(books.clone(), reload, ProfitMetrics::default(), None).unwrap();
+        let exporter = Exporter::new(books.clone(), reload, ProfitMetrics::default(), PowerSide::of(None)).unwrap();
         books.worker(0).reply.record(Duration::from_micros(80), 3);
         let first = exporter.render();
         books.worker(0).reply.record(Duration::from_micros(80), 1);

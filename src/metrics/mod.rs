@@ -2,6 +2,7 @@
 
 mod books;
 mod exporter;
+mod gone;
 mod power;
 mod profit;
 
@@ -10,5 +11,4 @@ pub use books::{
     RouterBook, Sum, Totals, WorkerBook,
 };
 pub use exporter::Exporter;
-pub use power::PowerMetrics;
 pub use profit::ProfitMetrics;

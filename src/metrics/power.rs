@@ -4,89 +4,92 @@
 //!
 //! Limits: labels are groups and AI blocks of the config, and fixed words; single machines have none.
 
-use std::sync::Arc;
-
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::{
-    config::{Config, Mode},
-    power::{Power, control::Orphans, device::StageKind, group::Phase},
+    config::Mode,
+    power::{
+        control::{Orphans, PowerSnapshot},
+        device::StageKind,
+        group::Phase,
+    },
     profit::Watts,
 };
-
-/// What a scrape asks of the power side.
-#[derive(Debug, Clone)]
-pub struct PowerMetrics {
-    power: Power,
-    groups: Vec<Arc<str>>,
-    blocks: Vec<Arc<str>>,
-    cap: Option<Watts>,
-}
 
 /// As labels, in the order of [`StageKind`].
 const STAGES: [&str; StageKind::COUNT] = ["pending", "dispatched", "confirmed", "drifted", "unavailable", "failed"];
 
-impl PowerMetrics {
-    /// Names groups and blocks.
-    pub fn new(power: Power, config: &Config) -> Self {
-        let profit = config.profit.as_ref();
-        let groups = profit.into_iter().flat_map(|profit| &profit.groups).map(|group| group.name.clone());
-        let blocks = profit.into_iter().flat_map(|profit| &profit.ai).map(|block| block.name.clone());
-        let cap = config.power.as_ref().and_then(|power| power.cap);
-        Self { power, groups: groups.collect(), blocks: blocks.collect(), cap }
+pub(super) fn record(snapshot: &PowerSnapshot) {
+    let site = &snapshot.site;
+    let watts = [
+        ("meter", site.meter),
+        ("measured", Some(site.measured)),
+        ("counted", Some(site.balance.total())),
+        ("cap", snapshot.named.cap),
+    ];
+    for (what, watts) in watts {
+        gauge!("hashgate_power_watts", "what" => what).set(number(watts));
     }
-
-    pub(super) fn record(&self) {
-        let snapshot = self.power.snapshot();
-        let site = &snapshot.site;
+    for mode in Mode::ALL {
+        let is = f64::from(u8::from(mode == snapshot.mode));
+        gauge!("hashgate_power_mode", "mode" => mode.label()).set(is);
+    }
+    gauge!("hashgate_power_epoch").set(f64::from(site.epoch.0));
+    for (name, group) in snapshot.named.groups.iter().zip(&site.groups) {
+        let (Some(group), name) = (group, name.to_string()) else { continue };
+        for phase in Phase::ALL {
+            let is = f64::from(u8::from(phase == group.phase));
+            let label = phase.label().to_lowercase();
+            gauge!("hashgate_group_phase", "group" => name.clone(), "phase" => label).set(is);
+        }
+        gauge!("hashgate_group_watts", "group" => name.clone()).set(group.drawn.get());
+        for (goal, stages) in [("sleep", &group.sleeping), ("mine", &group.waking)] {
+            for (stage, count) in STAGES.into_iter().zip(stages) {
+                gauge!("hashgate_group_devices", "group" => name.clone(), "goal" => goal, "stage" => stage)
+                    .set(*count as f64);
+            }
+        }
+        gauge!("hashgate_group_devices_measured", "group" => name.clone()).set(group.measured as f64);
+        gauge!("hashgate_group_devices_idle", "group" => name).set(group.idle as f64);
+    }
+    for (name, block) in snapshot.named.blocks.iter().zip(&site.blocks) {
+        let (Some(block), name) = (block, name.to_string()) else { continue };
         let watts = [
-            ("meter", site.meter),
-            ("measured", Some(site.measured)),
-            ("counted", Some(site.balance.total())),
-            ("cap", self.cap),
+            ("wanted", Some(block.wanted)),
+            ("granted", Some(block.granted)),
+            ("revoked", Some(block.revoked)),
+            ("drawn", block.drawn),
         ];
         for (what, watts) in watts {
-            gauge!("hashgate_power_watts", "what" => what).set(number(watts));
+            gauge!("hashgate_lease_watts", "ai" => name.clone(), "what" => what).set(number(watts));
         }
-        for mode in Mode::ALL {
-            let is = f64::from(u8::from(mode == snapshot.mode));
-            gauge!("hashgate_power_mode", "mode" => mode.label()).set(is);
+    }
+    record_orphans(&snapshot.orphans);
+    counter!("hashgate_ledger_refused_total").absolute(snapshot.totals.refusals);
+    counter!("hashgate_receipts_total").absolute(snapshot.totals.receipts);
+    counter!("hashgate_over_cap_readings_total").absolute(snapshot.over_cap.readings);
+    gauge!("hashgate_over_cap_max_watts").set(number(Some(snapshot.over_cap.most.unwrap_or(Watts::ZERO))));
+}
+
+/// A group that the config has no more.
+pub(super) fn forget_group(name: &str) {
+    for phase in Phase::ALL {
+        gauge!("hashgate_group_phase", "group" => name.to_owned(), "phase" => phase.label().to_lowercase()).set(0.0);
+    }
+    for goal in ["sleep", "mine"] {
+        for stage in STAGES {
+            gauge!("hashgate_group_devices", "group" => name.to_owned(), "goal" => goal, "stage" => stage).set(0.0);
         }
-        gauge!("hashgate_power_epoch").set(f64::from(site.epoch.0));
-        for (name, group) in self.groups.iter().zip(&site.groups) {
-            let (Some(group), name) = (group, name.to_string()) else { continue };
-            for phase in Phase::ALL {
-                let is = f64::from(u8::from(phase == group.phase));
-                let label = phase.label().to_lowercase();
-                gauge!("hashgate_group_phase", "group" => name.clone(), "phase" => label).set(is);
-            }
-            gauge!("hashgate_group_watts", "group" => name.clone()).set(group.drawn.get());
-            for (goal, stages) in [("sleep", &group.sleeping), ("mine", &group.waking)] {
-                for (stage, count) in STAGES.into_iter().zip(stages) {
-                    gauge!("hashgate_group_devices", "group" => name.clone(), "goal" => goal, "stage" => stage)
-                        .set(*count as f64);
-                }
-            }
-            gauge!("hashgate_group_devices_measured", "group" => name.clone()).set(group.measured as f64);
-            gauge!("hashgate_group_devices_idle", "group" => name).set(group.idle as f64);
-        }
-        for (name, block) in self.blocks.iter().zip(&site.blocks) {
-            let (Some(block), name) = (block, name.to_string()) else { continue };
-            let watts = [
-                ("wanted", Some(block.wanted)),
-                ("granted", Some(block.granted)),
-                ("revoked", Some(block.revoked)),
-                ("drawn", block.drawn),
-            ];
-            for (what, watts) in watts {
-                gauge!("hashgate_lease_watts", "ai" => name.clone(), "what" => what).set(number(watts));
-            }
-        }
-        record_orphans(&snapshot.orphans);
-        counter!("hashgate_ledger_refused_total").absolute(snapshot.totals.refusals);
-        counter!("hashgate_receipts_total").absolute(snapshot.totals.receipts);
-        counter!("hashgate_over_cap_readings_total").absolute(snapshot.over_cap.readings);
-        gauge!("hashgate_over_cap_max_watts").set(number(Some(snapshot.over_cap.most.unwrap_or(Watts::ZERO))));
+    }
+    gauge!("hashgate_group_watts", "group" => name.to_owned()).set(f64::NAN);
+    gauge!("hashgate_group_devices_measured", "group" => name.to_owned()).set(0.0);
+    gauge!("hashgate_group_devices_idle", "group" => name.to_owned()).set(0.0);
+}
+
+/// An AI block that the config has no more.
+pub(super) fn forget_block(name: &str) {
+    for what in ["wanted", "granted", "revoked", "drawn"] {
+        gauge!("hashgate_lease_watts", "ai" => name.to_owned(), "what" => what).set(f64::NAN);
     }
 }
 

@@ -79,6 +79,30 @@ fn record_signals(signals: &Signals, now: Timestamp) {
     }
 }
 
+/// A signal that the config has no more.
+pub(super) fn forget_signal(name: &str) {
+    for state in ["never", "fresh", "stale", "split"] {
+        gauge!("hashgate_signal_state", "signal" => name.to_owned(), "state" => state).set(0.0);
+    }
+    gauge!("hashgate_signal_value", "signal" => name.to_owned()).set(f64::NAN);
+    gauge!("hashgate_signal_age_seconds", "signal" => name.to_owned()).set(f64::NAN);
+}
+
+/// A group that the config has no more.
+pub(super) fn forget_group(name: &str) {
+    for action in [Action::Mine, Action::Ai, Action::Curtail] {
+        gauge!("hashgate_decision", "group" => name.to_owned(), "action" => action_label(action)).set(0.0);
+    }
+    for action in ["mine", "ai", "curtail"] {
+        gauge!("hashgate_margin_per_mwh", "group" => name.to_owned(), "action" => action).set(f64::NAN);
+    }
+}
+
+/// An AI block that the config has no more.
+pub(super) fn forget_block(name: &str) {
+    gauge!("hashgate_ai_watts", "ai" => name.to_owned()).set(f64::NAN);
+}
+
 pub(super) fn describe() {
     describe_gauge!("hashgate_signal_state", "1 for what a signal is: never seen, fresh, stale, or split.");
     describe_gauge!("hashgate_signal_value", "What a signal says, in its canonical unit; NaN while it says nothing.");

@@ -2,14 +2,21 @@
 //!
 //! Values; the site's machine plans (`site.rs`), the task carries out (`task.rs`), API and command line show.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{group::Phase, receipt::Receipt, site::SiteView};
-use crate::{config::Mode, profit::Watts};
+use super::{
+    group::Phase,
+    receipt::Receipt,
+    site::{BlockView, GroupView, SiteView},
+};
+use crate::{
+    config::{Config, Mode},
+    profit::Watts,
+};
 
 /// Machines that are named in one sentence.
 const NAMED: usize = 20;
@@ -128,7 +135,7 @@ pub enum ControlError {
     /// What must be written can't be.
     #[error("not done, because it could not be written: {0}")]
     NotWritten(String),
-    /// The proxy ends, or its power side does.
+    /// The proxy ends, or its power side does, or the config has nothing more that could be moved.
     #[error("the power side has ended")]
     Ended,
 }
@@ -161,6 +168,8 @@ pub struct Plan {
 /// Everything that may be seen of the power side.
 #[derive(Debug, Clone)]
 pub struct PowerSnapshot {
+    /// Names of the groups and of the AI blocks, in the order of all that is by their indexes, and what the site may draw.
+    pub named: Arc<Named>,
     /// How far decisions go.
     pub mode: Mode,
     /// The site.
@@ -173,13 +182,56 @@ pub struct PowerSnapshot {
     pub events: Vec<PastEvent>,
     /// The sum of what the meter said over the cap, as often as it did.
     pub over_cap: OverCap,
-    /// Counted since the start.
+    /// Counted since the start of the proxy.
     pub totals: PowerTotals,
-    /// What the ledger knew at the start and the config can't move.
+    /// What the ledger knew when the power side began, and the config can't move.
     pub orphans: Orphans,
 }
 
-/// What is counted since the start.
+impl PowerSnapshot {
+    /// A group that something can move, by its name.
+    pub fn group(&self, name: &str) -> Option<&GroupView> {
+        let index = self.named.groups.iter().position(|group| **group == *name)?;
+        self.site.groups.get(index)?.as_ref()
+    }
+
+    /// What an operator ordered of a group.
+    pub fn order(&self, name: &str) -> Option<&Control> {
+        let index = self.named.groups.iter().position(|group| **group == *name)?;
+        self.orders.get(index)?.as_ref()
+    }
+
+    /// An AI block that is told of leases, by its name.
+    pub fn block(&self, name: &str) -> Option<&BlockView> {
+        let index = self.named.blocks.iter().position(|block| **block == *name)?;
+        self.site.blocks.get(index)?.as_ref()
+    }
+}
+
+/// What the power side's config calls things: another config may call them otherwise while this is looked at.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Named {
+    /// By the index of the group.
+    pub groups: Vec<Arc<str>>,
+    /// By the index of the AI block.
+    pub blocks: Vec<Arc<str>>,
+    /// What the site may draw at the meter; `None`: nothing is capped.
+    pub cap: Option<Watts>,
+}
+
+impl Named {
+    /// By a config.
+    pub fn new(config: &Config) -> Self {
+        let profit = config.profit.as_ref();
+        Self {
+            groups: profit.iter().flat_map(|profit| &profit.groups).map(|group| group.name.clone()).collect(),
+            blocks: profit.iter().flat_map(|profit| &profit.ai).map(|block| block.name.clone()).collect(),
+            cap: config.power.as_ref().and_then(|power| power.cap),
+        }
+    }
+}
+
+/// What is counted since the start of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PowerTotals {
     /// Times that more power was refused.
@@ -195,6 +247,8 @@ pub struct PowerTotals {
 pub struct PastEvent {
     /// When.
     pub at: Timestamp,
+    /// The group that it is of, as it was called then; the event's own index is of the config of that time.
+    pub about: Option<Arc<str>>,
     /// What.
     pub event: super::site::SiteEvent,
 }

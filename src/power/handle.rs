@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    control::{Control, ControlError, Forget, Forgotten, Plan, PowerSnapshot},
+    control::{Control, ControlError, Forget, Forgotten, Orphans, Plan, PowerSnapshot},
     receipt::Receipt,
     site::DeviceView,
 };
@@ -65,7 +65,47 @@ pub enum Ask {
     },
 }
 
-/// The way to the running power side. Clones are the same.
+/// What moves machines now: it comes and goes with the config. Clones look at the same.
+#[derive(Debug, Clone)]
+pub struct PowerSide(watch::Receiver<Side>);
+
+/// What there is of it.
+#[derive(Debug, Clone, Default)]
+pub struct Side {
+    /// The way to it; `None` where nothing can be moved.
+    pub power: Option<Power>,
+    /// What is known then of machines that sleep on, and of leases.
+    pub orphans: Orphans,
+}
+
+impl PowerSide {
+    /// Whatever is sent last.
+    pub fn new(now: watch::Receiver<Side>) -> Self {
+        Self(now)
+    }
+
+    /// This one, or none, for good.
+    pub fn of(power: Option<Power>) -> Self {
+        Self(watch::channel(Side { power, orphans: Orphans::default() }).1)
+    }
+
+    /// The way to it; `None` where nothing can be moved.
+    pub fn power(&self) -> Option<Power> {
+        self.0.borrow().power.clone()
+    }
+
+    /// What is known of it now.
+    pub fn snapshot(&self) -> Option<Arc<PowerSnapshot>> {
+        self.0.borrow().power.as_ref().map(Power::snapshot)
+    }
+
+    /// Where nothing can be moved: what is known of machines that sleep on, and of leases.
+    pub fn orphans(&self) -> Orphans {
+        self.0.borrow().orphans.clone()
+    }
+}
+
+/// The way to the running power side: the same while one config follows another, as long as there is something to move. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Power {
     to_task: mpsc::Sender<Ask>,

@@ -286,7 +286,35 @@ impl Journal {
         Self { database, path: path.to_owned(), epoch, rows: 0, max_rows: MAX_ENTRIES, _lock: lock }
     }
 
-    /// The epoch that began when this was opened.
+    /// Ends its epoch and begins the next one, as a start does, without giving the lock away; what the book says.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be written or read: then the epoch is the one before.
+    pub fn next_epoch(&mut self, now: Timestamp) -> Result<Book, JournalError> {
+        let last = self.epoch;
+        let next =
+            last.0.checked_add(1).ok_or_else(|| JournalError::Epochs { path: self.path.clone(), last: last.0 })?;
+        let book = self.read()?;
+        self.epoch = Epoch(next);
+        if let Err(error) = self.begin(now) {
+            self.epoch = last;
+            return Err(error);
+        }
+        self.rows = book.entries.len() as i64;
+        Ok(book)
+    }
+
+    /// What the book says.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be read.
+    pub fn read(&self) -> Result<Book, JournalError> {
+        read(&self.database).map_err(|source| JournalError::Database { path: self.path.clone(), source })
+    }
+
+    /// The epoch that began when this was opened, or [`Journal::next_epoch`] was asked for.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }

@@ -30,7 +30,7 @@ pub mod site;
 pub mod task;
 
 pub use self::{
-    handle::{ASK_QUEUE, Ask, MAX_RECEIPTS, Power},
+    handle::{ASK_QUEUE, Ask, MAX_RECEIPTS, Power, PowerSide, Side},
     site::Target,
 };
 pub use merit::{Bound, Hold, Limits, Merit, Share, Sink};

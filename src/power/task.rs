@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `terms.rs` | what the site is made of, from the config |
 //! | `start.rs` | what a start finds in the journal |
+//! | `estate.rs` | what it leaves to another that begins on another config inside the same proxy |
 //! | `orphans.rs` | what a ledger knows and the config can't move any more |
 //! | `clock.rs` | the site's time, where the clock is set back |
 //! | `devices.rs` | which machines there are, and which connections are theirs |
@@ -37,7 +38,8 @@
 //! | the journal can't be written | nothing goes out that rests on it; tried again every [`WRITE_AGAIN`], an error is logged. Shares go on |
 //! | a driver hangs | its call ends after `command_lifetime` |
 //! | the loop ends by a panic | the process ends, as with a lost worker: a supervisor starts it anew, and it goes on from its journal |
-//! | it is told to end | groups and leases stay as they are; the next start goes on with them |
+//! | it is told to end | calls that are under way are dropped, groups and leases stay as they are; the next start goes on with them |
+//! | it is told to end because the config is another one now | the same; the next one begins at once, in the same process, with what it leaves |
 //!
 //! Limits: [`MAX_PAST_EVENTS`], [`SHOWN_RECEIPTS`]; devices as `devices.rs` says; calls as `[power] calls`. Of 10 000 devices, a snapshot
 //! costs 9 ms and a round of readings 110 ms, in a debug build on two busy cores.
@@ -52,6 +54,7 @@ mod complaints;
 mod cuts;
 mod devices;
 mod engine;
+mod estate;
 mod forget;
 mod idle;
 mod modes;
@@ -63,7 +66,10 @@ mod start;
 mod terms;
 pub mod wake_all;
 
-pub use self::orphans::orphans;
+pub use self::{
+    estate::Estate,
+    orphans::{left_behind, orphans},
+};
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -93,19 +99,20 @@ use self::{
     complaints::Complaints,
     cuts::Cuts,
     devices::Devices,
+    estate::{Past, Way},
     forget::Seen,
     idle::Idle,
     modes::Modes,
     orders::Orders,
     pace::Paces,
     show::{Manual, Shown},
-    start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
+    start::{Adoption, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
 };
 use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
-    control::{Control, Orphans, PowerSnapshot},
+    control::{Control, Named, Orphans},
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
@@ -185,12 +192,17 @@ pub struct Surroundings {
 
 /// The running thread.
 #[derive(Debug)]
-pub struct Running(JoinHandle<()>);
+pub struct Running(JoinHandle<Option<Estate>>);
 
 impl Running {
     /// Waits for its end, after `stop`; false if it was a panic.
     pub fn join(self) -> bool {
         self.0.join().is_ok()
+    }
+
+    /// Waits for its end, after `stop`, and takes what it leaves: nothing if it had ended by itself.
+    pub fn leave(self) -> Option<Estate> {
+        self.0.join().ok().flatten()
     }
 }
 
@@ -202,16 +214,44 @@ pub struct Prepared {
     purpose: Purpose,
 }
 
+/// The drivers of a config's machines: what can be had while another power side runs.
+pub struct Equipment(Machines);
+
+/// Makes the drivers of a config, within the runtime that their calls will run on. `None` if the config has nothing that can be moved.
+///
+/// # Errors
+/// [`PowerError`] if a driver can't be made.
+pub fn equip(config: &Config, drivers: &Drivers) -> Result<Option<Equipment>, PowerError> {
+    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Ok(None) };
+    Ok(Some(Equipment(Machines::build(profit, power, drivers)?)))
+}
+
+impl Equipment {
+    /// Goes on in the book that a power side before has left, or opens the config's ledger.
+    ///
+    /// # Errors
+    /// [`PowerError`] if the ledger can't be had.
+    pub fn prepare(self, config: &Config, estate: &mut Estate) -> Result<Prepared, PowerError> {
+        let now = Timestamp::now();
+        let (journal, book) = match estate.journal.take() {
+            Some(mut journal) => {
+                let book = journal.next_epoch(now)?;
+                (journal, book)
+            }
+            None => Journal::start(&config.power.as_ref().ok_or(PowerError::Nothing)?.ledger, now)?,
+        };
+        Ok(Prepared { machines: self.0, journal, book, purpose: Purpose::Control })
+    }
+}
+
 /// Opens the ledger of a config and makes its drivers, within the runtime that their calls will run on. `None` if the config has nothing
 /// that can be moved.
 ///
 /// # Errors
 /// [`PowerError`] if the ledger can't be had, is lost or another controller's, or a driver can't be made.
 pub fn prepare(config: &Config, drivers: &Drivers) -> Result<Option<Prepared>, PowerError> {
-    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Ok(None) };
-    let machines = Machines::build(profit, power, drivers)?;
-    let (journal, book) = Journal::start(&power.ledger, Timestamp::now())?;
-    Ok(Some(Prepared { machines, journal, book, purpose: Purpose::Control }))
+    let Some(equipment) = equip(config, drivers)? else { return Ok(None) };
+    equipment.prepare(config, &mut Estate::default()).map(Some)
 }
 
 /// Starts the power side of the config that it was prepared for, on a thread of its own.
@@ -223,25 +263,73 @@ pub fn start(
     prepared: Prepared,
     surroundings: Surroundings,
 ) -> Result<(Power, Running), PowerError> {
-    let Prepared { machines, journal, book, purpose } = prepared;
-    let now = Timestamp::now();
-    let (to_task, asks) = mpsc::channel(ASK_QUEUE);
-    let (keeper, snapshot, answers) = Keeper::new(&config, machines, journal, book, &surroundings, &purpose, now)?;
+    Ok(ready(&config, prepared, surroundings, &mut Estate::default())?.begin())
+}
+
+/// A power side that has not begun, and of which nothing can fail any more.
+pub struct Ready {
+    thread: JoinHandle<Option<Estate>>,
+    begin: std::sync::mpsc::SyncSender<Begin>,
+    whole: Begin,
+}
+
+/// All that its thread needs.
+struct Begin {
+    keeper: Box<Keeper>,
+    answers: Answers,
+    power: Power,
+    asks: mpsc::Receiver<Ask>,
+    signals: Signals,
+    census: Subscription,
+    lost: CancellationToken,
+}
+
+impl Ready {
+    /// Begins. Signals go by the same config from then on.
+    pub fn begin(self) -> (Power, Running) {
+        let power = self.whole.power.clone();
+        // The thread waits for nothing else.
+        let _ = self.begin.send(self.whole);
+        (power, Running(self.thread))
+    }
+}
+
+/// Makes all of a power side that can fail, on the config that it was prepared for, and does not begin yet: if it fails, what another one
+/// has left is there for the next, but for its book.
+///
+/// # Errors
+/// [`PowerError`] if its ledger can't be written or read, or there are no threads.
+pub fn ready(
+    config: &Arc<Config>,
+    prepared: Prepared,
+    surroundings: Surroundings,
+    estate: &mut Estate,
+) -> Result<Ready, PowerError> {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
-    let Surroundings { signals, census, stop, lost, .. } = surroundings;
-    keeper.runtime.spawn(counted(census, keeper.answer.clone()));
+    let (begin, begins) = std::sync::mpsc::sync_channel(1);
     let run = move || {
-        let guard = lost.clone().drop_guard();
-        runtime.block_on(keeper.run(signals, asks, answers, stop.clone()));
+        // Who was never told to begin leaves nothing.
+        let Begin { keeper, answers, power, asks, signals, census, lost } = begins.recv().ok()?;
+        let guard = lost.drop_guard();
+        let stop = keeper.stop.clone();
+        keeper.runtime.spawn(counted(census, keeper.answer.clone()));
+        let estate = runtime.block_on(keeper.run(signals, (power, asks), answers));
         if stop.is_cancelled() {
             // An end that was asked for is no loss.
             guard.disarm();
-        } else {
-            error!("the power side has ended although nobody told it to");
+            return Some(estate);
         }
+        error!("the power side has ended although nobody told it to");
+        None
     };
     let thread = thread::Builder::new().name("power".to_owned()).spawn(run).map_err(PowerError::Thread)?;
-    Ok((Power::new(to_task, snapshot), Running(thread)))
+    let (keeper, way, answers) = Keeper::new(config, prepared, &surroundings, estate, Timestamp::now())?;
+    let Surroundings { signals, census, lost, .. } = surroundings;
+    let (power, asks) = way.unwrap_or_else(|| {
+        let (to_task, asks) = mpsc::channel(ASK_QUEUE);
+        (Power::new(to_task, keeper.shown.subscribe()), asks)
+    });
+    Ok(Ready { thread, begin, whole: Begin { keeper: Box::new(keeper), answers, power, asks, signals, census, lost } })
 }
 
 /// Begins a new ledger where the old one is lost: every AI block counts as holding all it can draw until it has given it back. Its epoch is
@@ -279,6 +367,8 @@ struct Keeper {
     cuts: Cuts,
     orders: Orders,
     runtime: Handle,
+    /// Ends it.
+    stop: CancellationToken,
     errands: Errands,
     /// Has the miners counted.
     count: Asker,
@@ -313,15 +403,15 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// With the way to a side before, if there was one.
     fn new(
         config: &Arc<Config>,
-        machines: Machines,
-        mut journal: Journal,
-        mut book: Book,
+        prepared: Prepared,
         surroundings: &Surroundings,
-        purpose: &Purpose,
+        estate: &mut Estate,
         now: Timestamp,
-    ) -> Result<(Self, watch::Receiver<Arc<PowerSnapshot>>, Answers), PowerError> {
+    ) -> Result<(Self, Option<(Power, mpsc::Receiver<Ask>)>, Answers), PowerError> {
+        let Prepared { machines, mut journal, mut book, purpose } = prepared;
         let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
         let tick = Instant::now();
         let names: Vec<Arc<str>> = profit.groups.iter().map(|group| group.name.clone()).collect();
@@ -329,8 +419,15 @@ impl Keeper {
         let mut devices = Devices::new(&groups);
         clock::forget_the_future(now, &mut book);
         devices.restore(&book.devices, &book.sightings, now);
-        adopt(&mut journal, &mut book, &names, &devices)?;
-        let held = held_by_a_dry_run(profit.mode, purpose, &book, &names);
+        let receipts = journal.receipts(SHOWN_RECEIPTS)?;
+        let paces = Paces::new(power, &names, &devices, &book.settings, &mut journal, tick)?;
+        let mode = match purpose {
+            Purpose::Control => mode(profit.mode, &book, &mut journal)?,
+            Purpose::Wake(_) => Mode::Advise,
+        };
+        // The last that can fail: machines are whose they were until all else is there.
+        Adoption::new(&book, &names, &devices).write(&mut journal, &mut book)?;
+        let held = held_by_a_dry_run(profit.mode, &purpose, &book, &names);
         let mut calls = Calls::new(tick, names.len(), power.calls, power.poll, power.poll_moving);
         let mut joinings: Vec<Vec<Joining>> = vec![Vec::new(); names.len()];
         for key in devices.keys() {
@@ -338,11 +435,6 @@ impl Keeper {
             calls.add(tick, key, machines.is_asked(key.group));
             joinings[key.group].push(joining);
         }
-        let paces = Paces::new(power, &names, &devices, &book.settings, &mut journal, tick)?;
-        let mode = match purpose {
-            Purpose::Control => mode(profit.mode, &book, &mut journal)?,
-            Purpose::Wake(_) => Mode::Advise,
-        };
         let terms = terms::site(config, profit, power, &machines.actuators);
         let group_meters = machines.group_meters().map(|(group, signal)| (group, signal, Timestamp::MIN)).collect();
         let records = names.iter().map(|name| book.records.get(&**name).cloned());
@@ -363,8 +455,19 @@ impl Keeper {
             terms.groups.iter().map(|group| group.as_ref().is_some_and(|group| group.survives_power_cycle)).collect();
         let site = Site::new(terms, epoch, &book.entries, joinings, records.clone(), now);
         let told = machines.compute.iter().map(|compute| compute.is_some().then(|| Told::new(tick))).collect();
-        let receipts = journal.receipts(SHOWN_RECEIPTS)?;
-        let (shown, snapshot) = Shown::new(&site, &orders, receipts, orphans.clone(), now);
+        let (way, publish) = match estate.way.take() {
+            Some(Way { power, asks, snapshot }) => (Some((power, asks)), Some(snapshot)),
+            None => (None, None),
+        };
+        let mut past = std::mem::take(&mut estate.past);
+        let miners = Miners::after(std::mem::take(&mut past.asleep));
+        let were_dormant = std::mem::take(&mut past.dormant);
+        let slept = |(name, record): (&Arc<str>, &Option<Record>)| {
+            record.as_ref().is_some_and(slept) || were_dormant.contains(name)
+        };
+        let dormant = names.iter().zip(&records).map(slept).collect();
+        let (of, named) = ((&site, &orders), Named::new(config));
+        let shown = Shown::new(of, named, receipts, orphans.clone(), (past, publish), now);
         let (answer, answers) = mpsc::channel(answers::queue(power));
         let (facts, to_engine) = watch::channel(Some(facts));
         let groups = names.len();
@@ -375,7 +478,7 @@ impl Keeper {
             machines,
             told,
             devices,
-            miners: Miners::default(),
+            miners,
             calls,
             backlog: Backlog::new(tick),
             modes: Modes::default(),
@@ -383,6 +486,7 @@ impl Keeper {
             cuts: Cuts::new(survive),
             orders,
             runtime: Handle::current(),
+            stop: surroundings.stop.clone(),
             errands: surroundings.errands.clone(),
             count: surroundings.census.asker(),
             books: surroundings.books.clone(),
@@ -394,7 +498,7 @@ impl Keeper {
             seen: Seen::new(tick),
             idle: Idle::new(tick),
             unwritten: None,
-            dormant: records.iter().map(|record| record.as_ref().is_some_and(slept)).collect(),
+            dormant,
             rousing: vec![false; groups],
             phases: vec![None; groups],
             meter_at: Timestamp::MIN,
@@ -421,16 +525,16 @@ impl Keeper {
             keeper.stand_still(now);
         }
         keeper.listen();
-        Ok((keeper, snapshot, Answers { answers, to_engine }))
+        Ok((keeper, way, Answers { answers, to_engine }))
     }
 
     async fn run(
-        mut self,
+        mut self: Box<Self>,
         signals: Signals,
-        mut asks: mpsc::Receiver<Ask>,
+        (power, mut asks): (Power, mpsc::Receiver<Ask>),
         from_outside: Answers,
-        stop: CancellationToken,
-    ) {
+    ) -> Estate {
+        let stop = self.stop.clone();
         let Answers { mut answers, mut to_engine } = from_outside;
         let mut snapshots = signals.subscribe();
         // The engine must know what sleeps before it is obeyed.
@@ -441,6 +545,8 @@ impl Keeper {
             snapshots.mark_unchanged();
             self.hear(&snapshot);
         }
+        let view = self.site.view(self.clock.of(Timestamp::now()));
+        self.shown.publish(Instant::now(), view, &self.orders);
         let telling = self.runtime.spawn(engine::tell(signals, to_engine));
         loop {
             self.act();
@@ -467,7 +573,14 @@ impl Keeper {
             }
         }
         telling.abort();
+        // Whatever it still said is on its way when this returns.
+        let _ = telling.await;
         self.say_goodbye();
+        let Self { names, dormant, shown, miners, journal, .. } = *self;
+        let (past, snapshot) = shown.leave();
+        let dormant = names.into_iter().zip(dormant).filter(|(_, is_dormant)| *is_dormant);
+        let past = Past { asleep: miners.asleep(), dormant: dormant.map(|(name, _)| name).collect(), ..past };
+        Estate { way: Some(Way { power, asks, snapshot }), past, journal: Some(journal) }
     }
 
     /// What was decided, and what the site's meter says.

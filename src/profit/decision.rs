@@ -227,12 +227,20 @@ impl Engine {
         }
     }
 
-    /// Another policy, other prices, for the same groups and AI blocks: what is remembered of each stays.
+    /// Another policy, other prices, other groups and AI blocks: what is remembered of those that stay, by their names, stays.
     pub fn follow(&mut self, profit: &Profit) {
-        let Self { groups, leases, allowed, decisions, .. } = std::mem::replace(self, Self::new(profit));
-        // Were they others, nothing that is remembered would fit.
-        if groups.len() == self.groups.len() && leases.len() == self.leases.len() {
-            (self.groups, self.leases, self.allowed, self.decisions) = (groups, leases, allowed, decisions);
+        let Self { profit: old, groups, leases, allowed, decisions, .. } = std::mem::replace(self, Self::new(profit));
+        let Decisions { at, mode, groups: decided, ai } = decisions;
+        (self.allowed, self.decisions.at, self.decisions.mode) = (allowed, at, mode);
+        for ((before, state), decision) in old.groups.iter().zip(groups).zip(decided) {
+            if let Some(now) = profit.groups.iter().position(|group| group.name == before.name) {
+                (self.groups[now], self.decisions.groups[now]) = (state, decision);
+            }
+        }
+        for ((before, lease), decision) in old.ai.iter().zip(leases).zip(ai) {
+            if let Some(now) = profit.ai.iter().position(|block| block.name == before.name) {
+                (self.leases[now], self.decisions.ai[now]) = (lease, decision);
+            }
         }
     }
 

@@ -87,11 +87,20 @@ impl Inputs {
         }
     }
 
-    /// For another policy and other prices, of the same groups: what no signal tells stays.
-    pub fn follow(&mut self, profit: &Profit) {
+    /// For another config: what no signal tells of groups that stay, by their names, stays.
+    pub fn follow(&mut self, old: &Profit, profit: &Profit) {
         let before = std::mem::replace(self, Self::new(profit));
-        for (now, before) in self.groups.iter_mut().zip(before.groups) {
-            *now = before;
+        for (group, input) in old.groups.iter().zip(before.groups) {
+            if let Some(now) = profit.groups.iter().position(|other| other.name == group.name) {
+                self.groups[now] = input;
+            }
+        }
+    }
+
+    /// Nobody tells any more what no signal does: no order holds, nobody works on anything.
+    pub fn forget_orders(&mut self) {
+        for input in &mut self.groups {
+            (input.lockout, input.unsafe_to_run, input.order) = (false, false, None);
         }
     }
 

@@ -9,6 +9,10 @@
 //! and every [`EVERY`] for what ripens by itself: a shortest sleep, a longest hold, a lease. What it decides is shown, logged and
 //! counted; nothing here moves a miner or a watt (`power/task.rs` does).
 //!
+//! Another config is followed by the same loop, whatever of it is another. By their names, groups and AI blocks keep what is remembered of
+//! them, signals keep what each of their sources has said, where that means the same there; sources of a signal that has others, or
+//! another quantity, begin anew, and what the old ones still say is not heard.
+//!
 //! A clock that is set back by more than [`CLOCK_SKEW`] does not stop the engine's: its time goes on from where it was, ahead of the
 //! clock by as much (`since` is then, too), so that no sleep and no hold waits for the old time to come round again.
 //!
@@ -16,6 +20,7 @@
 //! or split once until it is fresh again.
 
 use std::{
+    collections::BTreeMap,
     mem::{Discriminant, discriminant},
     sync::Arc,
     time::Duration,
@@ -31,12 +36,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Action, Currency, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Rungs, Watts,
+    Action, AiDecision, Currency, Decision, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Rungs, Watts,
     signal::{CLOCK_SKEW, Outcome, Refusal, SignalBook, SignalView, SourceId},
-    source::{self, FEED_QUEUE, Feed, FromSource},
+    source::{FEED_QUEUE, Feed, FromSource, Origin, Sources},
 };
 use crate::{
-    config::{Class, Config, Mode, PowerGroup, Signal, SourceKind, WattsSource},
+    config::{Class, Config, Mode, PowerGroup, Profit, Signal, SourceKind, WattsSource},
     router::TappedJob,
 };
 
@@ -51,6 +56,8 @@ pub const EVERY: Duration = Duration::from_secs(30);
 pub struct Snapshot {
     /// When.
     pub at: Timestamp,
+    /// The config that it is by: signals, groups and AI blocks are in its order.
+    pub config: Arc<Config>,
     /// The site's currency.
     pub currency: Currency,
     /// In config order.
@@ -70,7 +77,7 @@ pub struct DecisionView {
     pub ai: Vec<Arc<str>>,
     /// The decisions, in the same order.
     pub decisions: Decisions,
-    /// Changes of each group since the start.
+    /// Changes of each group since the start of the proxy.
     pub switches: Vec<u64>,
     /// Who earns what with the site's power.
     pub rungs: Rungs,
@@ -111,24 +118,38 @@ type FromPower = (PowerFacts, oneshot::Sender<Arc<Snapshot>>);
 /// The way to the running loop. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Signals {
-    config: Arc<Config>,
     to_task: mpsc::Sender<FromSource>,
     from_power: mpsc::Sender<FromPower>,
     follow: mpsc::Sender<Follow>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
 }
 
-/// Another config, and where it is said that decisions rest on it.
+/// Another config, and where it is said that all rests on it.
 type Follow = (Arc<Config>, oneshot::Sender<()>);
+
+impl DecisionView {
+    /// What was decided of a group.
+    pub fn group(&self, name: &str) -> Option<&Decision> {
+        let index = self.groups.iter().position(|group| **group == *name)?;
+        self.decisions.groups.get(index)
+    }
+
+    /// What was decided of an AI block.
+    pub fn block(&self, name: &str) -> Option<&AiDecision> {
+        let index = self.ai.iter().position(|block| **block == *name)?;
+        self.decisions.ai.get(index)
+    }
+}
 
 impl Signals {
     /// The feed of a signal of kind `push`, for the API or for a program's own source. `None` if no signal has this name, or it has
     /// no source of that kind.
     pub fn feed(&self, name: &str) -> Option<Feed> {
-        let signal = self.config.signals.iter().position(|signal| &*signal.name == name)?;
-        let sources = &self.config.signals[signal].sources;
-        let source = sources.iter().position(|source| matches!(source.kind, SourceKind::Push))?;
-        Some(Feed::new(SourceId { signal, source }, self.to_task.clone()))
+        let config = self.config();
+        let signal = config.signals.iter().find(|signal| &*signal.name == name)?;
+        let is_pushed = signal.sources.iter().any(|source| matches!(source.kind, SourceKind::Push));
+        let origin = Origin::Pushed(signal.quantity, currency(&config));
+        is_pushed.then(|| Feed::new(signal.name.clone(), origin, self.to_task.clone()))
     }
 
     /// What is known and decided now.
@@ -153,7 +174,7 @@ impl Signals {
         answered.await.ok()
     }
 
-    /// Decides by another config from now on, of the same signals, groups and AI blocks (`config/diff/money.rs`).
+    /// Goes by another config from now on. A power side that goes by the one before must have ended, if groups or AI blocks are others now.
     pub async fn follow(&self, config: Arc<Config>) {
         let (done, is_done) = oneshot::channel();
         if self.follow.send((config, done)).await.is_ok() {
@@ -162,9 +183,9 @@ impl Signals {
         }
     }
 
-    /// What signals and groups are called.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// The config that it goes by now: what signals and groups are called.
+    pub fn config(&self) -> Arc<Config> {
+        self.snapshot.borrow().config.clone()
     }
 }
 
@@ -180,27 +201,41 @@ pub fn start(
     let now = Timestamp::now();
     let keeper = Keeper::new(config.clone(), now);
     let (publish, snapshot) = watch::channel(Arc::new(keeper.snapshot(now)));
-    let sources = source::start(&config, &to_task, jobs);
+    let mut sources = Sources::new(jobs);
+    sources.follow(&config, &keeper.eras, &to_task);
+    let signals = Signals { to_task: to_task.clone(), from_power, follow, snapshot };
+    let inbox = Inbox { from_sources, from_power: facts, configs };
     let run = async move {
-        // They end with it.
-        let _sources = sources;
-        stop.run_until_cancelled_owned(keep(keeper, from_sources, facts, configs, publish)).await;
+        // Sources end with it.
+        stop.run_until_cancelled_owned(keep(keeper, sources, to_task, inbox, publish)).await;
     };
-    (Signals { config, to_task, from_power, follow, snapshot }, tokio::spawn(run))
+    (signals, tokio::spawn(run))
+}
+
+/// What comes in.
+struct Inbox {
+    from_sources: mpsc::Receiver<FromSource>,
+    from_power: mpsc::Receiver<FromPower>,
+    configs: mpsc::Receiver<Follow>,
 }
 
 async fn keep(
     mut keeper: Keeper,
-    mut from_sources: mpsc::Receiver<FromSource>,
-    mut from_power: mpsc::Receiver<FromPower>,
-    mut configs: mpsc::Receiver<Follow>,
+    mut sources: Sources,
+    to_task: mpsc::Sender<FromSource>,
+    inbox: Inbox,
     publish: watch::Sender<Arc<Snapshot>>,
 ) {
+    let Inbox { mut from_sources, mut from_power, mut configs } = inbox;
     loop {
         let wait = keeper.wait(Timestamp::now());
         tokio::select! {
             Some(said) = from_sources.recv() => {
-                let (verdict, told) = keeper.take(Timestamp::now(), said.source, said.said);
+                let Some(source) = keeper.source(&said.signal, said.origin) else {
+                    let _ = said.verdict.send(Err(Refusal::Unknown));
+                    continue;
+                };
+                let (verdict, told) = keeper.take(Timestamp::now(), source, said.said);
                 // What it decided is to be seen by whoever is told that it was taken.
                 publish.send_replace(Arc::new(keeper.snapshot(Timestamp::now())));
                 if let Some(line) = told {
@@ -216,7 +251,13 @@ async fn keep(
                 let _ = answer.send(snapshot);
             }
             Some((config, done)) = configs.recv() => {
+                // The power side's last words are of the groups that there were.
+                while let Ok((facts, answer)) = from_power.try_recv() {
+                    keeper.hear_power(Timestamp::now(), &facts);
+                    let _ = answer.send(Arc::new(keeper.snapshot(Timestamp::now())));
+                }
                 keeper.follow(Timestamp::now(), config);
+                sources.follow(&keeper.config, &keeper.eras, &to_task);
                 publish.send_replace(Arc::new(keeper.snapshot(Timestamp::now())));
                 let _ = done.send(());
             }
@@ -250,6 +291,11 @@ struct Keeper {
     config: Arc<Config>,
     book: SignalBook,
     deciding: Option<Deciding>,
+    /// What groups that the config has no more had switched: they count on should they come back.
+    switched: BTreeMap<Arc<str>, u64>,
+    /// By the index of the signal: when its sources were begun, as a number.
+    eras: Vec<u64>,
+    last_era: u64,
     /// Which sources have complained since they were heard last.
     complains: Vec<Vec<bool>>,
     /// What each signal was when it was looked at last: never seen, fresh, stale or split.
@@ -265,20 +311,51 @@ struct Deciding {
     mode: Mode,
 }
 
-impl Keeper {
-    fn new(config: Arc<Config>, now: Timestamp) -> Self {
-        let deciding = config.profit.as_ref().map(|profit| Deciding {
+impl Deciding {
+    fn new(profit: &Profit) -> Self {
+        Self {
             engine: Engine::new(profit),
             inputs: Inputs::new(profit),
             switches: vec![0; profit.groups.len()],
             mode: profit.mode,
-        });
+        }
+    }
+}
+
+impl Keeper {
+    fn new(config: Arc<Config>, now: Timestamp) -> Self {
+        let deciding = config.profit.as_ref().map(Deciding::new);
         let complains = config.signals.iter().map(|signal| vec![false; signal.sources.len()]).collect();
         let states = vec![discriminant(&Reading::Never); config.signals.len()];
         let book = SignalBook::new(&config.signals);
-        let mut keeper = Self { book, config, deciding, complains, states, ahead: SignedDuration::ZERO };
+        let mut keeper = Self {
+            book,
+            deciding,
+            switched: BTreeMap::new(),
+            eras: vec![0; config.signals.len()],
+            last_era: 0,
+            complains,
+            states,
+            ahead: SignedDuration::ZERO,
+            config,
+        };
         keeper.decide(now);
         keeper
+    }
+
+    /// Whether a source still speaks for itself, and which one it is.
+    fn source(&self, name: &str, origin: Origin) -> Option<SourceId> {
+        let signal = self.config.signals.iter().position(|signal| &*signal.name == name)?;
+        let config = &self.config.signals[signal];
+        let source = match origin {
+            Origin::Pushed(quantity, money) => {
+                let is_as_then = (quantity, money) == (config.quantity, currency(&self.config));
+                let pushed = config.sources.iter().position(|source| matches!(source.kind, SourceKind::Push));
+                pushed.filter(|_| is_as_then)?
+            }
+            Origin::Asked { source, era } => (self.eras[signal] == era).then_some(source)?,
+        };
+        Some(SourceId { signal, source })
     }
 
     /// Takes what a source says, and decides if it is something new.
@@ -323,16 +400,68 @@ impl Keeper {
 
     /// Takes another config, and decides.
     fn follow(&mut self, now: Timestamp, config: Arc<Config>) {
-        if let (Some(deciding), Some(profit), Some(before)) = (&mut self.deciding, &config.profit, &self.config.profit)
-        {
+        let before = std::mem::replace(&mut self.config, config);
+        self.follow_signals(&before);
+        self.follow_groups(&before);
+        self.decide(now);
+    }
+
+    /// Signals that the config has now, instead of those that it had before.
+    fn follow_signals(&mut self, before: &Config) {
+        let config = self.config.clone();
+        let is_same_money = currency(before) == currency(&config);
+        if is_same_money && before.signals == config.signals {
+            return;
+        }
+        self.book.follow(&config.signals, is_same_money);
+        let (mut eras, mut complains, mut states) = (Vec::new(), Vec::new(), Vec::new());
+        for signal in &config.signals {
+            let old = before.signals.iter().position(|old| old.name == signal.name);
+            let goes_on = old.filter(|old| {
+                let old = &before.signals[*old];
+                is_same_money && old.quantity == signal.quantity && old.sources == signal.sources
+            });
+            states.push(old.map_or(discriminant(&Reading::Never), |old| self.states[old]));
+            match goes_on {
+                Some(old) => {
+                    eras.push(self.eras[old]);
+                    complains.push(self.complains[old].clone());
+                }
+                None => {
+                    self.last_era += 1;
+                    eras.push(self.last_era);
+                    complains.push(vec![false; signal.sources.len()]);
+                }
+            }
+        }
+        (self.eras, self.complains, self.states) = (eras, complains, states);
+    }
+
+    /// Groups and AI blocks that the config has now, instead of those that it had before.
+    fn follow_groups(&mut self, before: &Config) {
+        let config = self.config.clone();
+        if let (Some(deciding), Some(old)) = (&self.deciding, &before.profit) {
+            let switched = old.groups.iter().map(|group| group.name.clone()).zip(deciding.switches.iter().copied());
+            self.switched.extend(switched);
+        }
+        let Some(profit) = &config.profit else {
+            self.deciding = None;
+            return;
+        };
+        let deciding = self.deciding.get_or_insert_with(|| Deciding::new(profit));
+        if let Some(old) = &before.profit {
             deciding.engine.follow(profit);
-            deciding.inputs.follow(profit);
-            if profit.mode != before.mode {
+            deciding.inputs.follow(old, profit);
+            let is_told_no_more = before.power.is_some() && config.power.is_none();
+            if is_told_no_more {
+                deciding.inputs.forget_orders();
+            }
+            if is_told_no_more || profit.mode != old.mode {
                 deciding.mode = profit.mode;
             }
         }
-        self.config = config;
-        self.decide(now);
+        let switched = profit.groups.iter().map(|group| self.switched.remove(&group.name).unwrap_or_default());
+        deciding.switches = switched.collect();
     }
 
     fn told(&mut self, id: SourceId, verdict: &Result<Outcome, Refusal>) -> Option<Told> {
@@ -447,9 +576,13 @@ impl Keeper {
             switches: deciding.switches.clone(),
             rungs: deciding.engine.rungs(),
         });
-        let currency = profit.map_or(Currency::USD, |profit| profit.currency);
-        Snapshot { at: now, currency, signals: self.book.view(now), decision }
+        let (config, currency) = (self.config.clone(), currency(&self.config));
+        Snapshot { at: now, config, currency, signals: self.book.view(now), decision }
     }
+}
+
+fn currency(config: &Config) -> Currency {
+    config.profit.as_ref().map_or(Currency::USD, |profit| profit.currency)
 }
 
 /// As it is written in metrics and the API.

@@ -19,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Counts, Queue, Record, Row, Subject, Topic};
 use crate::{
     census::{MinuteOf, Workers},
-    config::{Config, Places, Pool},
+    config::{Places, Pool},
     metrics::{Books, PoolBook, Totals},
-    power::{Power, control::PastEvent},
+    power::{
+        PowerSide,
+        control::{PastEvent, PowerSnapshot},
+    },
     profit::{
         Action, Reading,
         task::{Signals, Snapshot, action_label},
@@ -47,7 +50,7 @@ pub struct Sources {
     /// What is decided.
     pub signals: Option<Signals>,
     /// What moves.
-    pub power: Option<Power>,
+    pub power: PowerSide,
 }
 
 /// Feeds the store until `stop`, and with what was counted until then.
@@ -120,8 +123,8 @@ impl Feed {
 
     /// What has happened since it was looked at last.
     fn notice(&mut self, sources: &Sources, queue: &Queue, now: Timestamp) {
-        if let Some(power) = &sources.power {
-            self.look_at_power(&sources.reload.status().places.config, power, queue);
+        if let Some(power) = sources.power.snapshot() {
+            self.look_at_power(&power, queue);
         }
         let (changes, more) = sources.workers.write(|table| table.changes());
         for change in changes {
@@ -156,17 +159,14 @@ impl Feed {
         queue.put_rows(rows);
     }
 
-    fn look_at_power(&mut self, config: &Config, power: &Power, queue: &Queue) {
-        let snapshot = power.snapshot();
+    fn look_at_power(&mut self, snapshot: &PowerSnapshot, queue: &Queue) {
         let known = self.newest_event.as_ref();
         let new = snapshot.events.iter().take_while(|event| Some(*event) != known);
         let mut new: Vec<&PastEvent> = new.collect();
         new.reverse();
-        for PastEvent { at, event } in new {
-            let groups = config.profit.iter().flat_map(|profit| &profit.groups);
-            let group = event.group.and_then(|index| groups.map(|group| &group.name).nth(index));
+        for PastEvent { at, about, event } in new {
             let data = serde_json::json!({ "level": event.level, "kind": event.kind });
-            let subject = group.cloned().unwrap_or_else(|| "power".into());
+            let subject = about.clone().unwrap_or_else(|| "power".into());
             let of_event = record(*at, Topic::Event, subject, None, event.words.to_string());
             queue.put(Record { data: Some(data.to_string()), ..of_event });
         }

@@ -15,10 +15,10 @@ use hashgate::{
     config::{Config, Env, Mode, Places},
     metrics::Books,
     power::{
-        ASK_QUEUE, Ask, Power,
+        ASK_QUEUE, Ask, Power, PowerSide,
         control::{
-            Control, ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice, Orphans, OverCap, PastEvent, Plan,
-            PowerSnapshot, PowerTotals,
+            Control, ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice, Named, Orphans, OverCap, PastEvent,
+            Plan, PowerSnapshot, PowerTotals,
         },
         device::Goal,
         device::StageKind,
@@ -126,8 +126,7 @@ impl Site {
         let workers = Workers::new(table);
         let subject = Subject {
             signals,
-            power,
-            orphans: Vec::new(),
+            power: PowerSide::of(power),
             books: books.clone(),
             workers: workers.clone(),
             store: None,
@@ -304,7 +303,9 @@ fn shown(mode: Mode) -> PowerSnapshot {
         group: Some(0),
         words: "group \"hall-a\": a machine called \u{1b}[2Jrig drifted".into(),
     };
+    let cap = watts(100_000.0);
     PowerSnapshot {
+        named: Arc::new(Named { groups: vec!["hall-a".into(), "shed".into()], blocks: Vec::new(), cap: Some(cap) }),
         mode,
         site: SiteView {
             at: at(),
@@ -315,7 +316,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
                 base: watts(1_000.0),
                 unexplained: Watts::ZERO,
                 reserve: watts(2_000.0),
-                cap: watts(100_000.0),
+                cap,
             },
             meter: Some(watts(51_000.0)),
             measured: watts(50_500.0),
@@ -324,7 +325,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         },
         orders: vec![Some(Control::Drain { why: "visitors".into(), until: None }), None],
         receipts: vec![receipt()],
-        events: vec![PastEvent { at: at(), event }; 80],
+        events: vec![PastEvent { at: at(), about: Some("hall-a".into()), event }; 80],
         over_cap: OverCap { readings: 2, most: Some(watts(1_500.0)) },
         totals: PowerTotals::default(),
         orphans: Orphans::default(),

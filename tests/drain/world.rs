@@ -256,7 +256,7 @@ pub struct World {
     ledger: PathBuf,
     mode: &'static str,
     machines: &'static str,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl World {
@@ -267,13 +267,24 @@ impl World {
 
     /// With machines that are moved and measured so.
     pub async fn start_with(mode: &'static str, machines: &'static str) -> Self {
+        Self::start_edited(mode, machines, |text| text).await.0
+    }
+
+    /// With a config that is edited before; as it was then.
+    pub async fn start_edited(
+        mode: &'static str,
+        machines: &'static str,
+        edit: impl FnOnce(String) -> String,
+    ) -> (Self, String) {
         let settings = PoolSettings { difficulty: EASY, record_shares: 100_000, ..PoolSettings::default() };
         let pool = SimPool::start(settings).await.expect("the pool starts");
         let folder = tempfile::tempdir().expect("a folder");
         let ledger = folder.path().join("ledger.db");
         let (firmware, gpus) = (Arc::<Firmware>::default(), Arc::<Gpus>::default());
         let any = "127.0.0.1:0".parse().expect("an address");
-        let proxy = proxy(config(&pool, any, &ledger, mode, machines), &firmware, &gpus).await;
+        let edited = edit(text(&pool, any, &ledger, mode, machines));
+        let started = Proxy::start_with(parsed(&edited), &drivers(&firmware, &gpus)).await;
+        let proxy = started.expect("the proxy starts");
         let listen = proxy.addresses()[0];
         let machine = MinerSettings::new(listen, "farm", &profile::CGMINER, Pace::SharesPerSecond(2.0));
         let swarm = Arc::new(Swarm::start(&SwarmSettings {
@@ -283,9 +294,10 @@ impl World {
             connects_per_second: 500.0,
         }));
         firmware.runs(swarm.clone());
-        let world = Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, machines, folder };
+        let world =
+            Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, machines, _folder: folder };
         eventually("all miners mine", || world.swarm.mining() == MACHINES).await;
-        world
+        (world, edited)
     }
 
     /// Ends the proxy and starts another on the same ledger, and on the same address.
@@ -300,7 +312,12 @@ impl World {
     }
 
     pub async fn go_on(&mut self) {
-        let started = Proxy::start_with(self.config(), &drivers(&self.firmware, &self.gpus)).await;
+        self.go_on_with(self.config()).await;
+    }
+
+    /// The same with another config.
+    pub async fn go_on_with(&mut self, config: Config) {
+        let started = Proxy::start_with(config, &drivers(&self.firmware, &self.gpus)).await;
         self.proxy = Some(started.expect("the proxy starts"));
     }
 
@@ -317,20 +334,30 @@ impl World {
         self.proxy.as_ref().expect("it runs")
     }
 
-    pub fn power(&self) -> &Power {
+    pub fn power(&self) -> Power {
         self.proxy().power().expect("something can be moved")
     }
 
     /// The files of the ledger go, its lock file stays.
     pub fn lose_ledger(&self) {
         for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-            let _ = std::fs::remove_file(self.folder.path().join(name));
+            let _ = std::fs::remove_file(self.ledger().with_file_name(name));
         }
     }
 
     /// As the proxy was started with.
     pub fn config(&self) -> Config {
-        config(&self.pool, self.listen, &self.ledger, self.mode, self.machines)
+        parsed(&self.text())
+    }
+
+    /// The same, as an operator writes it.
+    pub fn text(&self) -> String {
+        text(&self.pool, self.listen, &self.ledger, self.mode, self.machines)
+    }
+
+    /// Where the ledger is, and room for more files.
+    pub fn ledger(&self) -> &Path {
+        &self.ledger
     }
 
     /// Whether mining pays.
@@ -400,16 +427,12 @@ pub fn of_group(snapshot: &PowerSnapshot) -> Phase {
     snapshot.site.groups[0].as_ref().expect("it can be moved").phase
 }
 
-async fn proxy(config: Config, firmware: &Arc<Firmware>, gpus: &Arc<Gpus>) -> Proxy {
-    Proxy::start_with(config, &drivers(firmware, gpus)).await.expect("the proxy starts")
-}
-
 pub fn drivers(firmware: &Arc<Firmware>, gpus: &Arc<Gpus>) -> Drivers {
     Drivers::default().with_actuator("firmware", firmware.clone()).with_compute("gpus", gpus.clone())
 }
 
-pub fn config(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode: &str, machines: &str) -> Config {
-    let text = format!(
+fn text(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode: &str, machines: &str) -> String {
+    format!(
         "[proxy]\nworkers = 2\nstate_file = \"\"\n\
          [[listener]]\nlisten = \"{listen}\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n\
          [[pool]]\nname = \"eu\"\nurl = \"stratum+tcp://{}\"\nuser = \"u\"\n\
@@ -424,10 +447,13 @@ pub fn config(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode:
          [[signal]]\nname = \"verdict\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n\
          [[signal]]\nname = \"hall-a-meter\"\nunit = \"W\"\nkind = \"push\"\nmax_age = \"10s\"\n",
         pool.addr(),
-    );
+    )
+}
+
+/// A config that is right.
+pub fn parsed(text: &str) -> Config {
     let env = ProcessEnv { folder: ".".into() };
-    let (config, _) = Config::parse(&text, &env).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-    config
+    Config::parse(text, &env).unwrap_or_else(|errors| panic!("{errors}\n{text}")).0
 }
 
 /// Waits for a condition. The deadline is for failures only.

@@ -62,7 +62,7 @@ impl World {
         Self { proxy, site, _pool: pool, _folder: folder, since: Instant::now() }
     }
 
-    fn power(&self) -> &Power {
+    fn power(&self) -> Power {
         self.proxy.power().expect("something can be moved")
     }
 

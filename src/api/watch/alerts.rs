@@ -175,13 +175,13 @@ fn site(seen: &Seen<'_>, power: &PowerSnapshot, all: &mut Vec<Wrong>) {
         let words = "the site's meter is not fresh: nothing grows until it is; see to its signal".to_owned();
         all.push(Wrong { kind: "meter_lost", severity: Severity::Warn, about: None, words });
     }
-    for (group, view) in profit.groups.iter().zip(&power.site.groups) {
+    for (name, view) in power.named.groups.iter().zip(&power.site.groups) {
         if let Some(view) = view {
-            of_group(&group.name, view, all);
+            of_group(name, view, all);
         }
     }
-    for (index, (block, view)) in profit.ai.iter().zip(&power.site.blocks).enumerate() {
-        if let Some(view) = view {
+    for (index, block) in profit.ai.iter().enumerate() {
+        if let Some(view) = power.block(&block.name) {
             let idle = settings.and_then(|power| power.blocks.get(index)?.as_ref());
             of_block(&block.name, view, idle.map_or(Watts::ZERO, |block| block.idle), all);
         }

@@ -107,7 +107,9 @@ pub fn row(
     row.push(money(first.and_then(|margins| margins.cost)));
     row.push(money(first.and_then(|margins| Some(margins.ai? + margins.cost?))));
     row.push(money(first.and_then(|margins| margins.curtail)));
-    row.extend(groups.iter().map(|group| money(group.margins.value)));
+    let decided = |name: &str| signals.decision.as_ref().and_then(|view| view.group(name));
+    let all = config.profit.iter().flat_map(|profit| &profit.groups);
+    row.extend(all.map(|group| money(decided(&group.name).and_then(|decision| decision.margins.value))));
     row.into()
 }
 
@@ -121,12 +123,12 @@ fn site(config: &Config, power: Option<&PowerSnapshot>, row: &mut Vec<f32>) {
     row.push(kw(site.map(|site| site.balance.ai)));
     row.push(kw(site.map(|site| site.balance.base)));
     let profit = config.profit.as_ref();
-    for index in 0..profit.map_or(0, |profit| profit.groups.len()) {
-        let view = site.and_then(|site| site.groups.get(index)?.as_ref());
+    for group in profit.iter().flat_map(|profit| &profit.groups) {
+        let view = power.and_then(|power| power.group(&group.name));
         row.push(kw(view.map(|view| view.drawn)));
     }
-    for index in 0..profit.map_or(0, |profit| profit.ai.len()) {
-        let view = site.and_then(|site| site.blocks.get(index)?.as_ref());
+    for block in profit.iter().flat_map(|profit| &profit.ai) {
+        let view = power.and_then(|power| power.block(&block.name));
         row.push(kw(view.map(|view| view.granted)));
         row.push(kw(view.and_then(|view| view.drawn)));
     }

@@ -195,7 +195,7 @@ struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     fn new(api: &'a Api) -> Self {
-        let before = Before::new(api);
+        let before = Before::new();
         Self {
             api,
             before,
@@ -223,7 +223,7 @@ impl<'a> Watcher<'a> {
         let (status, totals) = self.api.in_force();
         let config = &status.places.config;
         let signals = self.api.signals.snapshot();
-        let power = self.api.power.as_ref().map(|power| power.snapshot());
+        let power = self.api.power.snapshot();
         self.decided(now);
         self.before.books(self.api, now, config, &totals);
         if let Some(power) = &power {

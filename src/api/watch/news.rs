@@ -3,6 +3,8 @@
 //! Counts that are higher, states that are others. What came and went between two looks is seen where it left a count, else not: a pool
 //! that was lost for less than a second shows by its losses.
 
+use std::{collections::HashMap, sync::Arc};
+
 use jiff::Timestamp;
 
 use super::News;
@@ -29,25 +31,23 @@ pub struct Before {
     pools: Vec<(bool, u64, u64)>,
     /// By the place of the route: failovers, fail-backs.
     routes: Vec<(u64, u64)>,
-    /// By signal: whether it could be acted on.
-    signals: Vec<bool>,
-    actions: Vec<Option<Action>>,
-    lent: Vec<Watts>,
+    /// By the name of the signal: whether it could be acted on. Names that the config has no more stay: it lets in so many.
+    signals: HashMap<Arc<str>, bool>,
+    actions: HashMap<Arc<str>, Action>,
+    lent: HashMap<Arc<str>, Watts>,
     power_events: u64,
     receipts: u64,
 }
 
 impl Before {
     /// Nothing was seen: what is true at the start is no news, but for decisions. Pools and routes come as they are seen.
-    pub fn new(api: &Api) -> Self {
-        let config = api.config();
-        let profit = config.profit.as_ref();
+    pub fn new() -> Self {
         Self {
             pools: Vec::new(),
             routes: Vec::new(),
-            signals: vec![true; config.signals.len()],
-            actions: vec![None; profit.map_or(0, |profit| profit.groups.len())],
-            lent: vec![Watts::ZERO; profit.map_or(0, |profit| profit.ai.len())],
+            signals: HashMap::new(),
+            actions: HashMap::new(),
+            lent: HashMap::new(),
             power_events: 0,
             receipts: 0,
         }
@@ -104,7 +104,7 @@ impl Before {
 
     /// Which signals can't be acted on any more, and which can again.
     pub fn signals(&mut self, api: &Api, now: Timestamp, snapshot: &Snapshot) {
-        for (view, before) in snapshot.signals.iter().zip(&mut self.signals) {
+        for view in &snapshot.signals {
             let name = &view.name;
             let (is_good, words) = match view.reading {
                 Reading::Never => continue,
@@ -116,7 +116,7 @@ impl Before {
                     (false, format!("signal {name:?}: its sources disagree, {low} to {high}"))
                 }
             };
-            if std::mem::replace(before, is_good) != is_good {
+            if self.signals.insert(name.clone(), is_good).unwrap_or(true) != is_good {
                 let level = if is_good { Level::Info } else { Level::Warn };
                 let news = News { level, kind: EventWord::Signal, about: Some(name.to_string()), words };
                 api.watched.events.tell(now, news);
@@ -134,8 +134,8 @@ impl Before {
             let news = News { level: Level::Info, kind: EventWord::Decision, about: Some(about.to_owned()), words };
             new.push((row, news));
         };
-        for ((name, decision), before) in view.groups.iter().zip(&view.decisions.groups).zip(&mut self.actions) {
-            let was = before.replace(decision.action);
+        for (name, decision) in view.groups.iter().zip(&view.decisions.groups) {
+            let was = self.actions.insert(name.clone(), decision.action);
             if was == Some(decision.action) {
                 continue;
             }
@@ -153,8 +153,8 @@ impl Before {
             };
             add(row, words, name);
         }
-        for ((name, block), before) in view.ai.iter().zip(&view.decisions.ai).zip(&mut self.lent) {
-            if std::mem::replace(before, block.watts) == block.watts {
+        for (name, block) in view.ai.iter().zip(&view.decisions.ai) {
+            if self.lent.insert(name.clone(), block.watts).unwrap_or(Watts::ZERO) == block.watts {
                 continue;
             }
             let reason = block.reason.to_string();
@@ -186,7 +186,7 @@ impl Before {
         }
         for past in power.events[..held].iter().rev() {
             let event = &past.event;
-            let about = event.group.and_then(|index| api.names.group(index)).map(str::to_owned);
+            let about = past.about.as_ref().map(ToString::to_string);
             let news = News { level: event.level, kind: event.kind.into(), about, words: event.words.to_string() };
             api.watched.events.tell(past.at, news);
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    config::{Mode, Profit},
+    config::Mode,
     power::{
         control::{Control, PowerSnapshot},
         device::{Goal, StageKind},
@@ -327,63 +327,37 @@ pub struct ReceiptsPage {
     pub receipts: Vec<Receipt>,
 }
 
-/// The names that an index in a snapshot stands for, and whether the site has a cap.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    groups: Vec<String>,
-    blocks: Vec<String>,
-    is_capped: bool,
-}
-
-impl Names {
-    /// Those of the config.
-    pub fn new(profit: Option<&Profit>, is_capped: bool) -> Self {
-        Self {
-            groups: profit.iter().flat_map(|profit| &profit.groups).map(|group| group.name.to_string()).collect(),
-            blocks: profit.iter().flat_map(|profit| &profit.ai).map(|ai| ai.name.to_string()).collect(),
-            is_capped,
-        }
-    }
-}
-
-impl Names {
-    /// That of a group.
-    pub fn group(&self, index: usize) -> Option<&str> {
-        self.groups.get(index).map(String::as_str)
-    }
-}
-
 impl PowerPage {
     /// Of a snapshot, and what is decided now.
-    pub fn new(snapshot: &PowerSnapshot, decision: Option<&DecisionView>, names: &Names) -> Self {
+    pub fn new(snapshot: &PowerSnapshot, decision: Option<&DecisionView>) -> Self {
         let kw = Watts::kilowatts;
-        let (site, balance) = (&snapshot.site, &snapshot.site.balance);
+        let (site, balance, names) = (&snapshot.site, &snapshot.site.balance, &snapshot.named);
         let (mut groups, mut unmanaged_groups) = (Vec::new(), Vec::new());
         for (index, (name, view)) in names.groups.iter().zip(&site.groups).enumerate() {
             match view {
                 Some(view) => {
-                    let decided = decision.and_then(|view| view.decisions.groups.get(index));
+                    let decided = decision.and_then(|view| view.group(name));
                     let decided = decided.map(|decided| decided.reason.to_string());
                     groups.push(GroupRow::new(name, view, decided, snapshot.orders.get(index).cloned().flatten()));
                 }
-                None => unmanaged_groups.push(name.clone()),
+                None => unmanaged_groups.push(name.to_string()),
             }
         }
         let (mut blocks, mut unmanaged_blocks) = (Vec::new(), Vec::new());
-        for (index, (name, view)) in names.blocks.iter().zip(&site.blocks).enumerate() {
+        for (name, view) in names.blocks.iter().zip(&site.blocks) {
             match view {
                 Some(view) => {
-                    let decided = decision.and_then(|view| view.decisions.ai.get(index));
+                    let decided = decision.and_then(|view| view.block(name));
                     blocks.push(BlockRow::new(name, view, decided.map(AiDecision::in_words)));
                 }
-                None => unmanaged_blocks.push(name.clone()),
+                None => unmanaged_blocks.push(name.to_string()),
             }
         }
         let events = snapshot.events.iter().take(MAX_EVENTS).map(|past| EventRow {
             at: past.at,
             level: past.event.level,
             kind: past.event.kind,
-            group: past.event.group.and_then(|index| names.groups.get(index).cloned()),
+            group: past.about.as_ref().map(ToString::to_string),
             words: past.event.words.to_string(),
         });
         Self {
@@ -391,9 +365,9 @@ impl PowerPage {
             mode: snapshot.mode.into(),
             epoch: site.epoch.0,
             site: SiteRow {
-                cap_kw: names.is_capped.then(|| kw(balance.cap)),
+                cap_kw: names.cap.is_some().then(|| kw(balance.cap)),
                 counts_kw: kw(balance.total()),
-                room_kw: names.is_capped.then(|| kw(balance.room())),
+                room_kw: names.cap.is_some().then(|| kw(balance.room())),
                 asic_kw: kw(balance.asic),
                 ai_kw: kw(balance.ai),
                 base_kw: kw(balance.base),

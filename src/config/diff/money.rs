@@ -1,14 +1,17 @@
 //! What a new config changes in signals, money and machines.
 //!
-//! | part | followed live | needs a restart |
-//! |---|---|---|
-//! | `[profit]`: policy and market; prices, cap, grid and schedule of `[site]`; caps of feeders | all of it | `mode`, where machines are moved |
-//! | `[[group]]` | what it is judged by, what a switch costs, its feeder | another group; of those whose machines are moved: power, floor, efficiency |
-//! | `[[ai]]` | its price, demand, terms | another block; of those that are told of leases: power, PUE, steps, notice |
-//! | `[[signal]]`, `[power]`, currency | | all of it |
+//! | part | the next decision is by it | signals begin anew | the power side begins anew |
+//! |---|---|---|---|
+//! | `[profit]`: policy and market; prices, grid and schedule of `[site]`; `[[feeder]]` | all of it | | |
+//! | `mode`, cap, overhead and base load of `[site]`, currency | where nothing is moved | currency | where something is moved |
+//! | `[[signal]]` | | all of it | |
+//! | `[[group]]` | what it is judged by, what a switch costs, its feeder | | one that comes, goes or moves; of those whose machines are moved: all else |
+//! | `[[ai]]` | its price, demand, terms | | one that comes, goes or moves; of those that are told of leases: all else |
+//! | `[power]` | | | all but the ledger's place, which needs a restart |
 //!
-//! These parts name each other (a policy names signals, machines stand in groups), so the running proxy follows all of their changes or
-//! none: the table says which of them it can follow, and one that it can't keeps the others back.
+//! Where nothing is moved, groups and blocks that come and go are in the next decision. What begins anew does so inside the running proxy:
+//! of signals, those that stay as they are keep what they have said; the power side goes on from its ledger, as after a restart. What a
+//! ledger forbids (a group that goes while machines of it sleep) is not known here: whoever carries it out finds out, and refuses it.
 
 use super::{Change, Differ, Effect, compare, list, optional, text, time};
 use crate::{
@@ -20,37 +23,26 @@ use crate::{
 };
 
 const DECIDED: Effect = Effect::Live("from the next decision on");
+const HEARD: Effect = Effect::Live("signals and decisions begin anew on it; who stays as it is keeps its values");
+pub(super) const MACHINES: Effect =
+    Effect::Live("the power side begins anew on it; machines and leases stay as they are, miners notice nothing");
 
 /// The changes, with what becomes of them.
 pub(super) fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let mut differ = compared(old, new);
-    if !is_followed(old, new) {
-        differ.0.iter_mut().for_each(|change| change.effect = Effect::Restart);
-    }
-    differ.0
-}
-
-/// Whether the running proxy can follow all of it.
-pub(super) fn is_followed(old: &Config, new: &Config) -> bool {
-    compared(old, new).0.iter().all(|change| change.effect != Effect::Restart)
-}
-
-fn compared(old: &Config, new: &Config) -> Differ {
     let mut differ = Differ::default();
     differ.signals(&old.signals, &new.signals);
+    // The power side has taken these for its own when it began.
+    let is_managed = old.power.is_some() || new.power.is_some();
+    let machines = if is_managed { MACHINES } else { DECIDED };
     match (&old.profit, &new.profit) {
-        (Some(before), Some(after)) => {
-            // The power side has taken these for its own at the start.
-            let is_managed = old.power.is_some() || new.power.is_some();
-            differ.profit(before, after, if is_managed { Effect::Restart } else { DECIDED });
-        }
-        (old, new) => differ.section("[[group]]", old.is_some(), new.is_some()),
+        (Some(before), Some(after)) => differ.profit(before, after, machines),
+        (old, new) => differ.section("[[group]]", old.is_some(), new.is_some(), machines),
     }
-    match (&old.power, &new.power) {
+    match (old.profit.as_ref().zip(old.power.as_ref()), new.profit.as_ref().zip(new.power.as_ref())) {
         (Some(old), Some(new)) => differ.power(old, new),
-        (old, new) => differ.section("[power]", old.is_some(), new.is_some()),
+        (old, new) => differ.section("[power]", old.is_some(), new.is_some(), MACHINES),
     }
-    differ
+    differ.0
 }
 
 /// What the power side knows of how a group is judged: which of its machines are the worst.
@@ -84,19 +76,21 @@ impl Differ {
             "signal",
             (old, new),
             |one| &one.name,
-            (Effect::Restart, Effect::Restart),
+            (HEARD, HEARD),
             |differ, place, old, new| {
                 compare!(differ, place, old, new, Signal {
-                quantity: unshown => Effect::Restart,
-                unit: unshown => Effect::Restart,
-                class: unshown => Effect::Restart,
-                max_age: time => Effect::Restart,
-                range: unshown => Effect::Restart,
-                max_spread: unshown => Effect::Restart,
-                sources: unshown => Effect::Restart,
+                quantity: unshown => HEARD,
+                unit: unshown => HEARD,
+                class: unshown => HEARD,
+                max_age: time => HEARD,
+                range: unshown => HEARD,
+                max_spread: unshown => HEARD,
+                sources: unshown => HEARD,
             } apart { name });
             },
         );
+        // Their order is shown, and means nothing.
+        self.order("[[signal]]", (old, new), |one| &one.name, HEARD);
     }
 
     fn profit(&mut self, old: &Profit, new: &Profit, machines: Effect) {
@@ -108,17 +102,17 @@ impl Differ {
         };
         compare!(self, "[profit]", old, new, Profit {
             mode: mode => machines,
-            currency: text => Effect::Restart,
+            currency: text => if machines == MACHINES { MACHINES } else { HEARD },
             market: market => DECIDED,
         } apart { policy, site, feeders, groups, ai });
         self.policy(&old.policy, &new.policy);
         self.site(&old.site, &new.site, new.currency, machines);
-        let both = (Effect::Restart, Effect::Restart);
+        let both = (machines, machines);
         self.tables(
             "feeder",
             (&old.feeders, &new.feeders),
             |one| &one.name,
-            both,
+            (DECIDED, DECIDED),
             |differ, place, old, new| {
                 compare!(differ, place, old, new, Feeder { cap: watts => DECIDED } apart { name });
             },
@@ -157,9 +151,9 @@ impl Differ {
             } apart { name });
             },
         );
-        self.order("[[feeder]]", (&old.feeders, &new.feeders), |one| &one.name);
-        self.order("[[group]]", (&old.groups, &new.groups), |one| &one.name);
-        self.order("[[ai]]", (&old.ai, &new.ai), |one| &one.name);
+        self.order("[[feeder]]", (&old.feeders, &new.feeders), |one| &one.name, DECIDED);
+        self.order("[[group]]", (&old.groups, &new.groups), |one| &one.name, machines);
+        self.order("[[ai]]", (&old.ai, &new.ai), |one| &one.name, machines);
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
@@ -218,78 +212,85 @@ impl Differ {
         } apart {});
     }
 
-    fn power(&mut self, old: &Power, new: &Power) {
-        let path = |path: &std::path::PathBuf| path.display().to_string();
+    fn power(&mut self, (before, old): (&Profit, &Power), (after, new): (&Profit, &Power)) {
+        // The ledger's place is told apart, as there is one without a power side, too.
         compare!(self, "[power]", old, new, Power {
-            ledger: path => Effect::Restart,
-            cap: watts_or_none => Effect::Restart,
-            reserve: watts => Effect::Restart,
-            drift: watts => Effect::Restart,
-            max_age: time => Effect::Restart,
-            forget_after: time_or_none => Effect::Restart,
-            proofs: text => Effect::Restart,
-            poll: time => Effect::Restart,
-            poll_moving: time => Effect::Restart,
-            calls: text => Effect::Restart,
-            command_lifetime: time => Effect::Restart,
-            lease_term: time => Effect::Restart,
-        } apart { meter, groups, blocks });
+            cap: watts_or_none => MACHINES,
+            reserve: watts => MACHINES,
+            drift: watts => MACHINES,
+            max_age: time => MACHINES,
+            forget_after: time_or_none => MACHINES,
+            proofs: text => MACHINES,
+            poll: time => MACHINES,
+            poll_moving: time => MACHINES,
+            calls: text => MACHINES,
+            command_lifetime: time => MACHINES,
+            lease_term: time => MACHINES,
+        } apart { ledger, meter, groups, blocks });
         match (&old.meter, &new.meter) {
             (Some(old), Some(new)) => compare!(self, "[power.meter]", old, new, SiteMeter {
-                signal: text => Effect::Restart,
-                max_age: time => Effect::Restart,
-                deviation: text => Effect::Restart,
+                signal: text => MACHINES,
+                max_age: time => MACHINES,
+                deviation: text => MACHINES,
             } apart {}),
-            (old, new) => self.section("[power.meter]", old.is_some(), new.is_some()),
+            (old, new) => self.section("[power.meter]", old.is_some(), new.is_some(), MACHINES),
         }
-        // Groups and blocks that came, went or moved are told by their names above; what is left has one place in both.
-        for (at, (old, new)) in old.groups.iter().zip(&new.groups).enumerate() {
-            let place = format!("[[group]] {}", at + 1);
-            match (old, new) {
+        // Groups and blocks that came or went are told by their names above.
+        for (group, new) in after.groups.iter().zip(&new.groups) {
+            let Some(at) = before.groups.iter().position(|other| other.name == group.name) else { continue };
+            let place = format!("group {:?}", group.name);
+            match (&old.groups[at], new) {
                 (Some(old), Some(new)) => self.machines(&place, old, new),
-                (old, new) => self.section(&format!("{place} actuator"), old.is_some(), new.is_some()),
+                (old, new) => self.section(&format!("{place} actuator"), old.is_some(), new.is_some(), MACHINES),
             }
         }
-        for (at, (old, new)) in old.blocks.iter().zip(&new.blocks).enumerate() {
-            let place = format!("[[ai]] {}", at + 1);
-            match (old, new) {
+        for (ai, new) in after.ai.iter().zip(&new.blocks) {
+            let Some(at) = before.ai.iter().position(|other| other.name == ai.name) else { continue };
+            let place = format!("ai {:?}", ai.name);
+            match (&old.blocks[at], new) {
                 (Some(old), Some(new)) => compare!(self, place, old, new, PowerBlock {
-                    control: unshown => Effect::Restart,
-                    idle: watts => Effect::Restart,
-                    tolerance: text => Effect::Restart,
-                    poll: time => Effect::Restart,
-                    sheds_within: time_or_none => Effect::Restart,
-                    starts_within: time => Effect::Restart,
-                    returns_within: time => Effect::Restart,
+                    control: unshown => MACHINES,
+                    idle: watts => MACHINES,
+                    tolerance: text => MACHINES,
+                    poll: time => MACHINES,
+                    sheds_within: time_or_none => MACHINES,
+                    starts_within: time => MACHINES,
+                    returns_within: time => MACHINES,
                 } apart {}),
-                (old, new) => self.section(&format!("{place} control"), old.is_some(), new.is_some()),
+                (old, new) => self.section(&format!("{place} control"), old.is_some(), new.is_some(), MACHINES),
             }
         }
     }
 
     fn machines(&mut self, place: &str, old: &PowerGroup, new: &PowerGroup) {
         compare!(self, place, old, new, PowerGroup {
-            miners: unshown => Effect::Restart,
-            devices: unshown => Effect::Restart,
-            nameplate: watts => Effect::Restart,
-            configured_max: watts_or_none => Effect::Restart,
-            sleep_max: watts => Effect::Restart,
-            actuator: unshown => Effect::Restart,
-            watts: unshown => Effect::Restart,
-            sleep_survives_power_cycle: unshown => Effect::Restart,
-            moves: unshown => Effect::Restart,
+            miners: unshown => MACHINES,
+            devices: unshown => MACHINES,
+            nameplate: watts => MACHINES,
+            configured_max: watts_or_none => MACHINES,
+            sleep_max: watts => MACHINES,
+            actuator: unshown => MACHINES,
+            watts: unshown => MACHINES,
+            sleep_survives_power_cycle: unshown => MACHINES,
+            moves: unshown => MACHINES,
         } apart {});
     }
 
     /// Tables whose place counts.
-    fn order<T>(&mut self, kind: &str, (old, new): (&[T], &[T]), name: impl Fn(&T) -> &std::sync::Arc<str>) {
+    fn order<T>(
+        &mut self,
+        kind: &str,
+        (old, new): (&[T], &[T]),
+        name: impl Fn(&T) -> &std::sync::Arc<str>,
+        effect: Effect,
+    ) {
         let names = |of: &[T], other: &[T]| -> Vec<std::sync::Arc<str>> {
             let is_in_both = |one: &&T| other.iter().any(|other| name(other) == name(one));
             of.iter().filter(is_in_both).map(|one| name(one).clone()).collect()
         };
         let (was, is) = (names(old, new), names(new, old));
         if was != is {
-            self.field(kind, "order", list(&was), list(&is), Effect::Restart);
+            self.field(kind, "order", list(&was), list(&is), effect);
         }
     }
 }

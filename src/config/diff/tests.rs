@@ -122,25 +122,104 @@ fn a_store_and_the_ledgers_place_wait_for_a_restart() {
     assert_eq!(followed(&parse(BASE), &moved), parse(BASE));
 }
 
+/// The base with a group that a driver moves, and AI compute that is told of leases.
+fn moved(edit: &[(&str, &str)]) -> Config {
+    let text = format!(
+        "{BASE}[profit]\nmode = \"active\"\n[site]\ncap = \"1 MW\"\npower_price = \"60 USD/MWh\"\n[power]\nledger = \"first.db\"\nreserve = \"1 kW\"\n\
+         [[group]]\nname = \"hall\"\nsignal = \"pays\"\npower = \"14 kW\"\nnameplate = \"3500 W\"\nworkers = \"hall.*\"\n\
+         [group.actuator]\nkind = \"custom:firmware\"\n\
+         [[ai]]\nname = \"gpus\"\npower = \"20 kW\"\nprice = \"300 USD/MWh\"\ndemand = 1.0\nidle = \"1 kW\"\n[ai.control]\nkind = \"custom:gpus\"\n\
+         [[signal]]\nname = \"pays\"\nunit = \"verdict\"\nkind = \"push\"\nmax_age = \"1h\"\n"
+    );
+    parse(&edit.iter().fold(text, |text, (from, to)| {
+        assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
+        text.replacen(from, to, 1)
+    }))
+}
+
+fn told(old: &Config, new: &Config) -> String {
+    diff(old, new).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
-fn money_is_followed_as_a_whole_or_not_at_all() {
+fn where_machines_are_moved_it_is_told_what_begins_anew() {
+    let old = moved(&[]);
+    let new = moved(&[
+        ("mode = \"active\"", "mode = \"advise\"\nmin_asleep = \"5m\""),
+        ("cap = \"1 MW\"", "cap = \"2 MW\""),
+        ("ledger = \"first.db\"", "ledger = \"second.db\"\nlease_term = \"3m\""),
+        ("nameplate = \"3500 W\"", "nameplate = \"3600 W\""),
+        ("demand = 1.0", "demand = 0.5"),
+        ("max_age = \"1h\"", "max_age = \"2h\""),
+        ("[[ai]]", "[[group]]\nname = \"more\"\nsignal = \"pays\"\npower = \"5 kW\"\n[[ai]]"),
+    ]);
+    insta::assert_snapshot!(told(&old, &new), @r#"
+    [power] ledger: first.db → second.db; needs a restart
+    signal "pays" max_age: 1h → 2h; signals and decisions begin anew on it; who stays as it is keeps its values
+    [profit] mode: active → advise; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    [profit] min_asleep: 15m → 5m; from the next decision on
+    [site] cap: 1.0 MW → 2.0 MW; from the next decision on
+    group "more" added; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    ai "gpus" demand: another one; from the next decision on
+    [power] cap: 1.0 MW → 2.0 MW; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    [power] lease_term: 2m → 3m; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    group "hall" nameplate: 3.5 kW → 3.6 kW; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    "#);
+    assert!(power_begins_anew(&old, &new));
+    // All of it is followed but for the ledger's place, and that is all that is left.
+    let followed = followed(&old, &new);
+    assert_eq!((&followed.profit, &followed.signals), (&new.profit, &new.signals));
+    assert_eq!(
+        (followed.power.as_ref().map(|power| &power.ledger), &followed.ledger),
+        (Some(&old.ledger), &old.ledger)
+    );
+    assert_eq!(told(&followed, &new), "[power] ledger: first.db → second.db; needs a restart");
+    assert!(!power_begins_anew(&followed, &new), "that alone begins nothing anew");
+}
+
+#[test]
+fn what_can_be_followed_in_place_begins_nothing_anew() {
+    let old = moved(&[]);
+    for (from, to) in [
+        ("max_age = \"1h\"", "max_age = \"2h\""),
+        ("demand = 1.0", "demand = 0.5"),
+        ("60 USD/MWh", "61 USD/MWh"),
+        ("mode = \"active\"", "mode = \"active\"\nmin_asleep = \"5m\""),
+        ("[[ai]]", "[[feeder]]\nname = \"north\"\ncap = \"1 MW\"\n[[ai]]"),
+        ("hunter2", "hunter3"),
+    ] {
+        let new = moved(&[(from, to)]);
+        assert_ne!(diff(&old, &new), []);
+        assert!(!power_begins_anew(&old, &new), "{}", told(&old, &new));
+        assert_eq!(followed(&old, &new), new);
+    }
+}
+
+#[test]
+fn a_power_side_comes_and_goes_with_what_it_moves() {
+    let (none, some) = (parse(BASE), moved(&[]));
+    // It takes its own ledger, where nobody has one.
+    assert!(power_begins_anew(&none, &some) && power_begins_anew(&some, &none));
+    assert_eq!(followed(&none, &some), some);
+    let ended = followed(&some, &none);
+    assert_eq!((&ended.power, &ended.ledger), (&None, &some.ledger));
+    assert_eq!(told(&ended, &none), "[power] ledger: first.db → hashgate-power.db; needs a restart");
+}
+
+#[test]
+fn groups_that_nothing_moves_come_and_go_in_the_next_decision() {
     let text = |policy: &str| {
         format!(
             "{BASE}[profit]\nsignal = \"hashprice\"\ndrain_below = {policy}\nwake_above = 50\n[[group]]\n[[signal]]\nname = \"hashprice\"\nkind = \"push\"\nunit = \"USD/PH/day\"\n"
         )
     };
     let (old, new) = (parse(&text("45")), parse(&format!("{}[[group]]\nname = \"more\"\n", text("40"))));
-    let changes = diff(&old, &new);
-    assert!(changes.len() >= 2 && changes.iter().all(|change| change.effect == Effect::Restart), "{changes:?}");
-    assert_eq!(followed(&old, &new).profit, old.profit);
-    let new = parse(&text("40"));
-    assert_eq!(
-        diff(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [
-            "group \"group-1\" rule: drains when \"hashprice\" is under 45, wakes when it is over 50 → drains when \"hashprice\" is under 40, wakes when it is over 50; from the next decision on"
-        ]
-    );
-    assert_eq!(followed(&old, &new).profit, new.profit);
+    insta::assert_snapshot!(told(&old, &new), @r#"
+    group "group-1" rule: drains when "hashprice" is under 45, wakes when it is over 50 → drains when "hashprice" is under 40, wakes when it is over 50; from the next decision on
+    group "more" added; from the next decision on
+    "#);
+    assert_eq!(followed(&old, &new), new);
+    assert!(!power_begins_anew(&old, &new));
 }
 
 /// A part of a config, in one of several forms.

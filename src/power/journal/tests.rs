@@ -299,3 +299,18 @@ fn a_ledger_of_a_version_that_knew_no_sightings_is_read() {
     assert_eq!(book.sightings, []);
     journal.sight(&[Sighting { name: "m1".into(), at: time(1), user: None }]).unwrap();
 }
+
+#[test]
+fn the_next_epoch_begins_without_giving_the_lock_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let now = time(0);
+    let (mut journal, _) = Journal::start(&path, now).unwrap();
+    let first = journal.epoch();
+    journal.set(&[("mode", "active")]).unwrap();
+    let book = journal.next_epoch(now).unwrap();
+    assert_eq!((journal.epoch().0, book.settings["mode"].as_str()), (first.0 + 1, "active"));
+    assert!(matches!(Journal::open(&path, now), Err(JournalError::Locked { .. })));
+    drop(journal);
+    assert_eq!(Journal::open(&path, now).unwrap().0.epoch().0, first.0 + 2);
+}

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 use tracing::{debug, error, info, warn};
@@ -238,6 +239,11 @@ impl Keeper {
         }
     }
 
+    /// Begins a call. It ends with the loop, wherever it is: whoever goes on finds out what became of it, as after a crash.
+    fn begin_call(&self, call: impl Future<Output = ()> + Send + 'static) {
+        drop(self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(call)));
+    }
+
     /// The longest that a call may take, whatever its driver thinks.
     fn call_limit(&self) -> Duration {
         self.config.power.as_ref().map_or(Duration::ZERO, |power| power.command_lifetime)
@@ -251,7 +257,7 @@ impl Keeper {
             return;
         };
         let (answer, limit) = (self.answer.clone(), self.call_limit());
-        self.runtime.spawn(async move {
+        self.begin_call(async move {
             let sent = async move {
                 match &command {
                     Command::Sleep => actuator.sleep(&target).await,
@@ -279,7 +285,7 @@ impl Keeper {
             return;
         }
         let (answer, limit) = (self.answer.clone(), self.call_limit());
-        self.runtime.spawn(async move {
+        self.begin_call(async move {
             if let Some(actuator) = actuator {
                 let mode = match actuator.mode(&target) {
                     Some(asked) => timeout(limit, asked).await.ok().and_then(Result::ok),
@@ -305,7 +311,7 @@ impl Keeper {
         }
         told.telling.push(message.lease);
         let (answer, limit, lease) = (self.answer.clone(), self.call_limit(), message.lease);
-        self.runtime.spawn(async move {
+        self.begin_call(async move {
             let result = within(limit, async move { compute.tell(message).await }).await;
             let _ = answer.send(Answer::Lease { block, lease, result }).await;
         });
@@ -314,6 +320,7 @@ impl Keeper {
     /// Asks AI compute how it is.
     pub(super) fn ask_compute(&mut self, tick: Instant) {
         let limit = self.call_limit();
+        let mut asked = Vec::new();
         for (block, (compute, told)) in self.machines.compute.iter().zip(&mut self.told).enumerate() {
             let (Some(compute), Some(told)) = (compute, told) else { continue };
             if told.is_asked || tick < told.status_at {
@@ -322,8 +329,11 @@ impl Keeper {
             told.is_asked = true;
             let poll = self.config.power.as_ref().and_then(|power| Some(power.blocks.get(block)?.as_ref()?.poll));
             told.status_at = tick + poll.unwrap_or_default();
-            let (compute, answer) = (compute.clone(), self.answer.clone());
-            self.runtime.spawn(async move {
+            asked.push((block, compute.clone()));
+        }
+        for (block, compute) in asked {
+            let answer = self.answer.clone();
+            self.begin_call(async move {
                 let result = within(limit, async move { compute.status().await }).await;
                 let _ = answer.send(Answer::Status { block, result }).await;
             });
@@ -521,6 +531,13 @@ impl Keeper {
         for group in 0..self.names.len() {
             self.let_sleep(group);
         }
+        // Whom a side before let sleep, and whose group has begun to wake before it was counted here.
+        let dormant = &self.dormant;
+        let awake = self.miners.turn(false, |key| !dormant[key.group]);
+        if !awake.is_empty() {
+            let errands = self.errands.clone();
+            self.runtime.spawn(async move { errands.sleepers(awake, false).await });
+        }
     }
 
     pub(super) fn name(&self, key: DeviceKey) -> String {
@@ -537,9 +554,13 @@ async fn within<T: Send + 'static>(
     limit: Duration,
     call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
 ) -> Result<T, DriverError> {
-    match tokio::spawn(timeout(limit, call)).await {
-        Ok(said) => said.unwrap_or(Err(DriverError::Timeout(limit))),
-        Err(error) => Err(DriverError::Refused(format!("its driver has failed: {error}"))),
+    // A set, as it ends with whoever waits for it.
+    let mut calls = JoinSet::new();
+    calls.spawn(timeout(limit, call));
+    match calls.join_next().await {
+        Some(Ok(said)) => said.unwrap_or(Err(DriverError::Timeout(limit))),
+        Some(Err(error)) => Err(DriverError::Refused(format!("its driver has failed: {error}"))),
+        None => Err(DriverError::Timeout(limit)),
     }
 }
 
@@ -555,6 +576,13 @@ mod tests {
         let limit = Duration::from_millis(10);
         assert_eq!(within(limit * 1_000, async { Ok(1) }).await, Ok(1));
         assert_eq!(within::<()>(limit, std::future::pending()).await, Err(DriverError::Timeout(limit)));
+        let (asked, answered) = tokio::sync::oneshot::channel::<()>();
+        let call = within::<()>(limit * 1_000, async move {
+            let _asked = asked;
+            std::future::pending().await
+        });
+        assert!(timeout(limit, call).await.is_err());
+        assert!(answered.await.is_err(), "it ends with whoever waited for it");
         let failed = within::<()>(limit * 1_000, async { panic!("a bug") }).await;
         assert!(matches!(&failed, Err(DriverError::Refused(why)) if why.contains("a bug")), "{failed:?}");
     }

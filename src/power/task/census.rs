@@ -113,6 +113,8 @@ pub(super) struct Miners {
     /// Devices of which a rival was told.
     rivals: HashSet<DeviceKey>,
     meters: HashMap<DeviceKey, Meter>,
+    /// Connections that the workers know to sleep by the word of a power side before, until they are counted.
+    inherited: HashSet<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -151,6 +153,18 @@ pub(super) struct Told {
 }
 
 impl Miners {
+    /// Knows nobody yet, but that these are known to sleep.
+    pub fn after(asleep: HashSet<ConnectionId>) -> Self {
+        Self { inherited: asleep, ..Self::default() }
+    }
+
+    /// The connections that the workers know to sleep.
+    pub fn asleep(&self) -> HashSet<ConnectionId> {
+        let live =
+            self.connections.iter().filter(|(_, connection)| connection.gone_at.is_none() && connection.is_asleep);
+        live.map(|(id, _)| *id).chain(self.inherited.iter().copied()).collect()
+    }
+
     /// Takes a census. Devices that it finds are in its answer, and their connections nobody's until the next one. `answers`: whether a
     /// device is measured at its address, and not known to be silent there.
     pub fn take(
@@ -206,13 +220,13 @@ impl Miners {
         told: &mut Told,
         named: &mut HashSet<std::sync::Arc<str>>,
     ) -> Option<DeviceKey> {
-        let Self { connections, live, from, rivals, .. } = self;
+        let Self { connections, live, from, rivals, inherited, .. } = self;
         let peer = report.peer.to_canonical();
         let is_new = !connections.contains_key(&report.connection);
         let connection = connections.entry(report.connection).or_insert(Connection {
             device: None,
             rival_since: None,
-            is_asleep: false,
+            is_asleep: inherited.remove(&report.connection),
             before: 0,
             gone_at: None,
         });

@@ -1,15 +1,24 @@
 //! What a ledger knows to sleep, or to be lent, and this config can't wake or ask back: an actuator or a control was taken out of the config
-//! while it was in use. Shares go on without; but it is said at each start, on the page, in metrics and by `hashgate check`.
+//! while it was in use. Shares go on without; but it is said at each start, on the page, in metrics and by `hashgate check`. While a proxy
+//! runs, a config that would do so is refused.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
-use super::devices::Devices;
+use super::{
+    devices::Devices,
+    estate::Estate,
+    start::{Adoption, names_of},
+};
 use crate::{
     config::Config,
     power::{
         control::Orphans,
+        group::DeviceRecord,
         journal::{Book, Journal, JournalError},
         ledger::{Booking, LeaseId},
     },
@@ -29,6 +38,84 @@ pub fn orphans(config: &Config) -> Result<Orphans, JournalError> {
     let mut devices = Devices::new(&names.zip(power.groups.iter().map(Option::as_ref)).collect::<Vec<_>>());
     devices.restore(&book.devices, &[], Timestamp::UNIX_EPOCH);
     Ok(Orphans::of(&book, Some(&devices), &blocks(config)))
+}
+
+/// What another config would leave asleep, or lent, with nobody who could wake it or ask it back, and what is to be done first: a sentence
+/// for each group and block. What is so already by the config before is not in it. Looks into the ledger of that one, whoever has it.
+///
+/// # Errors
+/// If it can't be read.
+pub fn left_behind(old: &Config, new: &Config) -> Result<Vec<String>, JournalError> {
+    Ok(Journal::look(&old.ledger)?.map_or_else(Vec::new, |book| left_by(&book, old, new)))
+}
+
+impl Estate {
+    /// The same, by the book of the side that has ended.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn left_behind(&self, old: &Config, new: &Config) -> Result<Vec<String>, JournalError> {
+        match &self.journal {
+            Some(journal) => Ok(left_by(&journal.read()?, old, new)),
+            None => left_behind(old, new),
+        }
+    }
+}
+
+fn left_by(book: &Book, old: &Config, new: &Config) -> Vec<String> {
+    let (before, after) = (Left::of(book, old), Left::of(book, new));
+    let mut words = Vec::new();
+    for (group, mut devices, is_locked) in after.machines {
+        let was_left = |name: &str| before.machines.iter().flat_map(|(_, left, _)| left).any(|it| *it.name == *name);
+        devices.retain(|device| !was_left(&device.name));
+        if devices.is_empty() {
+            continue;
+        }
+        let (unlock, of_new) = match is_locked {
+            true => {
+                (format!("`hashgate unlock {group}` and "), "are locked out, and in another group of the new config")
+            }
+            false => {
+                (String::new(), "sleep or are on their way, and no group of the new config has them with an actuator")
+            }
+        };
+        words.push(format!(
+            "{} machines of group {group:?} {of_new}, so that nobody would wake them: wake them first ({unlock}`hashgate wake {group}`), and \
+             take them out of it when they mine: {}",
+            devices.len(),
+            names_of(&devices)
+        ));
+    }
+    for (block, watts) in after.leases.iter().filter(|(block, _)| !before.leases.contains_key(*block)) {
+        words.push(format!(
+            "AI block {block:?} holds {} by its leases and is not in the new config with a control, so that nobody could ask it back: have it \
+             give back first (demand = 0), and take it out when `hashgate groups` shows nothing lent to it",
+            watts.in_words()
+        ));
+    }
+    words
+}
+
+/// What a config leaves behind of what a book knows.
+struct Left {
+    machines: Vec<(String, Vec<DeviceRecord>, bool)>,
+    leases: BTreeMap<String, Watts>,
+}
+
+impl Left {
+    fn of(book: &Book, config: &Config) -> Self {
+        let (profit, power) = (config.profit.iter(), config.power.iter());
+        let names: Vec<Arc<str>> = profit.flat_map(|profit| &profit.groups).map(|group| group.name.clone()).collect();
+        let moved = power.flat_map(|power| &power.groups).map(Option::as_ref);
+        let mut devices = Devices::new(&names.iter().cloned().zip(moved).collect::<Vec<_>>());
+        // Whoever just mines is left by nobody.
+        let moving: HashSet<&str> =
+            book.records.values().flat_map(|record| &record.devices).map(|device| &*device.name).collect();
+        let found: Vec<_> = book.devices.iter().filter(|device| moving.contains(&*device.name)).cloned().collect();
+        devices.restore(&found, &[], Timestamp::UNIX_EPOCH);
+        let leases = Orphans::of(book, Some(&devices), &blocks(config)).leases;
+        Self { machines: Adoption::new(book, &names, &devices).left, leases }
+    }
 }
 
 /// Names of the blocks that are told of leases.

@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, error, info, warn};
 
-use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, orders::Orders};
+use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, estate::Past, orders::Orders};
 use crate::{
     config::{ActuatorKind, Mode, WattsSource},
     power::{
-        control::{Orphans, OverCap, PastEvent, PowerSnapshot, PowerTotals},
+        control::{Named, Orphans, PastEvent, PowerSnapshot},
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
@@ -45,12 +45,11 @@ const NAMED: usize = 20;
 pub(super) struct Shown {
     /// What was decided last.
     pub decision: Option<DecisionView>,
+    named: Arc<Named>,
     snapshot: watch::Sender<Arc<PowerSnapshot>>,
     receipts: VecDeque<Receipt>,
-    events: VecDeque<PastEvent>,
-    totals: PowerTotals,
+    past: Past,
     orphans: Orphans,
-    over_cap: OverCap,
     published: Instant,
     has_news: bool,
 }
@@ -66,36 +65,51 @@ pub(super) struct Manual {
 }
 
 impl Shown {
+    /// `past` is what a side before has told and counted, `publish` where it was shown: it is until this one has something to show.
     pub fn new(
-        site: &Site,
-        orders: &Orders,
+        (site, orders): (&Site, &Orders),
+        named: Named,
         receipts: Vec<Receipt>,
         orphans: Orphans,
+        (past, publish): (Past, Option<watch::Sender<Arc<PowerSnapshot>>>),
         now: Timestamp,
-    ) -> (Self, watch::Receiver<Arc<PowerSnapshot>>) {
-        let snapshot = PowerSnapshot {
+    ) -> Self {
+        let named = Arc::new(named);
+        let first = Arc::new(PowerSnapshot {
+            named: named.clone(),
             mode: orders.mode(),
             site: site.view(now),
             orders: orders.controls().to_vec(),
             receipts: receipts.clone(),
-            events: Vec::new(),
-            over_cap: OverCap::default(),
-            totals: PowerTotals::default(),
+            events: past.events.iter().cloned().collect(),
+            over_cap: past.over_cap,
+            totals: past.totals,
             orphans: orphans.clone(),
+        });
+        let snapshot = match publish {
+            Some(publish) => publish,
+            None => watch::channel(first).0,
         };
-        let (snapshot, receiver) = watch::channel(Arc::new(snapshot));
-        let shown = Self {
+        Self {
             decision: None,
+            named,
             snapshot,
             receipts: receipts.into(),
-            events: VecDeque::new(),
-            totals: PowerTotals::default(),
+            past,
             orphans,
-            over_cap: OverCap::default(),
             published: Instant::now(),
             has_news: true,
-        };
-        (shown, receiver)
+        }
+    }
+
+    /// What is shown, for whoever looks.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<PowerSnapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// Leaves all that outlives it.
+    pub fn leave(self) -> (Past, watch::Sender<Arc<PowerSnapshot>>) {
+        (self.past, self.snapshot)
     }
 
     /// Something may have changed.
@@ -120,13 +134,14 @@ impl Shown {
     pub fn publish(&mut self, tick: Instant, site: SiteView, orders: &Orders) {
         (self.published, self.has_news) = (tick, false);
         self.snapshot.send_replace(Arc::new(PowerSnapshot {
+            named: self.named.clone(),
             mode: orders.mode(),
             site,
             orders: orders.controls().to_vec(),
             receipts: self.receipts.iter().cloned().collect(),
-            events: self.events.iter().cloned().collect(),
-            over_cap: self.over_cap,
-            totals: self.totals,
+            events: self.past.events.iter().cloned().collect(),
+            over_cap: self.past.over_cap,
+            totals: self.past.totals,
             orphans: self.orphans.clone(),
         }));
     }
@@ -134,7 +149,7 @@ impl Shown {
     /// A drain or a wake ended, and that is on the disk.
     pub fn receipt(&mut self, receipt: Receipt) {
         info!("group {:?}: {}; receipt {}", receipt.group, receipt.in_words(), receipt.event);
-        self.totals.receipts += 1;
+        self.past.totals.receipts += 1;
         self.receipts.truncate(SHOWN_RECEIPTS - 1);
         self.receipts.push_front(receipt);
         self.touch();
@@ -148,11 +163,12 @@ impl Shown {
             Level::Warn => warn!("{}", event.words),
             Level::Error => error!("{}", event.words),
         }
-        self.totals.refusals += u64::from(event.kind == EventKind::Refusal);
+        self.past.totals.refusals += u64::from(event.kind == EventKind::Refusal);
         if event.level > Level::Debug {
-            self.totals.events += 1;
-            self.events.truncate(MAX_PAST_EVENTS - 1);
-            self.events.push_front(PastEvent { at: now, event });
+            let about = event.group.and_then(|index| self.named.groups.get(index).cloned());
+            self.past.totals.events += 1;
+            self.past.events.truncate(MAX_PAST_EVENTS - 1);
+            self.past.events.push_front(PastEvent { at: now, about, event });
         }
         self.touch();
     }
@@ -161,8 +177,9 @@ impl Shown {
     pub fn metered(&mut self, cap: Option<Watts>, watts: Watts) {
         let Some(cap) = cap.filter(|cap| watts > *cap) else { return };
         let excess = watts.saturating_sub(cap);
-        self.over_cap.readings += 1;
-        self.over_cap.most = Some(self.over_cap.most.map_or(excess, |most| most.max(excess)));
+        let over_cap = &mut self.past.over_cap;
+        over_cap.readings += 1;
+        over_cap.most = Some(over_cap.most.map_or(excess, |most| most.max(excess)));
     }
 }
 

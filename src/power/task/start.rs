@@ -71,30 +71,60 @@ pub(super) fn held_by_a_dry_run(of_config: Mode, purpose: &Purpose, book: &Book,
     held.map(|(group, _)| Input::Person(group, Person::Release)).collect()
 }
 
-/// Gives machines that sleep, or are on their way, to the groups that the config has them in now.
-///
-/// # Errors
-/// If that can't be written.
-pub(super) fn adopt(
-    journal: &mut Journal,
-    book: &mut Book,
-    names: &[Arc<str>],
-    devices: &Devices,
-) -> Result<(), JournalError> {
-    let groups: HashMap<&str, &Arc<str>> = names
-        .iter()
-        .enumerate()
-        .flat_map(|(group, name)| devices.of(group).map(move |(target, _)| (&*target.name, name)))
-        .collect();
-    // In an order that does not depend on a map's.
-    let olds: BTreeMap<String, Record> = book.records.clone().into_iter().collect();
-    let (mut changed, mut gone) = (BTreeMap::<String, Record>::new(), Vec::new());
-    for (old, record) in &olds {
-        let is_there = names.iter().any(|name| **name == **old);
-        let is_here = |device: &DeviceRecord| groups.get(&*device.name).is_some_and(|name| ***name == **old);
+/// Whose machines are that sleep, or are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Adoption {
+    /// Records that become others, by the name of the group.
+    changed: BTreeMap<String, Record>,
+    /// Groups of which nothing is kept any more.
+    gone: Vec<String>,
+    /// Machines that nobody wakes, by the group that they were in; with whether that is because they were locked out.
+    pub left: Vec<(String, Vec<DeviceRecord>, bool)>,
+    /// What is to be told of that.
+    warnings: Vec<String>,
+}
+
+impl Adoption {
+    /// Gives them to the groups that the config has them in now.
+    pub fn new(book: &Book, names: &[Arc<str>], devices: &Devices) -> Self {
+        let groups: HashMap<&str, &Arc<str>> = names
+            .iter()
+            .enumerate()
+            .flat_map(|(group, name)| devices.of(group).map(move |(target, _)| (&*target.name, name)))
+            .collect();
+        // In an order that does not depend on a map's.
+        let olds: BTreeMap<String, Record> = book.records.clone().into_iter().collect();
+        let mut adoption = Self::default();
+        for (old, record) in &olds {
+            adoption.look_at(old, record, book, names, &groups);
+        }
+        let Self { changed, gone, warnings, .. } = &mut adoption;
+        gone.retain(|name| !changed.contains_key(name));
+        for (name, control) in &book.orders {
+            if !names.iter().any(|group| **group == **name) {
+                warnings.push(format!(
+                    "group {name:?} is not in the config any more: what an operator ordered of it holds for nothing: {control:?}"
+                ));
+                gone.push(name.clone());
+            }
+        }
+        adoption
+    }
+
+    fn look_at(
+        &mut self,
+        old: &str,
+        record: &Record,
+        book: &Book,
+        names: &[Arc<str>],
+        groups: &HashMap<&str, &Arc<str>>,
+    ) {
+        let Self { changed, gone, left: all_left, warnings } = self;
+        let is_there = names.iter().any(|name| **name == *old);
+        let is_here = |device: &DeviceRecord| groups.get(&*device.name).is_some_and(|name| ***name == *old);
         let (stay, strays): (Vec<_>, Vec<_>) = record.devices.iter().cloned().partition(is_here);
         if is_there && strays.is_empty() {
-            continue;
+            return;
         }
         let mut left = Vec::new();
         for stray in strays {
@@ -107,7 +137,9 @@ pub(super) fn adopt(
                 (Some(_), Some(to)) if is_locked && to.phase != Phase::Lockout => left.push(stray),
                 (Some(_), None) if is_locked && is_there => left.push(stray),
                 (Some(group), None) if !is_there => {
-                    warn!("group {group:?} goes on from where group {old:?} was left: its machines are its now");
+                    warnings.push(format!(
+                        "group {group:?} goes on from where group {old:?} was left: its machines are its now"
+                    ));
                     changed.insert(group, Record { devices: vec![stray], ..record.clone() });
                 }
                 (Some(group), to) => {
@@ -128,54 +160,63 @@ pub(super) fn adopt(
             // What came to it meanwhile stays as well.
             let came = now.devices.iter().filter(|device| !record.devices.iter().any(|old| old.name == device.name));
             let devices = stay.into_iter().chain(came.cloned()).collect();
-            changed.insert(old.clone(), Record { devices, ..now });
+            changed.insert(old.to_owned(), Record { devices, ..now });
         } else {
-            gone.push(old.clone());
+            gone.push(old.to_owned());
         }
         if !left.is_empty() {
             let of = old.strip_suffix(GONE).unwrap_or(old);
-            // Those that no group has are told of as orphans.
-            let locked: Vec<&DeviceRecord> = left.iter().filter(|left| groups.contains_key(&*left.name)).collect();
-            complain(of, &locked);
             let kept = changed
                 .entry(format!("{of}{GONE}"))
                 .or_insert_with(|| Record { devices: Vec::new(), ..record.clone() });
-            kept.devices.extend(left);
+            kept.devices.extend(left.iter().cloned());
+            // Those that no group has are told of as orphans.
+            let (locked, gone): (Vec<_>, Vec<_>) = left.into_iter().partition(|left| groups.contains_key(&*left.name));
+            for (left, is_locked) in [(locked, true), (gone, false)] {
+                if !left.is_empty() {
+                    all_left.push((of.to_owned(), left, is_locked));
+                }
+            }
         }
     }
-    gone.retain(|name| !changed.contains_key(name));
-    for (name, control) in &book.orders {
-        if !names.iter().any(|group| **group == **name) {
-            warn!(
-                "group {name:?} is not in the config any more: what an operator ordered of it holds for nothing: {control:?}"
-            );
-            gone.push(name.clone());
+
+    /// Writes it down, in the journal and in what was read of it.
+    ///
+    /// # Errors
+    /// If that can't be written.
+    pub fn write(self, journal: &mut Journal, book: &mut Book) -> Result<(), JournalError> {
+        let Self { changed, gone, left, warnings } = self;
+        warnings.iter().for_each(|words| warn!("{words}"));
+        for (group, locked, _) in left.iter().filter(|(.., is_locked)| *is_locked) {
+            complain(group, locked);
         }
+        if changed.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let written: Vec<(&str, &Record)> = changed.iter().map(|(name, record)| (&**name, record)).collect();
+        journal.adopt(&written, &gone)?;
+        book.records.retain(|name, _| !gone.contains(name));
+        book.orders.retain(|name, _| !gone.contains(name));
+        book.records.extend(changed);
+        Ok(())
     }
-    if changed.is_empty() && gone.is_empty() {
-        return Ok(());
-    }
-    let written: Vec<(&str, &Record)> = changed.iter().map(|(name, record)| (&**name, record)).collect();
-    journal.adopt(&written, &gone)?;
-    book.records.retain(|name, _| !gone.contains(name));
-    book.orders.retain(|name, _| !gone.contains(name));
-    book.records.extend(changed);
-    Ok(())
 }
 
-fn complain(group: &str, locked: &[&DeviceRecord]) {
-    if locked.is_empty() {
-        return;
-    }
-    let named: Vec<&str> = locked.iter().take(NAMED).map(|device| &*device.name).collect();
-    let more = locked.len() - named.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+fn complain(group: &str, locked: &[DeviceRecord]) {
     error!(
         "{} machines of group {group:?} were locked out with it, and are in another group now: nobody wakes them; unlock and wake them where they \
-         were, or wake them by hand: {}{more}",
+         were, or wake them by hand: {}",
         locked.len(),
-        named.join(", ")
+        names_of(locked)
     );
+}
+
+/// The first of them, and how many more there are.
+pub(super) fn names_of(devices: &[DeviceRecord]) -> String {
+    let named: Vec<&str> = devices.iter().take(NAMED).map(|device| &*device.name).collect();
+    let more = devices.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
 }
 
 /// Whether a group's sessions may be asleep, as far as its record says.

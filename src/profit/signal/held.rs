@@ -1,5 +1,7 @@
 //! What one source has said and still counts: a point in time that ages, or values that each hold from one time to another.
 
+use std::ops::RangeInclusive;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{CLOCK_SKEW, MAX_INTERVALS, Observation, Outcome, Refusal, When};
@@ -43,6 +45,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether all of it is plausible.
+    pub fn fits(&self, range: &RangeInclusive<f64>) -> bool {
+        self.spans.iter().all(|span| range.contains(&span.value))
+    }
+
     /// What counts now.
     pub fn fresh(&self, now: Timestamp, max_age: SignedDuration) -> Option<Span> {
         self.spans.iter().find(|span| span.holds(now, max_age)).copied()

@@ -92,7 +92,12 @@ pub struct SourceId {
 #[derive(Debug, Clone)]
 pub struct SignalBook {
     signals: Vec<Entry>,
+    /// What was counted of signals that the config has no more: their counts go on should they come back.
+    gone: BTreeMap<Arc<str>, Counts>,
 }
+
+/// What was counted of a signal: accepted, and refused by reason.
+type Counts = (u64, BTreeMap<&'static str, u64>);
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -153,7 +158,25 @@ impl SignalBook {
             accepted: 0,
             refused: BTreeMap::new(),
         };
-        Self { signals: signals.iter().map(entry).collect() }
+        Self { signals: signals.iter().map(entry).collect(), gone: BTreeMap::new() }
+    }
+
+    /// Other signals from now on. What a source has said is kept, with its time, where it goes on in a signal of the same name and quantity
+    /// and is plausible there; `is_same_money`: money is of the same currency. Counts go on by the signal's name.
+    pub fn follow(&mut self, signals: &[Signal], is_same_money: bool) {
+        let before = std::mem::replace(self, Self::new(signals));
+        self.gone = before.gone;
+        for old in before.signals {
+            match self.signals.iter_mut().find(|entry| entry.config.name == old.config.name) {
+                Some(entry) => entry.follow(old, is_same_money),
+                None => drop(self.gone.insert(old.config.name, (old.accepted, old.refused))),
+            }
+        }
+        for entry in &mut self.signals {
+            if let Some((accepted, refused)) = self.gone.remove(&entry.config.name) {
+                (entry.accepted, entry.refused) = (accepted, refused);
+            }
+        }
     }
 
     /// The index of a signal.
@@ -216,6 +239,19 @@ impl SignalBook {
 }
 
 impl Entry {
+    fn follow(&mut self, old: Self, is_same_money: bool) {
+        (self.accepted, self.refused) = (old.accepted, old.refused);
+        if !is_same_money || old.config.quantity != self.config.quantity {
+            return;
+        }
+        for (config, source) in self.config.sources.iter().zip(&mut self.sources) {
+            let before = old.config.sources.iter().zip(&old.sources).find(|(other, _)| *other == config);
+            if let Some((_, before)) = before.filter(|(_, before)| before.held.fits(&self.config.range)) {
+                *source = before.clone();
+            }
+        }
+    }
+
     fn max_age(&self) -> SignedDuration {
         signed(self.config.max_age)
     }

@@ -1,6 +1,8 @@
 //! `jobs`: difficulty, subsidy and fees, out of the jobs that pools send us anyway.
 
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
 
 use super::Feed;
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
 };
 
 /// One signal that jobs feed.
+#[derive(Debug)]
 pub struct JobFeed {
     /// What of a job.
     pub field: JobsField,
@@ -23,12 +26,16 @@ pub struct JobFeed {
     pub feed: Feed,
 }
 
-/// Listens until the router ends.
-pub async fn run(mut jobs: mpsc::Receiver<TappedJob>, feeds: Vec<JobFeed>, pools: usize) {
+/// Listens until the router ends, for those that want to know of jobs then; looks into none while nobody does.
+pub async fn run(mut jobs: mpsc::Receiver<TappedJob>, feeds: watch::Receiver<Arc<[JobFeed]>>) {
     // One pool's fees are not the next one's: what a block of theirs is worth differs.
-    let mut by_pool: Vec<Templates> = (0..pools).map(|_| Templates::default()).collect();
+    let mut by_pool: Vec<Templates> = Vec::new();
     let mut all = Templates::default();
     while let Some(TappedJob { pool, job, extranonce2_size }) = jobs.recv().await {
+        let feeds = feeds.borrow().clone();
+        if feeds.is_empty() {
+            continue;
+        }
         let template = Template::of(&job, extranonce2_size);
         // Pools come while it runs, so many as there are places for.
         if pool >= by_pool.len() {
@@ -39,7 +46,7 @@ pub async fn run(mut jobs: mpsc::Receiver<TappedJob>, feeds: Vec<JobFeed>, pools
             own.add(template);
             all.add(template);
         }
-        for JobFeed { field, pool: wanted, feed } in &feeds {
+        for JobFeed { field, pool: wanted, feed } in feeds.iter() {
             if wanted.is_some_and(|wanted| wanted != pool) {
                 continue;
             }

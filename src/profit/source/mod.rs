@@ -21,63 +21,91 @@ mod jobs;
 mod mqtt;
 mod schedule;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
-pub use self::feed::{FEED_QUEUE, Feed, FromSource};
-use super::signal::{Observation, SourceId};
+pub use self::feed::{FEED_QUEUE, Feed, FromSource, Origin};
+use self::jobs::JobFeed;
+use super::signal::Observation;
 use crate::{
-    config::{Config, SourceKind},
+    config::{Config, Signal, SourceKind},
     router::TappedJob,
 };
 
 /// Bytes of a document that is no HTTP answer: a price, or a day of them.
 pub const MAX_DOCUMENT: usize = 64 * 1024;
 
-/// Starts every source of every signal; they end with the set. `jobs` is what the router lets us see of pools' jobs.
-pub fn start(
-    config: &Config,
-    to_task: &mpsc::Sender<FromSource>,
-    jobs: Option<mpsc::Receiver<TappedJob>>,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let mut job_feeds = Vec::new();
-    for (signal, one) in config.signals.iter().enumerate() {
-        for (source, from) in one.sources.iter().enumerate() {
-            let feed = Feed::new(SourceId { signal, source }, to_task.clone());
-            let unit = from.unit;
-            match from.kind.clone() {
-                SourceKind::Push => {}
-                SourceKind::HttpJson(http) => drop(tasks.spawn(http_json::run(*http, unit, feed))),
-                SourceKind::File(file) => drop(tasks.spawn(file::run(file, unit, feed))),
-                SourceKind::Exec(exec) => drop(tasks.spawn(exec::run(exec, unit, feed))),
-                SourceKind::Mqtt(mqtt) => {
-                    let mqtt = Arc::new(*mqtt);
-                    for broker in 0..mqtt.brokers.len() {
-                        tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone()));
-                    }
-                }
-                SourceKind::Jobs { field, pool } => {
-                    // The config has every pool that a source names.
-                    let place = |name: Arc<str>| config.pools.iter().position(|pool| pool.name == name);
-                    let pool = pool.map(|name| place(name).unwrap_or(usize::MAX));
-                    job_feeds.push(jobs::JobFeed { field, pool, feed });
-                }
-                SourceKind::Schedule(windows) => drop(tasks.spawn(schedule::run(windows, feed))),
-            }
-        }
-    }
-    if let Some(jobs) = jobs.filter(|_| !job_feeds.is_empty()) {
-        tasks.spawn(jobs::run(jobs, job_feeds, config.pools.len()));
-    }
-    tasks
+/// The running sources; they end with it.
+pub struct Sources {
+    /// By the name of the signal, with its beginning.
+    running: HashMap<Arc<str>, (u64, JoinSet<()>)>,
+    /// Who wants to know of jobs.
+    job_feeds: watch::Sender<Arc<[JobFeed]>>,
+    /// Looks at jobs.
+    _of_jobs: JoinSet<()>,
 }
 
-/// Whether any source wants to see jobs.
-pub fn wants_jobs(config: &Config) -> bool {
-    let mut sources = config.signals.iter().flat_map(|signal| &signal.sources);
-    sources.any(|source| matches!(source.kind, SourceKind::Jobs { .. }))
+impl Sources {
+    /// None yet. `jobs` is what the router lets us see of pools' jobs. Within a runtime.
+    pub fn new(jobs: Option<mpsc::Receiver<TappedJob>>) -> Self {
+        let (job_feeds, wanted) = watch::channel(Vec::new().into());
+        let mut of_jobs = JoinSet::new();
+        if let Some(jobs) = jobs {
+            of_jobs.spawn(jobs::run(jobs, wanted));
+        }
+        Self { running: HashMap::new(), job_feeds, _of_jobs: of_jobs }
+    }
+
+    /// Those of a config, and no others. `eras` are the beginnings of its signals, in their order: whose has not changed goes on undisturbed.
+    pub fn follow(&mut self, config: &Config, eras: &[u64], to_task: &mpsc::Sender<FromSource>) {
+        self.running.retain(|name, _| config.signals.iter().any(|signal| signal.name == *name));
+        let mut job_feeds = Vec::new();
+        for (signal, era) in config.signals.iter().zip(eras) {
+            for (source, from) in signal.sources.iter().enumerate() {
+                if let SourceKind::Jobs { field, pool } = &from.kind {
+                    // The config has every pool that a source names.
+                    let place = |name: &Arc<str>| config.pools.iter().position(|pool| pool.name == *name);
+                    let pool = pool.as_ref().map(|name| place(name).unwrap_or(usize::MAX));
+                    job_feeds.push(JobFeed { field: *field, pool, feed: feed(signal, source, *era, to_task) });
+                }
+            }
+            let goes_on = self.running.get(&signal.name).is_some_and(|(running, _)| running == era);
+            if !goes_on {
+                self.running.insert(signal.name.clone(), (*era, begun(signal, *era, to_task)));
+            }
+        }
+        self.job_feeds.send_replace(job_feeds.into());
+    }
+}
+
+fn feed(signal: &Signal, source: usize, era: u64, to_task: &mpsc::Sender<FromSource>) -> Feed {
+    Feed::new(signal.name.clone(), Origin::Asked { source, era }, to_task.clone())
+}
+
+/// Starts the sources of a signal, but for jobs.
+fn begun(signal: &Signal, era: u64, to_task: &mpsc::Sender<FromSource>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for (source, from) in signal.sources.iter().enumerate() {
+        let (feed, unit) = (feed(signal, source, era, to_task), from.unit);
+        match from.kind.clone() {
+            SourceKind::Push | SourceKind::Jobs { .. } => {}
+            SourceKind::HttpJson(http) => drop(tasks.spawn(http_json::run(*http, unit, feed))),
+            SourceKind::File(file) => drop(tasks.spawn(file::run(file, unit, feed))),
+            SourceKind::Exec(exec) => drop(tasks.spawn(exec::run(exec, unit, feed))),
+            SourceKind::Mqtt(mqtt) => {
+                let mqtt = Arc::new(*mqtt);
+                for broker in 0..mqtt.brokers.len() {
+                    tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone()));
+                }
+            }
+            SourceKind::Schedule(windows) => drop(tasks.spawn(schedule::run(windows, feed))),
+        }
+    }
+    tasks
 }
 
 /// A tenth more or less, so that not all the world asks at once.

@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Places, ProcessEnv},
     metrics::PoolBook,
     power::{
-        control::{Orphans, OverCap, PowerTotals},
+        control::{Named, Orphans, OverCap, PowerTotals},
         device::Goal,
         group::Order,
         ledger::{Balance, Epoch},
@@ -37,10 +37,16 @@ impl World {
         let (config, _) = Config::parse(TEXT, &ProcessEnv { folder: ".".into() }).unwrap();
         let mut totals = Totals { miners: vec![7], ..Totals::default() };
         totals.router.pools = vec![PoolBook { connections: 1, ..PoolBook::default() }; 2];
-        let signals =
-            Snapshot { at: Timestamp::UNIX_EPOCH, currency: Currency::USD, signals: Vec::new(), decision: None };
+        let config = Arc::new(config);
+        let signals = Snapshot {
+            at: Timestamp::UNIX_EPOCH,
+            config: config.clone(),
+            currency: Currency::USD,
+            signals: Vec::new(),
+            decision: None,
+        };
         Self {
-            places: Places::first(Arc::new(config)),
+            places: Places::first(config),
             totals,
             signals,
             power: quiet(),
@@ -86,6 +92,7 @@ fn quiet() -> PowerSnapshot {
     };
     let (asic, ai, base) = (nothing, nothing, nothing);
     PowerSnapshot {
+        named: Arc::new(Named { groups: vec!["hall".into()], ..Named::default() }),
         mode: crate::config::Mode::Active,
         site: SiteView {
             at: Timestamp::UNIX_EPOCH,

@@ -204,3 +204,27 @@ fn a_namesake_is_a_machine_of_its_own_when_both_were_there_for_long() {
     let told = miners.take(at(2 + long), &both(), &mut devices, |_| false);
     assert_eq!((told.shares.len(), miners.connected().len()), (2, 2), "each has its own shares");
 }
+
+#[test]
+fn whom_a_power_side_before_let_sleep_can_be_woken_by_the_next() {
+    let (mut devices, mut miners) = (devices(), Miners::default());
+    let census = Census { miners: vec![report(1, 1), report(2, 1)], ..Census::default() };
+    let told = miners.take(at(0), &census, &mut devices, |_| false);
+    devices.add(0, &told.found[0].1);
+    miners.take(at(1), &census, &mut devices, |_| false);
+    assert_eq!(miners.asleep(), HashSet::new());
+    let mut turned = miners.turn(true, |key| key == KEY);
+    turned.sort_by_key(|id| id.key);
+    assert_eq!(turned, [id(1), id(2)]);
+
+    // The next knows it before it has counted them, and a third of the same device that is awake.
+    let mut next = Miners::after(miners.asleep());
+    assert_eq!(next.asleep(), HashSet::from([id(1), id(2)]));
+    assert_eq!(next.turn(false, |_| true), [], "whose they are is not known yet");
+    let gone = MinerReport { is_gone: true, ..report(2, 0) };
+    let census = Census { miners: vec![report(1, 1), gone, report(3, 1)], ..Census::default() };
+    next.take(at(2), &census, &mut devices, |_| false);
+    assert_eq!(next.asleep(), HashSet::from([id(1)]));
+    assert_eq!(next.turn(false, |_| true), [id(1)]);
+    assert_eq!(next.asleep(), HashSet::new());
+}

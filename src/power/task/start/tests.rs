@@ -141,7 +141,7 @@ fn starts<const N: usize>(
     configs.map(|config| {
         let (names, devices) = devices(config);
         let (mut journal, mut book) = Journal::open(&path, time(1)).unwrap();
-        adopt(&mut journal, &mut book, &names, &devices).unwrap();
+        Adoption::new(&book, &names, &devices).write(&mut journal, &mut book).unwrap();
         drop(journal);
         let (_journal, read) = Journal::open(&path, time(2)).unwrap();
         assert_eq!(read.records, book.records, "it is on the disk");
@@ -187,6 +187,24 @@ fn a_machine_of_a_rack_that_is_locked_out_is_woken_by_no_other_group() {
     let all =
         starts(&[("hall", of(Phase::Lockout, &["m1"])), ("barn", of(Phase::Mining, &[]))], [&[("barn", &["m1"])]]);
     assert_eq!((all[0]["barn"].phase, named(&all[0]["barn"])), (Phase::Mining, vec![]));
+}
+
+#[test]
+fn who_is_left_by_a_config_is_told_with_why() {
+    let records = [("hall", of(Phase::Lockout, &["m1", "m2"])), ("barn", of(Phase::Asleep, &["m3", "m4"]))];
+    let records = records.map(|(name, record)| (name.to_owned(), record)).into();
+    let book = Book { records, ..Book::default() };
+    let left = |config: &[(&str, &[&str])]| {
+        let (names, devices) = devices(config);
+        let left = Adoption::new(&book, &names, &devices).left;
+        let names = |left: &[DeviceRecord]| left.iter().map(|device| device.name.to_string()).collect::<Vec<_>>();
+        left.iter().map(|(of, left, is_locked)| (of.clone(), names(left), *is_locked)).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&[("hall", &["m1", "m2"]), ("barn", &["m3", "m4"])]), []);
+    assert_eq!(left(&[("hall", &["m1", "m2", "m3", "m4"])]), [], "another group has them");
+    let one = |of: &str, machine: &str, is_locked| (of.to_owned(), vec![machine.to_owned()], is_locked);
+    assert_eq!(left(&[("hall", &["m1", "m2"]), ("barn", &["m3"])]), [one("barn", "m4", false)]);
+    assert_eq!(left(&[("hall", &["m1"]), ("barn", &["m2", "m3", "m4"])]), [one("hall", "m2", true)]);
 }
 
 #[test]
