@@ -106,6 +106,7 @@ use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
     control::{Control, Orphans, PowerSnapshot},
+    device::Device,
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
@@ -632,7 +633,9 @@ impl Keeper {
             return;
         }
         let site = &self.site;
-        let sleeps = |key: DeviceKey| key.group == group && site.is_to_sleep(key);
+        // Who turned up late still mines until it is asleep, or given up.
+        let still_mines = |key: DeviceKey| site.device(key).is_some_and(Device::is_on_its_way);
+        let sleeps = |key: DeviceKey| key.group == group && site.is_to_sleep(key) && !still_mines(key);
         let asleep = self.miners.turn(true, sleeps);
         if !asleep.is_empty() {
             let errands = self.errands.clone();

@@ -10,10 +10,10 @@ use hashgate::{
     config::Mode,
     power::{
         control::{Control, ControlError, Forget, PowerSnapshot},
-        device::{PowerMode, StageKind},
+        device::{Goal, PowerMode, StageKind},
         group::Phase,
         receipt::{Move, Outcome},
-        site::{LeaseOrder, Whereabouts},
+        site::{LeaseMessage, LeaseOrder, Whereabouts},
         task::take_over,
     },
 };
@@ -102,6 +102,52 @@ async fn a_restart_in_the_middle_goes_on_and_wakes_nobody_who_was_asleep_for_a_r
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_connects_only_after_its_group_is_asleep_sleeps_soon_after() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+    let told = world.gpus.told().len();
+
+    world.another_connects().await;
+    eventually("it sleeps", || world.firmware.sleeping() == MACHINES + 1).await;
+    let all = MACHINES + 1;
+    let snapshot = world
+        .shows("all are proven asleep", |snapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            group.sleeping[StageKind::Confirmed as usize] == all
+        })
+        .await;
+    assert_eq!(of_group(&snapshot), Phase::Asleep);
+    let says = |snapshot: &PowerSnapshot, words: &str| {
+        snapshot.events.iter().filter(|past| past.event.words.contains(words)).count()
+    };
+    assert_eq!(
+        says(&snapshot, "device \"farm.0009\" turned up while its group is to sleep"),
+        1,
+        "{:#?}",
+        snapshot.events
+    );
+    assert_eq!(says(&snapshot, "group \"hall-a\": ASLEEP → "), 0, "{:#?}", snapshot.events);
+    assert_eq!(world.power().receipts(10).await.unwrap().len(), 1, "the drain's, and no other");
+    let commands = world.firmware.commands();
+    assert_eq!((commands.len(), commands.last()), (all, Some(&(MACHINES, true))), "nobody else was told again");
+    let renewals = |message: &LeaseMessage| matches!(message.what, LeaseOrder::Grant { .. });
+    assert!(world.gpus.told()[told..].iter().all(renewals), "what is lent stays lent: {:?}", world.gpus.told());
+    assert_eq!(world.gpus.leased(), 20_000.0);
+
+    // The record has it: the next life knows that it was told.
+    world.restart().await;
+    world.is_in(Phase::Asleep).await;
+    let commands = world.firmware.commands();
+    assert_eq!((world.firmware.sleeping(), commands.len()), (all, all), "{commands:?}");
+    let devices = world.power().devices("hall-a").await.unwrap();
+    assert!(devices.len() == all && devices.iter().all(|device| device.goal == Goal::Sleep), "{devices:#?}");
+    world.no_share_is_lost().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_moves_nothing_and_in_mode_advise_an_operator_alone_does() {
     let mut world = World::start("dry_run").await;
     world.is_known().await;
@@ -143,6 +189,7 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     world.says(false).await;
     world.is_in(Phase::Asleep).await;
     world.stop().await;
+    let told = world.gpus.told().len();
     world.lose_ledger();
     let refused = Proxy::start_with(world.config(), &drivers(&world.firmware, &world.gpus)).await;
     let refused = refused.map(|_| ()).unwrap_err().to_string();
@@ -150,8 +197,8 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     let epoch = take_over(&world.config()).unwrap();
     world.go_on().await;
     // AI compute counts with all that it could hold, until it has said that it holds nothing.
-    eventually("everything is asked back", || !world.gpus.told().is_empty()).await;
-    assert!(matches!(world.gpus.told()[0].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
+    eventually("everything is asked back", || world.gpus.told().len() > told).await;
+    assert!(matches!(world.gpus.told()[told].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
     let snapshot =
         world.shows("it is back", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().leases.is_empty()).await;
     assert!(snapshot.site.epoch > epoch);
