@@ -99,7 +99,7 @@ use self::{
     orders::Orders,
     pace::Paces,
     show::{Manual, Shown},
-    start::{adopt, facts_of_start, held_by_a_dry_run, mode, slept},
+    start::{GONE, adopt, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
 };
 use super::{
@@ -309,6 +309,8 @@ struct Keeper {
     tell_efficiency: Instant,
     manual: Vec<Manual>,
     shown: Shown,
+    /// What is kept of groups for machines that no group has any more.
+    left: HashMap<String, Record>,
     /// Watts alone prove a wake: there are no miners, and so no shares.
     proves_by_watts: bool,
 }
@@ -405,6 +407,7 @@ impl Keeper {
             tell_efficiency: tick + TELL_EFFICIENCY,
             manual: (0..groups).map(|_| Manual::default()).collect(),
             shown,
+            left: book.records.into_iter().filter(|(name, _)| name.ends_with(GONE)).collect(),
             names,
             proves_by_watts: matches!(purpose, Purpose::Wake(_)),
         };

@@ -299,6 +299,55 @@ async fn a_machine_that_is_gone_is_forgotten_by_an_operators_word_and_found_agai
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_was_put_to_sleep_and_whose_group_is_gone_is_struck_out_by_an_operators_word() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+    // The hall is sold, and another one is bought.
+    world.stop().await;
+    world.hall = ("hall-b", "other.*");
+    world.go_on().await;
+    let orphans = |snapshot: &PowerSnapshot| snapshot.orphans.machines.get("hall-a").map_or(0, Vec::len);
+    assert_eq!(orphans(&world.power().snapshot()), MACHINES);
+    let one = || "farm.0001".to_owned();
+    let refused = |answer: &Result<_, ControlError>, words: &str| match answer {
+        Err(ControlError::NotForgotten(why)) => assert!(why.contains(words), "{why}"),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    // What it slept for is lent, and nobody would see it draw.
+    let answer = world.power().forget("hall-a", Forget::Gone(one()), false).await;
+    refused(&answer, "20.0 kW are lent to AI compute, and no meter of the site would see it draw");
+    world.says(true).await;
+    let is_back = |snapshot: &PowerSnapshot| snapshot.site.blocks[0].as_ref().is_some_and(|it| it.leases.is_empty());
+    world.shows("it is given back", is_back).await;
+    let answer = world.power().forget("hall-a", Forget::Device(one()), false).await;
+    refused(&answer, "If it is gone for good, say so: `hashgate forget hall-a farm.0001 --confirm gone`");
+    let answer = world.power().forget("hall-a", Forget::Gone("farm.0099".to_owned()), false).await;
+    assert!(matches!(answer, Err(ControlError::UnknownGroup { .. })), "{answer:?}");
+    let dry = world.power().forget("hall-a", Forget::Gone(one()), true).await.unwrap();
+    assert_eq!((dry.devices.len(), dry.frees_kw), (1, 0.0), "{dry:?}");
+    assert_eq!(orphans(&world.power().snapshot()), MACHINES, "nothing was forgotten");
+
+    assert_eq!(world.power().forget("hall-a", Forget::Gone(one()), false).await, Ok(dry));
+    world.shows("the others", |snapshot| orphans(snapshot) == MACHINES - 1).await;
+    world.restart().await;
+    assert_eq!(orphans(&world.power().snapshot()), MACHINES - 1, "that was written");
+    // Back again it is found as new: nobody here put it to sleep.
+    world.stop().await;
+    world.hall = world::HALL;
+    world.go_on().await;
+    world
+        .shows("who is who", |snapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            group.idle == 1 && group.devices == MACHINES
+        })
+        .await;
+    assert_eq!(orphans(&world.power().snapshot()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_switches_a_hall_with_one_meter_and_power_is_lent_only_when_all_of_it_sleeps() {
     let world = World::start_with("active", BY_HAND).await;
     world.reads_meter();
