@@ -54,7 +54,8 @@ pub async fn one(
         let why = "older_than is for all machines of a group: POST it to /api/v1/groups/{name}/devices/forget";
         return api.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
     }
-    forget(&api, &visitor, &group, Forget::Device(device), body.dry_run).await
+    let what = if body.confirm.is_some() { Forget::Gone(device) } else { Forget::Device(device) };
+    forget(&api, &visitor, &group, what, body.dry_run).await
 }
 
 /// `POST /api/v1/groups/{name}/devices/forget`.
@@ -85,6 +86,10 @@ pub async fn older(
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
+    if body.confirm.is_some() {
+        let why = "confirm is for one machine: POST it to /api/v1/groups/{name}/devices/{device}/forget";
+        return api.refuse(StatusCode::BAD_REQUEST, "bad_request", why);
+    }
     let age = body.older_than.as_deref().map(humantime::parse_duration);
     let Some(Ok(age)) = age.filter(|age| age.as_ref().is_ok_and(|age| !age.is_zero())) else {
         let why = "older_than is missing or no duration: write \"7d\"";

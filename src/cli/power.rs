@@ -18,7 +18,7 @@ use super::{
     admin::{Reach, typed},
     say,
 };
-use crate::api::wire::{ForgetBody, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage};
+use crate::api::wire::{ConfirmWord, ForgetBody, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage};
 
 /// Machines, and receipts, that one answer holds.
 const PAGE: RangeInclusive<i64> = 1..=1_000;
@@ -138,6 +138,9 @@ pub struct ForgetArgs {
     /// All machines of the group that are gone and were not seen for so long, as in 7d
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     older_than: Option<String>,
+    /// For a machine that was put to sleep and that no group of the config has any more: it is gone for good
+    #[arg(long, value_name = "WORD", requires = "device", conflicts_with = "older_than")]
+    confirm: Option<ConfirmWord>,
     /// Say which, and forget none
     #[arg(long)]
     dry_run: bool,
@@ -220,7 +223,7 @@ async fn forget(args: ForgetArgs) -> Result<(), Failure> {
         let help = "name a machine of the group, or write --older-than 7d for all that are gone for so long";
         return Err(Failure::Misused(help.to_owned()));
     }
-    let body = ForgetBody { older_than: args.older_than, dry_run: args.dry_run };
+    let body = ForgetBody { older_than: args.older_than, confirm: args.confirm, dry_run: args.dry_run };
     let caller = args.reach.caller()?;
     let answer = match &args.device {
         Some(device) => {

@@ -18,7 +18,8 @@ const OUTCOMES = { done: "done", partial: "some machines only", turned_back: "tu
 export function receiptInWords(receipt) {
   const { devices, seconds, watts, shares, outcome, kind } = receipt;
   const unanswered = shares.timed_out + shares.in_flight_at_end;
-  return `${TITLES[kind] ?? kind} ended, ${OUTCOMES[outcome] ?? outcome}: ${number(devices.confirmed)} of ${number(devices.asked)} machines proven in ${span(seconds.total_s)}, `
+  const proven = devices.asked > 0 || !devices.idle ? `${number(devices.confirmed)} of ${number(devices.asked)} machines proven` : `nobody had to be moved, ${count(devices.idle, "machine")} drew nothing before,`;
+  return `${TITLES[kind] ?? kind} ended, ${OUTCOMES[outcome] ?? outcome}: ${proven} in ${span(seconds.total_s)}, `
     + `${power(watts.before_w / 1000)} to ${power(watts.after_w / 1000)} at the machines. `
     + `Shares: ${number(shares.accepted)} accepted, ${number(shares.rejected)} rejected, ${number(unanswered)} without an answer.`;
 }

@@ -60,6 +60,8 @@ pub enum Control {
 pub enum Forget {
     /// One, by its name.
     Device(String),
+    /// The same, and the operator says that it is gone for good: also one that was put to sleep and that the config does not have any more.
+    Gone(String),
     /// All of the group that were found by their connections, are gone, and were not seen for so long.
     OlderThan(Duration),
 }
@@ -277,6 +279,14 @@ impl Orphans {
         self.machines.is_empty() && self.leases.is_empty()
     }
 
+    /// A machine is gone for good.
+    pub(super) fn forget(&mut self, group: &str, device: &str) {
+        if let Some(names) = self.machines.get_mut(group) {
+            names.retain(|name| name != device);
+        }
+        self.machines.retain(|_, names| !names.is_empty());
+    }
+
     /// How many machines.
     pub fn machine_count(&self) -> usize {
         self.machines.values().map(Vec::len).sum()
@@ -294,7 +304,8 @@ impl Orphans {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!(
                 "{} machines of group {group:?} were told to sleep, or were on their way, and no group of the config has them with an actuator: \
-                 nobody wakes them; name them in a group with [group.actuator] again, or wake them by hand: {}{more}",
+                 nobody wakes them; name them in a group with [group.actuator] again, or wake them by hand; one that is gone for good is struck out by \
+                 `hashgate forget {group} MACHINE --confirm gone`: {}{more}",
                 names.len(),
                 names[..names.len().min(NAMED)].join(", ")
             )

@@ -262,6 +262,11 @@ impl Device {
         self.sample.is_some() && !self.is_drawing()
     }
 
+    /// Whether it is to be told something or was, and neither did that nor was given up.
+    pub fn is_on_its_way(&self) -> bool {
+        matches!(self.stage, Stage::Pending { .. } | Stage::Dispatched { .. } | Stage::Drifted)
+    }
+
     /// Whether it wants its command now.
     pub fn wants_command(&self, now: Timestamp) -> bool {
         match self.stage {
@@ -388,7 +393,6 @@ impl Device {
         } else if is_after_command {
             self.sees_no_watts(now, may_be_booting);
         }
-        self.looks_for_idleness(now);
         // A mode that it sleeps in is none to wake it in.
         if self.is_untouched() && self.is_drawing() {
             self.mode = self.sample.as_ref().and_then(|sample| sample.mode.clone()).or(self.mode.take());
@@ -522,10 +526,11 @@ impl Device {
         (self.dozes_until, self.is_by_watts) = (None, is_by_watts);
     }
 
-    /// One that is to mine, is seen, and draws nothing.
-    fn looks_for_idleness(&mut self, now: Timestamp) {
+    /// After each of its measurements: whether it is to mine, is seen, and has drawn nothing for long. `is_to_mine`: not so where its group is to
+    /// sleep.
+    pub fn looks_for_idleness(&mut self, now: Timestamp, is_to_mine: bool) {
         // Who was found asleep is somebody else's until an operator wants it awake.
-        let is_to_mine = self.has_drawn && self.spec.can_sleep && self.is_untouched();
+        let is_to_mine = is_to_mine && self.has_drawn && self.spec.can_sleep && self.is_untouched();
         if !is_to_mine || !matches!(self.stage, Stage::Confirmed { .. }) || self.is_drawing() {
             self.idle_since = None;
             return;

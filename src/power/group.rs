@@ -35,12 +35,14 @@
 //! * Down: a canary first, the worst J/TH first, never under the floor. Up: the best first, each batch with the ledger's permission, in the mode
 //!   that was saved. Both under a ramp; an emergency knows no dwell, canary or ramp, and waits for records and proofs like any drain.
 //! * A device that woke before the ledger let it to may be told to sleep until then ([`Input::Restrain`]): its turn comes.
-//! * A device that nothing can put to sleep, or that is not seen when the drain begins, is left as it is and counts as load.
+//! * A device that nothing can put to sleep is left as it is and counts as load. So does one that is not seen, or draws nothing, when the drain
+//!   begins; once it is seen to draw while its group is to sleep, it is put to sleep as well, as far as the floor allows (`late.rs`).
 //! * ASLEEP is reached when every device is proven or given up, and no share was submitted for a while and none is without an answer.
-//!   Devices that are given up count at their bound; the rest is free.
+//!   Devices that are given up count at their bound; the rest is free. Where all that are seen draw nothing as it is, nobody is told, and nothing
+//!   is free but what was: they count as before.
 //! * MINING is reached when every device draws and has found a share, or is given up; FAULT instead if more than a few are ([`Terms::may_fail`]).
 //!   Those that it mines without count at their bound and are told again, each time later (`strays.rs`).
-//! * In LOCKOUT devices are put to sleep, also those that are seen later, and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
+//! * In LOCKOUT devices are put to sleep and none is woken, whatever is ordered. In FAULT the order is tried again after a while: only a
 //!   person's hold or lockout lasts.
 //! * What sleeps although nobody here put it to sleep (the ledger that knew of it is lost) is left as it is until a person wants it awake.
 //! * After a restart devices are probed before anything is decided ([`Group::rebuild`]). A device that may have been told to wake is told to
@@ -49,6 +51,7 @@
 //! Limits: work grows with devices per phase, and with the logarithm of their number per input. Outputs wait until they are polled.
 
 mod forget;
+mod late;
 mod operation;
 mod queue;
 mod ramp;
@@ -152,13 +155,17 @@ pub struct Group {
     awaited: usize,
     /// Devices that something can put to sleep and that are not seen.
     unseen: usize,
+    /// Devices that turned up while their group is to sleep, and were not told yet.
+    late: Vec<usize>,
+    /// What devices draw that mine and were told nothing: the floor is part of it.
+    mining_w: f64,
     /// What all devices draw, for the peak of a receipt.
     drawn_w: f64,
     /// All shares that were found before that were told.
     counted: Option<Timestamp>,
     /// It was told to do what it does, in this life of the process.
     is_ordered: bool,
-    /// While it mines: another device does not than the record says.
+    /// While it mines: another device does not than the record says. While it sleeps: late ones were told, and their proof is not in it.
     is_unrecorded: bool,
     has_work: bool,
     down: Ramp,
@@ -213,6 +220,9 @@ impl Group {
         group.state = State::Mining { since: record.since, strays: Strays::default() };
         if phase != Phase::Mining {
             group.enter(now, phase, phase, None);
+            if let (Phase::Asleep, Some(operation)) = (record.phase, group.state.operation()) {
+                operation.goes_on();
+            }
             group.persist();
             let why = format!("restarted; it was {} before", record.phase.label());
             group.tell(Event::Moved { group: group.name.clone(), from: record.phase, to: phase, why: why.into() });
@@ -246,6 +256,8 @@ impl Group {
             foreign: 0,
             awaited: 0,
             unseen: 0,
+            late: Vec::new(),
+            mining_w: 0.0,
             drawn_w: 0.0,
             counted: None,
             is_ordered: false,
@@ -314,8 +326,13 @@ impl Group {
             Input::Left(index) => self.forget(now, index),
             Input::WorkReady => self.has_work = true,
             Input::Sample(index, sample) => {
-                self.touch(now, index, |device, patience| device.handle_sample(now, sample, patience));
-                self.lock_in(now, index);
+                // Who sleeps with its group is not idle.
+                let is_to_mine = !self.is_to_sleep();
+                self.touch(now, index, |device, patience| {
+                    device.handle_sample(now, sample, patience);
+                    device.looks_for_idleness(now, is_to_mine);
+                });
+                self.turns_up(index);
             }
             Input::Efficiency(index, efficiency) => {
                 self.touch(now, index, |device, _| device.handle_efficiency(efficiency));
@@ -410,23 +427,6 @@ impl Group {
         device.into_iter().chain(waits).min()
     }
 
-    /// A device became known. It was never told anything, and takes part in the next drain or wake.
-    fn join(&mut self, spec: Spec) {
-        let biggest = spec.most;
-        let index = self.slots.len();
-        self.slots.push(Slot::new(Device::new(spec)));
-        let slot = &self.slots[index];
-        self.drawn_w += slot.device.watts().get();
-        self.unseen += usize::from(slot.is_unseen());
-        self.down.fits(biggest);
-        self.up.fits(biggest);
-        self.out.push_back(Output::Probe(index));
-        let until = later(self.now, self.terms.probe);
-        if let State::Mining { strays, .. } = &mut self.state {
-            strays.waits_for_more(until);
-        }
-    }
-
     fn handle_order(&mut self, now: Timestamp, order: Order, value: Option<MoneyPerMwh>) {
         let is_same = order.goal == self.order.goal;
         let is_urgent = order.goal == Goal::Sleep && order.urgent;
@@ -484,6 +484,8 @@ impl Group {
                 }
                 State::Draining(_) | State::Asleep { .. } | State::Lockout(_) => {
                     self.send_sleeps(now);
+                    self.take_late(now);
+                    self.record_late();
                     self.settle(now)
                 }
                 State::WakePending { .. } | State::Waking { .. } => {
@@ -510,11 +512,12 @@ impl Group {
             return false;
         }
         self.probing = None;
-        if let State::Lockout(_) = self.state {
-            self.turn_to_sleep(now, false);
+        if let State::Draining(_) | State::Lockout(_) = self.state {
+            // Whoever is seen by now is one of them, or kept by the floor.
+            self.turn_to_sleep(now, !matches!(self.state, State::Lockout(_)));
             // Nothing was commanded yet.
             if let Some(operation) = self.state.operation() {
-                operation.opens(&self.slots);
+                operation.opens(&mut self.slots);
             }
             self.persist();
         }
@@ -565,7 +568,10 @@ impl Group {
         if phase != Phase::Waking {
             self.queue.clear();
             self.granted.clear();
-            self.slots.iter_mut().for_each(|slot| (slot.is_queued, slot.is_granted) = (false, false));
+            self.late.clear();
+            self.slots
+                .iter_mut()
+                .for_each(|slot| (slot.is_queued, slot.is_granted, slot.is_late) = (false, false, false));
         }
         self.state = match phase {
             Phase::Mining => State::Mining { since: now, strays: Strays::default() },
@@ -574,7 +580,7 @@ impl Group {
                 let mut operation = operation.unwrap_or_else(|| begins(self, Move::Drain));
                 let is_lockout = phase == Phase::Lockout;
                 self.turn_to_sleep(now, !is_lockout);
-                operation.opens(&self.slots);
+                operation.opens(&mut self.slots);
                 let is_at_once = is_lockout || self.order.urgent || self.terms.canary == 0;
                 let canary = if is_at_once { Canary::Passed } else { Canary::new() };
                 let sleeping =
@@ -590,7 +596,7 @@ impl Group {
             Phase::WakePending => {
                 let mut operation = begins(self, Move::Wake);
                 self.turn_to_mine(now);
-                operation.opens(&self.slots);
+                operation.opens(&mut self.slots);
                 State::WakePending { operation, not_before: at, refused: None, was_asleep: from == Phase::Asleep }
             }
             Phase::Waking => {

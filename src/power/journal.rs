@@ -447,6 +447,32 @@ impl Journal {
         self.transact(all, entries.len())
     }
 
+    /// Strikes a device out of what is kept of a group, with what the ledger's book must say of it then; `record` is without it.
+    ///
+    /// # Errors
+    ///
+    /// If it can't: then it is known as before.
+    pub fn strike_out(
+        &mut self,
+        device: &str,
+        group: &str,
+        record: &Record,
+        entries: &[Entry],
+    ) -> Result<(), JournalError> {
+        let all = |transaction: &Transaction<'_>, epoch| {
+            insert_entries(transaction, epoch, entries)?;
+            transaction.execute("DELETE FROM devices WHERE name = ?1", [device])?;
+            transaction.execute("DELETE FROM sightings WHERE name = ?1", [device])?;
+            if record.devices.is_empty() {
+                transaction.execute("DELETE FROM records WHERE \"group\" = ?1", [group])?;
+            } else {
+                transaction.execute("INSERT OR REPLACE INTO records VALUES (?1, ?2)", params![group, json(record)?])?;
+            }
+            Ok(())
+        };
+        self.transact(all, entries.len())
+    }
+
     /// Keeps an operator's word on a group; `None` ends it.
     ///
     /// # Errors

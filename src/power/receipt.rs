@@ -7,7 +7,8 @@
 //! in flight at the start + submitted since = accepted + rejected + timed out + in flight at the end
 //! ```
 //! Shares are those of the devices that were to move, not of those that went on mining. Watts are measured; a device without a measurement
-//! is in both sums at its bound. The cost is the energy drawn between a device's command and its proof: it hashes not, or not
+//! is in both sums at its bound, and one that turned up while a drain was under way begins with what it drew when it was taken along. Devices
+//! that drew nothing before are told nothing, and nothing of theirs was freed: where all are so, a drain asked nobody and ends at once. The cost is the energy drawn between a device's command and its proof: it hashes not, or not
 //! for long, and is not free either.
 
 use jiff::Timestamp;
@@ -130,8 +131,11 @@ pub struct DeviceBill {
     pub failed: u64,
     /// Were not seen at the end.
     pub unavailable: u64,
-    /// Stayed as they were: not to be managed, not seen, or kept by the floor.
+    /// Stayed as they were: not to be managed, not seen, kept by the floor, or drawing nothing as it is.
     pub left_out: u64,
+    /// Of these, at the end of it: draw nothing, and nobody here put them to sleep.
+    #[serde(default)]
+    pub idle: u64,
     /// Commands that were sent, all tries.
     pub commands: u64,
 }

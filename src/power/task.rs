@@ -106,13 +106,14 @@ use self::{
     orders::Orders,
     pace::Paces,
     show::{Manual, Shown},
-    start::{Adoption, facts_of_start, held_by_a_dry_run, mode, slept},
+    start::{Adoption, GONE, facts_of_start, held_by_a_dry_run, mode, slept},
     wake_all::Purpose,
 };
 use super::{
     ASK_QUEUE, Ask, Power,
     actuator::Drivers,
     control::{Control, Named, Orphans},
+    device::Device,
     group::{Phase, Record},
     journal::{Book, Journal, JournalError},
     ledger::{Epoch, Reading},
@@ -398,6 +399,8 @@ struct Keeper {
     tell_efficiency: Instant,
     manual: Vec<Manual>,
     shown: Shown,
+    /// What is kept of groups for machines that no group has any more.
+    left: HashMap<String, Record>,
     /// Watts alone prove a wake: there are no miners, and so no shares.
     proves_by_watts: bool,
 }
@@ -508,6 +511,7 @@ impl Keeper {
             tell_efficiency: tick + TELL_EFFICIENCY,
             manual: (0..groups).map(|_| Manual::default()).collect(),
             shown,
+            left: book.records.into_iter().filter(|(name, _)| name.ends_with(GONE)).collect(),
             names,
             proves_by_watts: matches!(purpose, Purpose::Wake(_)),
         };
@@ -745,7 +749,9 @@ impl Keeper {
             return;
         }
         let site = &self.site;
-        let sleeps = |key: DeviceKey| key.group == group && site.is_to_sleep(key);
+        // Who turned up late still mines until it is asleep, or given up.
+        let still_mines = |key: DeviceKey| site.device(key).is_some_and(Device::is_on_its_way);
+        let sleeps = |key: DeviceKey| key.group == group && site.is_to_sleep(key) && !still_mines(key);
         let asleep = self.miners.turn(true, sleeps);
         if !asleep.is_empty() {
             let errands = self.errands.clone();

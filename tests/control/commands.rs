@@ -141,12 +141,17 @@ async fn machines_that_are_gone_are_forgotten_and_those_that_are_there_are_not()
         ],
     );
     assert_eq!(site.take_asked(), ["hall-a: forget Device(\"rig-2\"), dry_run true"]);
+    let done = with(&site, CONTROL, &["forget", "hall-a", "rig-2", "--confirm", "gone"]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(site.take_asked(), ["hall-a: forget Gone(\"rig-2\"), dry_run false"]);
     let done = with(&site, CONTROL, &["forget", "hall-a", "--older-than", "7d"]).await;
     contains(&done.out, &["rig-1 is kept: it was put to sleep"]);
     assert!(!done.out.contains("dry run"), "{done:?}");
     assert_eq!(site.take_asked(), ["hall-a: forget OlderThan(604800s), dry_run false"]);
     for (token, arguments, code, words) in [
         (READ, &["forget", "hall-a", "rig-2"][..], 2, "read_token, which may only look"),
+        (CONTROL, &["forget", "hall-a", "rig-2", "--confirm", "yes"], 2, "possible values: gone"),
+        (CONTROL, &["forget", "hall-a", "--older-than", "7d", "--confirm", "gone"], 2, "cannot be used with"),
         (CONTROL, &["forget", "hall-a", "rig-0"], 1, "it is connected: it is there"),
         (CONTROL, &["forget", "hall-a", "rig-9"], 2, "group \"hall-a\" has no machine \"rig-9\""),
         (CONTROL, &["forget", "hall-a"], 2, "--older-than"),

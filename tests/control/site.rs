@@ -227,7 +227,7 @@ fn forgotten(group: &str, what: &Forget) -> Result<Forgotten, ControlError> {
         Forget::Device(name) if name != "rig-2" => {
             return Err(ControlError::UnknownDevice { group: group.to_owned(), name: name.clone() });
         }
-        Forget::Device(_) => Vec::new(),
+        Forget::Device(_) | Forget::Gone(_) => Vec::new(),
         Forget::OlderThan(_) => vec![KeptDevice { name: "rig-1".into(), why: "it was put to sleep".into() }],
     };
     Ok(Forgotten {

@@ -10,10 +10,10 @@ use hashgate::{
     config::Mode,
     power::{
         control::{Control, ControlError, Forget, PowerSnapshot},
-        device::{PowerMode, StageKind},
+        device::{Goal, PowerMode, StageKind},
         group::Phase,
         receipt::{Move, Outcome},
-        site::{LeaseOrder, Whereabouts},
+        site::{LeaseMessage, LeaseOrder, Whereabouts},
         task::take_over,
     },
 };
@@ -102,6 +102,52 @@ async fn a_restart_in_the_middle_goes_on_and_wakes_nobody_who_was_asleep_for_a_r
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_connects_only_after_its_group_is_asleep_sleeps_soon_after() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+    let told = world.gpus.told().len();
+
+    world.another_connects().await;
+    eventually("it sleeps", || world.firmware.sleeping() == MACHINES + 1).await;
+    let all = MACHINES + 1;
+    let snapshot = world
+        .shows("all are proven asleep", |snapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            group.sleeping[StageKind::Confirmed as usize] == all
+        })
+        .await;
+    assert_eq!(of_group(&snapshot), Phase::Asleep);
+    let says = |snapshot: &PowerSnapshot, words: &str| {
+        snapshot.events.iter().filter(|past| past.event.words.contains(words)).count()
+    };
+    assert_eq!(
+        says(&snapshot, "device \"farm.0009\" turned up while its group is to sleep"),
+        1,
+        "{:#?}",
+        snapshot.events
+    );
+    assert_eq!(says(&snapshot, "group \"hall-a\": ASLEEP → "), 0, "{:#?}", snapshot.events);
+    assert_eq!(world.power().receipts(10).await.unwrap().len(), 1, "the drain's, and no other");
+    let commands = world.firmware.commands();
+    assert_eq!((commands.len(), commands.last()), (all, Some(&(MACHINES, true))), "nobody else was told again");
+    let renewals = |message: &LeaseMessage| matches!(message.what, LeaseOrder::Grant { .. });
+    assert!(world.gpus.told()[told..].iter().all(renewals), "what is lent stays lent: {:?}", world.gpus.told());
+    assert_eq!(world.gpus.leased(), 20_000.0);
+
+    // The record has it: the next life knows that it was told.
+    world.restart().await;
+    world.is_in(Phase::Asleep).await;
+    let commands = world.firmware.commands();
+    assert_eq!((world.firmware.sleeping(), commands.len()), (all, all), "{commands:?}");
+    let devices = world.power().devices("hall-a").await.unwrap();
+    assert!(devices.len() == all && devices.iter().all(|device| device.goal == Goal::Sleep), "{devices:#?}");
+    world.no_share_is_lost().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_moves_nothing_and_in_mode_advise_an_operator_alone_does() {
     let mut world = World::start("dry_run").await;
     world.is_known().await;
@@ -143,6 +189,7 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     world.says(false).await;
     world.is_in(Phase::Asleep).await;
     world.stop().await;
+    let told = world.gpus.told().len();
     world.lose_ledger();
     let refused = Proxy::start_with(world.config(), &drivers(&world.firmware, &world.gpus)).await;
     let refused = refused.map(|_| ()).unwrap_err().to_string();
@@ -150,8 +197,8 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     let epoch = take_over(&world.config()).unwrap();
     world.go_on().await;
     // AI compute counts with all that it could hold, until it has said that it holds nothing.
-    eventually("everything is asked back", || !world.gpus.told().is_empty()).await;
-    assert!(matches!(world.gpus.told()[0].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
+    eventually("everything is asked back", || world.gpus.told().len() > told).await;
+    assert!(matches!(world.gpus.told()[told].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
     let snapshot =
         world.shows("it is back", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().leases.is_empty()).await;
     assert!(snapshot.site.epoch > epoch);
@@ -249,6 +296,55 @@ async fn a_machine_that_is_gone_is_forgotten_by_an_operators_word_and_found_agai
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(matches!(&asleep, Err(ControlError::NotForgotten(why)) if why.contains("put to sleep")), "{asleep:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_was_put_to_sleep_and_whose_group_is_gone_is_struck_out_by_an_operators_word() {
+    let mut world = World::start("active").await;
+    world.is_known().await;
+    world.says(false).await;
+    world.is_in(Phase::Asleep).await;
+    eventually("AI compute has the power", || world.gpus.leased() == 20_000.0).await;
+    // The hall is sold, and another one is bought.
+    world.stop().await;
+    world.hall = ("hall-b", "other.*");
+    world.go_on().await;
+    let orphans = |snapshot: &PowerSnapshot| snapshot.orphans.machines.get("hall-a").map_or(0, Vec::len);
+    assert_eq!(orphans(&world.power().snapshot()), MACHINES);
+    let one = || "farm.0001".to_owned();
+    let refused = |answer: &Result<_, ControlError>, words: &str| match answer {
+        Err(ControlError::NotForgotten(why)) => assert!(why.contains(words), "{why}"),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    // What it slept for is lent, and nobody would see it draw.
+    let answer = world.power().forget("hall-a", Forget::Gone(one()), false).await;
+    refused(&answer, "20.0 kW are lent to AI compute, and no meter of the site would see it draw");
+    world.says(true).await;
+    let is_back = |snapshot: &PowerSnapshot| snapshot.site.blocks[0].as_ref().is_some_and(|it| it.leases.is_empty());
+    world.shows("it is given back", is_back).await;
+    let answer = world.power().forget("hall-a", Forget::Device(one()), false).await;
+    refused(&answer, "If it is gone for good, say so: `hashgate forget hall-a farm.0001 --confirm gone`");
+    let answer = world.power().forget("hall-a", Forget::Gone("farm.0099".to_owned()), false).await;
+    assert!(matches!(answer, Err(ControlError::UnknownGroup { .. })), "{answer:?}");
+    let dry = world.power().forget("hall-a", Forget::Gone(one()), true).await.unwrap();
+    assert_eq!((dry.devices.len(), dry.frees_kw), (1, 0.0), "{dry:?}");
+    assert_eq!(orphans(&world.power().snapshot()), MACHINES, "nothing was forgotten");
+
+    assert_eq!(world.power().forget("hall-a", Forget::Gone(one()), false).await, Ok(dry));
+    world.shows("the others", |snapshot| orphans(snapshot) == MACHINES - 1).await;
+    world.restart().await;
+    assert_eq!(orphans(&world.power().snapshot()), MACHINES - 1, "that was written");
+    // Back again it is found as new: nobody here put it to sleep.
+    world.stop().await;
+    world.hall = world::HALL;
+    world.go_on().await;
+    world
+        .shows("who is who", |snapshot| {
+            let group = snapshot.site.groups[0].as_ref().expect("it can be moved");
+            group.idle == 1 && group.devices == MACHINES
+        })
+        .await;
+    assert_eq!(orphans(&world.power().snapshot()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

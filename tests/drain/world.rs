@@ -27,7 +27,7 @@ use hashgate::{
         signal::{Observation, When},
     },
     sim::{
-        miner::{MinerSettings, Pace, Swarm, SwarmSettings, profile},
+        miner::{MinerHandle, MinerSettings, Pace, Swarm, SwarmSettings, profile},
         pool::{PoolSettings, SimPool},
     },
 };
@@ -64,6 +64,8 @@ pub const IDLE_W: f64 = 1_000.0;
 #[derive(Default)]
 pub struct Firmware {
     swarm: Mutex<Option<Arc<Swarm>>>,
+    /// The machine after all those of the swarm, which came later.
+    newcomer: Mutex<Option<Arc<Swarm>>>,
     state: Mutex<BTreeMap<usize, Machine>>,
     /// Commands, in their order: which machine, and whether it is to sleep.
     commands: Mutex<Vec<(usize, bool)>>,
@@ -83,8 +85,11 @@ impl Firmware {
         *lock(&self.swarm) = Some(swarm);
     }
 
-    pub fn swarm(&self) -> Arc<Swarm> {
-        lock(&self.swarm).clone().expect("it runs")
+    /// A machine by its number, from 0.
+    fn with_miner(&self, index: usize, does: impl FnOnce(&MinerHandle)) {
+        let (swarm, index) = if index < MACHINES { (&self.swarm, index) } else { (&self.newcomer, index - MACHINES) };
+        let swarm = lock(swarm).clone().expect("it runs");
+        does(&swarm.miners()[index]);
     }
 
     pub fn sleeping(&self) -> usize {
@@ -93,20 +98,16 @@ impl Firmware {
 
     /// A person switches some machines.
     pub fn is_switched(&self, machines: std::ops::Range<usize>, sleeps: bool) {
-        let swarm = self.swarm();
         for index in machines {
             lock(&self.state).entry(index).or_default().sleeps = sleeps;
-            let miner = &swarm.miners()[index];
-            if sleeps { miner.sleep() } else { miner.wake() }
+            self.with_miner(index, |miner| if sleeps { miner.sleep() } else { miner.wake() });
         }
     }
 
     /// A machine is carried away, or is back.
     pub fn is_carried_away(&self, index: usize, is_gone: bool) {
         lock(&self.state).entry(index).or_default().is_gone = is_gone;
-        let swarm = self.swarm();
-        let miner = &swarm.miners()[index];
-        if is_gone { miner.power_off() } else { miner.wake() }
+        self.with_miner(index, |miner| if is_gone { miner.power_off() } else { miner.wake() });
     }
 
     /// What all of them draw, as one meter says.
@@ -135,13 +136,7 @@ impl Firmware {
         let mut state = lock(&self.state);
         let machine = state.entry(index).or_default();
         (machine.sleeps, machine.mode) = (sleeps, mode.cloned());
-        let swarm = self.swarm();
-        let miner = &swarm.miners()[index];
-        if sleeps {
-            miner.sleep()
-        } else {
-            miner.wake()
-        }
+        self.with_miner(index, |miner| if sleeps { miner.sleep() } else { miner.wake() });
         Ok(())
     }
 }
@@ -256,8 +251,13 @@ pub struct World {
     ledger: PathBuf,
     mode: &'static str,
     machines: &'static str,
+    /// The group's name, and whose it takes for its machines.
+    pub hall: (&'static str, &'static str),
     _folder: tempfile::TempDir,
 }
+
+/// The group as it is at first.
+pub const HALL: (&str, &str) = ("hall-a", "farm.*");
 
 impl World {
     /// With miners that mine.
@@ -282,22 +282,29 @@ impl World {
         let ledger = folder.path().join("ledger.db");
         let (firmware, gpus) = (Arc::<Firmware>::default(), Arc::<Gpus>::default());
         let any = "127.0.0.1:0".parse().expect("an address");
-        let edited = edit(text(&pool, any, &ledger, mode, machines));
+        let edited = edit(text(&pool, any, &ledger, mode, machines, HALL));
         let started = Proxy::start_with(parsed(&edited), &drivers(&firmware, &gpus)).await;
         let proxy = started.expect("the proxy starts");
         let listen = proxy.addresses()[0];
-        let machine = MinerSettings::new(listen, "farm", &profile::CGMINER, Pace::SharesPerSecond(2.0));
         let swarm = Arc::new(Swarm::start(&SwarmSettings {
-            machine: MinerSettings { recorded_hashes: 100_000, ..machine },
+            machine: machine(listen, "farm"),
             miners: MACHINES,
             mix: Vec::new(),
             connects_per_second: 500.0,
         }));
         firmware.runs(swarm.clone());
-        let world =
-            Self { pool, proxy: Some(proxy), firmware, gpus, swarm, listen, ledger, mode, machines, _folder: folder };
+        let (proxy, hall) = (Some(proxy), HALL);
+        let world = Self { pool, proxy, firmware, gpus, swarm, listen, ledger, mode, machines, hall, _folder: folder };
         eventually("all miners mine", || world.swarm.mining() == MACHINES).await;
         (world, edited)
+    }
+
+    /// One machine more comes, and mines.
+    pub async fn another_connects(&self) {
+        let user = format!("farm.{:04}", MACHINES + 1);
+        let swarm = Arc::new(Swarm::of([machine(self.listen, &user)], 0.0));
+        *lock(&self.firmware.newcomer) = Some(swarm.clone());
+        eventually("it mines", || swarm.mining() == 1).await;
     }
 
     /// Ends the proxy and starts another on the same ledger, and on the same address.
@@ -352,7 +359,7 @@ impl World {
 
     /// The same, as an operator writes it.
     pub fn text(&self) -> String {
-        text(&self.pool, self.listen, &self.ledger, self.mode, self.machines)
+        text(&self.pool, self.listen, &self.ledger, self.mode, self.machines, self.hall)
     }
 
     /// Where the ledger is, and room for more files.
@@ -407,10 +414,14 @@ impl World {
 
     /// Every share that a miner was told is good is the pool's. The miners stop for it.
     pub async fn no_share_is_lost(&self) {
-        self.swarm.settle(LIMIT).await;
+        let newcomer = lock(&self.firmware.newcomer).clone();
+        let swarms = || [&self.swarm].into_iter().chain(&newcomer);
+        for swarm in swarms() {
+            swarm.settle(LIMIT).await;
+        }
         eventually("every share is settled", || self.proxy().totals().unsettled() == 0).await;
         let credited: HashSet<String> = self.pool.accepted_shares().into_iter().map(|share| share.hash).collect();
-        for miner in self.swarm.miners() {
+        for miner in swarms().flat_map(|swarm| swarm.miners()) {
             miner.with_stats(|stats| {
                 for hash in &stats.accepted_hashes {
                     let mut hash = *hash;
@@ -423,6 +434,12 @@ impl World {
     }
 }
 
+/// A machine that shows what it found.
+fn machine(listen: std::net::SocketAddr, user: &str) -> MinerSettings {
+    let settings = MinerSettings::new(listen, user, &profile::CGMINER, Pace::SharesPerSecond(2.0));
+    MinerSettings { recorded_hashes: 100_000, ..settings }
+}
+
 pub fn of_group(snapshot: &PowerSnapshot) -> Phase {
     snapshot.site.groups[0].as_ref().expect("it can be moved").phase
 }
@@ -431,7 +448,14 @@ pub fn drivers(firmware: &Arc<Firmware>, gpus: &Arc<Gpus>) -> Drivers {
     Drivers::default().with_actuator("firmware", firmware.clone()).with_compute("gpus", gpus.clone())
 }
 
-fn text(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode: &str, machines: &str) -> String {
+fn text(
+    pool: &SimPool,
+    listen: std::net::SocketAddr,
+    ledger: &Path,
+    mode: &str,
+    machines: &str,
+    (hall, workers): (&str, &str),
+) -> String {
     format!(
         "[proxy]\nworkers = 2\nstate_file = \"\"\n\
          [[listener]]\nlisten = \"{listen}\"\ndifficulty = {EASY}\nmin_difficulty = {EASY}\n\
@@ -440,7 +464,7 @@ fn text(pool: &SimPool, listen: std::net::SocketAddr, ledger: &Path, mode: &str,
          command_lifetime = \"1s\"\nlease_term = \"60s\"\n\
          [profit]\nmode = \"{mode}\"\nmin_asleep = \"0s\"\n\
          [site]\ncap = \"34 kW\"\npower_price = \"60 USD/MWh\"\n\
-         [[group]]\nname = \"hall-a\"\nsignal = \"verdict\"\npower = \"28 kW\"\nnameplate = \"3500 W\"\nworkers = \"farm.*\"\n\
+         [[group]]\nname = \"{hall}\"\nsignal = \"verdict\"\npower = \"28 kW\"\nnameplate = \"3500 W\"\nworkers = \"{workers}\"\n\
          quiet = \"1s\"\nprobe = \"5s\"\nsleep_survives_power_cycle = \"yes\"\n{machines}\
          [[ai]]\nname = \"gpus\"\npower = \"20 kW\"\nblock = \"10 kW\"\nprice = \"300 USD/MWh\"\ndemand = 1.0\nidle = \"1 kW\"\n\
          [ai.control]\nkind = \"custom:gpus\"\npoll = \"1s\"\n\

@@ -6,7 +6,7 @@ mod terms;
 mod world;
 
 use hashgate::sim::plant::Misconduct;
-use terms::{BACK_UNDER, CAP};
+use terms::{BACK_UNDER, CAP, GROUPS, LATE};
 use world::{Outcome, World};
 
 /// Runs of 40 minutes of the plant each.
@@ -41,6 +41,7 @@ fn sum(outcomes: &[Outcome]) -> Outcome {
         slowest: sum.slowest.max(run.slowest),
         steps: sum.steps + run.steps,
         longest_over: sum.longest_over.max(run.longest_over),
+        late_told: sum.late_told + run.late_told,
     })
 }
 
@@ -83,6 +84,27 @@ fn a_crash_at_any_step_leaves_the_site_under_its_cap() {
     let sum = sum(&outcomes);
     println!("seed {SEED}, {} crash points: {sum:?}", outcomes.len());
     assert_eq!(sum.crashes, outcomes.len());
+}
+
+#[test]
+fn machines_that_are_found_while_their_hall_sleeps_sleep_as_well_and_the_site_stays_under_its_cap() {
+    let seeds = seeds(9);
+    let mut outcomes = Vec::new();
+    for seed in 200..200 + seeds {
+        let mut world = World::new(seed);
+        // Both halls sleep by then, and are told nothing new for a while.
+        world.late = 190;
+        world.crash = [0.0, 0.0002][seed as usize % 2];
+        world.run(1_500, None);
+        check(seed, &world.outcome);
+        outcomes.push(world.outcome);
+    }
+    let sum = sum(&outcomes);
+    println!("{seeds} seeds: {sum:?}");
+    // Some readings get lost, and some of the controllers just restart.
+    let late = seeds as usize * GROUPS * LATE;
+    assert!(sum.late_told > late / 2, "{} of {late} were told: {sum:?}", sum.late_told);
+    assert!(sum.grants > seeds as usize && sum.wakes > 10 * seeds as usize, "{sum:?}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub const CAP: f64 = 240e3;
 pub const ASICS: usize = 60;
 /// Two halls.
 pub const GROUPS: usize = 2;
+/// Of each hall, where some are found later than the others.
+pub const LATE: usize = 4;
 /// 10 %, one of each kind.
 const LIARS: usize = 6;
 const NAMEPLATE: f64 = 3_500.0;
@@ -112,22 +114,25 @@ fn terms() -> Terms {
     }
 }
 
-pub fn devices(plant: &Plant) -> Vec<Vec<Joining>> {
-    let device = |asic: usize| {
-        let configured_max = plant.configured_max(asic).map(watts);
-        let (nameplate, sleep_max) = (watts(NAMEPLATE), watts(60.0));
-        Joining {
-            spec: Spec {
-                name: format!("asic-{asic}").into(),
-                can_sleep: true,
-                efficiency: JoulesPerTerahash::new(15.0 + asic as f64 / 10.0),
-                most: watts(1.1 * NAMEPLATE).max(configured_max.unwrap_or(Watts::ZERO)),
-                sleep_max,
-                sleep_time: Duration::from_secs(30),
-                wake_time: Duration::from_secs(240),
-            },
-            rules: DeviceRules { nameplate, configured_max, sleep_max, overhead: ratio(1.03), is_read: true },
-        }
-    };
-    (0..GROUPS).map(|group| (0..ASICS / GROUPS).map(|index| device(asic(group, index))).collect()).collect()
+/// The first so many devices of each hall.
+pub fn devices(plant: &Plant, known: usize) -> Vec<Vec<Joining>> {
+    let joining = |asic: usize| joining(plant, asic);
+    (0..GROUPS).map(|group| (0..known).map(|index| joining(asic(group, index))).collect()).collect()
+}
+
+pub fn joining(plant: &Plant, asic: usize) -> Joining {
+    let configured_max = plant.configured_max(asic).map(watts);
+    let (nameplate, sleep_max) = (watts(NAMEPLATE), watts(60.0));
+    Joining {
+        spec: Spec {
+            name: format!("asic-{asic}").into(),
+            can_sleep: true,
+            efficiency: JoulesPerTerahash::new(15.0 + asic as f64 / 10.0),
+            most: watts(1.1 * NAMEPLATE).max(configured_max.unwrap_or(Watts::ZERO)),
+            sleep_max,
+            sleep_time: Duration::from_secs(30),
+            wake_time: Duration::from_secs(240),
+        },
+        rules: DeviceRules { nameplate, configured_max, sleep_max, overhead: ratio(1.03), is_read: true },
+    }
 }

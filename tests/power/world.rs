@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     network::Network,
-    terms::{self, AI_CAPACITY, AI_IDLE, ASICS, BACK_UNDER, CAP, GROUPS},
+    terms::{self, AI_CAPACITY, AI_IDLE, ASICS, BACK_UNDER, CAP, GROUPS, LATE},
 };
 
 #[derive(Clone, Debug)]
@@ -58,7 +58,12 @@ pub struct Outcome {
     pub slowest: u64,
     /// Writes and messages: the points where it may die.
     pub steps: u64,
+    /// Machines that were told to sleep within seconds after they were found.
+    pub late_told: usize,
 }
+
+/// What is on its way for no longer than this, most of the time.
+const SOON: u64 = 9;
 
 /// What is on disk.
 #[derive(Default)]
@@ -89,6 +94,8 @@ pub struct World {
     pub crash_at: Option<u64>,
     /// From this second on, AI compute misbehaves.
     pub misconduct: Option<(u64, Misconduct)>,
+    /// Until this second, [`LATE`] machines of each hall mine and are not known.
+    pub late: u64,
     pub outcome: Outcome,
 }
 
@@ -121,6 +128,7 @@ impl World {
             crash: 0.0,
             crash_at: None,
             misconduct: None,
+            late: 0,
             outcome: Outcome::default(),
         }
     }
@@ -179,6 +187,8 @@ impl World {
         if self.site.is_none() && now >= self.restart_at {
             self.start(now);
             self.does(now)?;
+        } else if now == self.late {
+            self.find(now)?;
         }
         if self.site.is_some() {
             self.ask(now);
@@ -206,10 +216,26 @@ impl World {
     fn start(&mut self, now: u64) {
         self.epoch += 1;
         let records = (0..GROUPS).map(|group| self.disk.records.get(&group).cloned()).collect();
-        let devices = terms::devices(&self.plant);
+        let devices = terms::devices(&self.plant, self.known(now));
         self.site = Some(Site::new(terms::site(), Epoch(self.epoch), &self.disk.entries, devices, records, time(now)));
         // A controller that was there before is told nothing at first.
         self.goal_until = if self.epoch == 1 { now } else { now + self.rng.random_range(0..90) };
+    }
+
+    /// How many devices of each hall are known: the late ones are the last.
+    fn known(&self, now: u64) -> usize {
+        ASICS / GROUPS - if now < self.late { LATE } else { 0 }
+    }
+
+    /// The late ones are found.
+    fn find(&mut self, now: u64) -> Result<(), Crash> {
+        for group in 0..GROUPS {
+            for device in ASICS / GROUPS - LATE..ASICS / GROUPS {
+                let joining = terms::joining(&self.plant, terms::asic(group, device));
+                self.hear(now, Input::Joined(group, joining))?;
+            }
+        }
+        Ok(())
     }
 
     /// Prices, more or less: both halls mine, or one sleeps for AI compute, or both.
@@ -235,7 +261,7 @@ impl World {
     fn ask(&mut self, now: u64) {
         let Some(site) = &self.site else { return };
         for group in 0..GROUPS {
-            for device in 0..ASICS / GROUPS {
+            for device in 0..self.known(now) {
                 let key = DeviceKey { group, device };
                 let asic = terms::asic(group, device);
                 if (now + asic as u64).is_multiple_of(5) || now.is_multiple_of(2) && site.is_moving(key) {
@@ -342,7 +368,12 @@ impl World {
                     }
                     let asic = terms::asic(key.group, key.device);
                     let command = match command {
-                        GroupCommand::Sleep => Command::Sleep,
+                        GroupCommand::Sleep => {
+                            let is_late = key.device >= ASICS / GROUPS - LATE;
+                            let is_soon = (self.late..self.late + SOON).contains(&now);
+                            self.outcome.late_told += usize::from(is_late && is_soon);
+                            Command::Sleep
+                        }
                         GroupCommand::Wake(_) => {
                             let id = DeviceId::from(format!("asic-{asic}").as_str());
                             assert_ne!(

@@ -31,8 +31,8 @@ pub use self::{
     past::{Chart, DecisionRow, DecisionsPage, EventLine, EventWord, EventsPage, Line, Mark, Missed},
     pools::{Disagreement, LaneRow, LatencyRow, LossRow, PoolRow, PoolState, PoolsPage, RouteRow, RoutesPage},
     power::{
-        BlockRow, DevicePage, DeviceRow, EventRow, ForgetBody, GroupRow, LeaseRow, MAX_EVENTS, MAX_WHY, ModeBody,
-        ModeSet, ModeWord, OrderBody, PowerPage, ReceiptsPage, SiteRow, Stages,
+        BlockRow, ConfirmWord, DevicePage, DeviceRow, EventRow, ForgetBody, GroupRow, LeaseRow, MAX_EVENTS, MAX_WHY,
+        ModeBody, ModeSet, ModeWord, Names, OrderBody, PowerPage, ReceiptsPage, SiteRow, Stages,
     },
     profit::{
         AiShare, DecisionPage, GroupDecision, PerMwh, PushBody, RefusalRow, SignalRow, SignalState, SignalsPage,

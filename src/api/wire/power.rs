@@ -102,6 +102,14 @@ pub struct OrderBody {
     pub dry_run: bool,
 }
 
+/// An operator's word for what can't be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmWord {
+    /// It is gone for good.
+    Gone,
+}
+
 /// The body of `POST /api/v1/groups/{name}/devices/{device}/forget`, and of `POST /api/v1/groups/{name}/devices/forget`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +117,9 @@ pub struct ForgetBody {
     /// All machines of the group that were not seen for so long: `7d`. Of all, and of one alone not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_than: Option<String>,
+    /// Of one alone: `gone`, if it was put to sleep, the config does not have it any more, and it is gone for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<ConfirmWord>,
     /// Only say which.
     #[serde(default)]
     pub dry_run: bool,

@@ -316,12 +316,14 @@ pub fn receipts_in_words(receipts: &[Receipt]) -> String {
         let (before, after) = (kw(watts.before_w / 1e3), kw(watts.after_w / 1e3));
         let took = time(seconds.total_s);
         let lost = shares.unanswered();
+        let proven = match devices.asked {
+            0 if devices.idle > 0 => format!("nobody had to be moved, {} drew nothing before", machines(devices.idle)),
+            asked => format!("{} of {asked} machines proven", devices.confirmed),
+        };
         line(
             &mut text,
             format_args!(
-                "  {before} -> {after} at the machines in {took}; {} of {} machines proven; shares: {} accepted, {} rejected, {lost} without an answer; {:.2} kWh",
-                devices.confirmed,
-                devices.asked,
+                "  {before} -> {after} at the machines in {took}; {proven}; shares: {} accepted, {} rejected, {lost} without an answer; {:.2} kWh",
                 shares.accepted,
                 shares.rejected,
                 cost.energy_wh / 1e3

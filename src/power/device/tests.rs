@@ -63,6 +63,7 @@ impl Story {
         let at = self.now() - SignedDuration::from_secs(age);
         let sample = Sample { at, watts: Watts::new(watts).unwrap(), mode: None };
         self.device.handle_sample(self.now(), sample, &PATIENCE);
+        self.device.looks_for_idleness(self.now(), true);
     }
 
     /// Each step is a second after the one before.

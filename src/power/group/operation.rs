@@ -1,6 +1,6 @@
 //! One drain or wake while it is under way: what its receipt will say.
 //!
-//! Counts; decides nothing. Without a command there is nothing to account for, and no receipt.
+//! Counts; decides nothing. Without a command there is nothing to account for, and no receipt; but for a drain that found all asleep.
 
 use jiff::Timestamp;
 
@@ -28,6 +28,10 @@ pub(super) struct Operation {
     before_w: f64,
     peak_w: f64,
     transit_wh_before: f64,
+    /// It began in an earlier life of the process, which gave its receipt.
+    goes_on: bool,
+    /// Nobody had to be moved, and the receipt says so.
+    moves_nobody: bool,
 }
 
 impl Operation {
@@ -45,7 +49,24 @@ impl Operation {
             before_w: 0.0,
             peak_w: 0.0,
             transit_wh_before: 0.0,
+            goes_on: false,
+            moves_nobody: false,
         }
+    }
+
+    /// It began in an earlier life of the process, which gave its receipt.
+    pub fn goes_on(&mut self) {
+        self.goes_on = true;
+    }
+
+    /// Whether anything was commanded.
+    pub fn has_commanded(&self) -> bool {
+        self.first_command.is_some()
+    }
+
+    /// It ends, and nobody had to be moved.
+    pub fn moves_nobody(&mut self) {
+        self.moves_nobody = !self.goes_on;
     }
 
     /// When it was ordered.
@@ -54,19 +75,31 @@ impl Operation {
     }
 
     /// The devices that are to move are chosen.
-    pub fn opens(&mut self, slots: &[Slot]) {
+    pub fn opens(&mut self, slots: &mut [Slot]) {
         let moving = slots.iter().filter(|slot| slot.is_moving);
         let in_flight_at_start = moving.map(|slot| slot.device.in_flight()).sum();
         // What was said before was of the devices of another.
         self.shares = ShareBill { in_flight_at_start, ..ShareBill::default() };
+        slots.iter_mut().for_each(|slot| slot.billed_w = slot.device.watts().get());
         self.before_w = drawn(slots);
         self.peak_w = self.before_w;
         self.transit_wh_before = transit_wh(slots);
     }
 
-    /// One more device moves, with so many shares under way.
-    pub fn joins(&mut self, in_flight: u64) {
-        self.shares.in_flight_at_start += in_flight;
+    /// One more device is known.
+    pub fn finds(&mut self, slot: &mut Slot) {
+        self.bill(slot);
+    }
+
+    /// One more device moves: its shares that are under way are waited for, and what it draws is what it began with.
+    pub fn joins(&mut self, slot: &mut Slot) {
+        self.shares.in_flight_at_start += slot.device.in_flight();
+        self.bill(slot);
+    }
+
+    fn bill(&mut self, slot: &mut Slot) {
+        let watts = slot.device.watts().get();
+        self.before_w += watts - std::mem::replace(&mut slot.billed_w, watts);
     }
 
     pub fn commands(&mut self, now: Timestamp) {
@@ -86,9 +119,9 @@ impl Operation {
         self.peak_w = self.peak_w.max(watts);
     }
 
-    /// Its receipt; `None` if nothing was commanded. `ended` is [`Outcome::Done`] where devices decide whether it is partial.
+    /// Its receipt; `None` if nothing was commanded and something had to be. `ended` is [`Outcome::Done`] where devices decide whether it is partial.
     pub fn receipt(mut self, now: Timestamp, group: &str, slots: &[Slot], ended: Outcome) -> Option<Receipt> {
-        let first_command = self.first_command?;
+        let first_command = self.first_command.or(self.moves_nobody.then_some(now))?;
         let moving = || slots.iter().filter(|slot| slot.is_moving).map(|slot| &slot.device);
         let count = |kind| moving().filter(|device| device.stage().kind() == kind).count() as u64;
         let goal = self.kind.goal();
@@ -119,6 +152,7 @@ impl Operation {
                 failed: count(StageKind::Failed),
                 unavailable: count(StageKind::Unavailable),
                 left_out: slots.len() as u64 - asked,
+                idle: slots.iter().filter(|slot| !slot.is_moving && slot.device.is_idle()).count() as u64,
                 commands: self.commands,
             },
             seconds: SecondBill {

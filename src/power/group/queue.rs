@@ -16,6 +16,7 @@ impl Group {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let was_awaited = slot.is_awaited_now();
         let was_unseen = slot.is_unseen();
+        let mined_w = slot.mining_w();
         let device = &mut slot.device;
         let before = (class(device), device.stage(), device.counts_full(), device.watts());
         happens(device, &self.terms.patience);
@@ -41,6 +42,7 @@ impl Group {
         }
         self.is_unrecorded |= class.is_some() != before.0.is_some() && matches!(self.state, State::Mining { .. });
         self.unseen = self.unseen + usize::from(slot.is_unseen()) - usize::from(was_unseen);
+        self.mining_w += slot.mining_w() - mined_w;
         let is_foreign = |stage: Stage| usize::from(matches!(stage, Stage::Failed { is_foreign: true }));
         self.foreign = self.foreign + is_foreign(stage) - is_foreign(before.1);
         let has_ended = matches!(stage.kind(), StageKind::Confirmed | StageKind::Failed | StageKind::Unavailable);

@@ -1,18 +1,19 @@
 //! The way down: which devices, in which order, and when all is proven and quiet.
 //!
-//! Runs in DRAINING, and in ASLEEP and LOCKOUT for devices that drifted or came back. Emergencies know no canary and no ramp; a lockout
+//! Runs in DRAINING, and in ASLEEP and LOCKOUT for devices that drifted, came back or turned up (`late.rs`). Emergencies know no canary and no ramp; a lockout
 //! knows no canary and no floor, because a person stands at the rack.
 
 use jiff::Timestamp;
 
 use super::{
     Group, State,
+    state::Slot,
     table::{Cause, Phase},
     words::{Command, Output},
 };
 use crate::{
     power::{
-        device::{Device, Goal, Stage, StageKind, later},
+        device::{Goal, Stage, StageKind, later},
         receipt::Outcome,
     },
     profit::Watts,
@@ -58,17 +59,16 @@ impl Group {
         let is_ours = |index: &usize| !self.slots[*index].device.is_untouched();
         let ours: Vec<bool> = order.iter().map(is_ours).collect();
         // What is not seen may not mine.
-        let devices = self.slots.iter().map(|slot| &slot.device);
-        let mines = |device: &&Device| device.is_untouched() && matches!(device.stage(), Stage::Confirmed { .. });
-        let mut mining: Watts = devices.filter(mines).map(Device::watts).sum();
+        let mut mining = Watts::clamped(self.slots.iter().map(Slot::mining_w).sum());
         for slot in &mut self.slots {
-            (slot.is_moving, slot.is_awaited, slot.is_told) = (false, false, false);
+            (slot.is_moving, slot.is_awaited, slot.is_told, slot.is_kept) = (false, false, false, false);
         }
         self.awaited = 0;
         for (index, is_ours) in order.into_iter().zip(ours) {
             let left = mining.saturating_sub(self.slots[index].device.watts());
             if !is_ours {
                 if keeps_floor && left < self.terms.floor {
+                    self.slots[index].is_kept = true;
                     continue;
                 }
                 mining = left;
@@ -80,29 +80,14 @@ impl Group {
         self.requeue(now, Goal::Sleep);
     }
 
-    /// A person stands at the rack: what was not seen when the lockout began, or was found since, sleeps as well once it is seen to draw.
-    pub(super) fn lock_in(&mut self, now: Timestamp, index: usize) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        if !matches!(self.state, State::Lockout(_)) || slot.is_moving || !slot.device.is_candidate() {
-            return;
-        }
-        (slot.is_moving, slot.is_told) = (true, false);
-        let in_flight = slot.device.in_flight();
-        if let Some(operation) = self.state.operation() {
-            operation.joins(in_flight);
-        }
-        self.awaits(index);
-        self.touch(now, index, |device, _| device.turn(now, Goal::Sleep));
-        self.persist();
-    }
-
     /// Sends what canary, ramp and record allow.
     pub(super) fn send_sleeps(&mut self, now: Timestamp) {
         while self.may_command()
             && let Some(index) = self.queue.front().copied()
         {
             let device = &self.slots[index].device;
-            if device.goal() == Goal::Sleep && device.wants_command(now) {
+            let is_to_sleep = device.goal() == Goal::Sleep;
+            if is_to_sleep && device.wants_command(now) {
                 let most = device.spec().most;
                 let is_held = !self.order.urgent && (self.is_canary_full() || most > self.down.room(now));
                 if is_held {
@@ -113,7 +98,10 @@ impl Group {
             }
             self.queue.pop_front();
             self.slots[index].is_queued = false;
-            self.enqueue(now, index);
+            // Who is to wake (a person wants it awake) waits for the next wake, and not here.
+            if is_to_sleep {
+                self.enqueue(now, index);
+            }
         }
     }
 
@@ -163,7 +151,8 @@ impl Group {
         let settled_at = *sleeping.settled_at.get_or_insert(now);
         let known = sleeping.quiet_at;
         if confirmed == 0 && self.phase() == Phase::Draining {
-            return self.cause(now, Cause::Disobeyed, "no device could be put to sleep".into());
+            return self.has_nobody_to_tell(now, told[StageKind::Failed as usize])
+                || self.cause(now, Cause::Disobeyed, "no device could be put to sleep".into());
         }
         let quiet_at = known.unwrap_or_else(|| self.quiet_at(settled_at));
         if let State::Draining(sleeping) | State::Lockout(sleeping) = &mut self.state {
@@ -178,6 +167,22 @@ impl Group {
             return false;
         }
         self.cause(now, Cause::Settled, why.into())
+    }
+
+    /// Nobody was told and all that are seen and could be told draw nothing, by their own doing: the group sleeps, and nobody slept for it.
+    fn has_nobody_to_tell(&mut self, now: Timestamp, failed: usize) -> bool {
+        let idle = self.slots.iter().filter(|slot| slot.device.is_idle()).count();
+        let Some(operation) = self.state.operation() else { return false };
+        if idle == 0 || failed > 0 || operation.has_commanded() {
+            return false;
+        }
+        operation.moves_nobody();
+        let (of, draw) = (self.slots.len(), if idle == 1 { "draws" } else { "draw" });
+        self.cause(
+            now,
+            Cause::Settled,
+            format!("nobody had to be told: {idle} of {of} devices {draw} nothing as it is").into(),
+        )
     }
 
     /// When no share is under way, as far as is known; at the latest when patience ends. What was found until the last device slept is known

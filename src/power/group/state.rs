@@ -23,6 +23,12 @@ pub(super) struct Slot {
     pub is_awaited: bool,
     /// It is one of those, and was told.
     pub is_told: bool,
+    /// It is in `Group::late`.
+    pub is_late: bool,
+    /// The last drain left it awake, for the floor.
+    pub is_kept: bool,
+    /// What of it is in the watts that the present drain or wake began with.
+    pub billed_w: f64,
     /// Its entry in `Group::due`.
     pub due: Option<Timestamp>,
 }
@@ -37,6 +43,9 @@ impl Slot {
             is_moving: false,
             is_awaited: false,
             is_told: false,
+            is_late: false,
+            is_kept: false,
+            billed_w: 0.0,
             due: None,
         }
     }
@@ -44,6 +53,12 @@ impl Slot {
     /// Whether its drain waits for it: nobody waits for one that is not seen.
     pub fn is_awaited_now(&self) -> bool {
         self.is_awaited && self.device.stage() != Stage::Unavailable
+    }
+
+    /// What it draws if it mines and was told nothing.
+    pub fn mining_w(&self) -> f64 {
+        let mines = self.device.is_untouched() && matches!(self.device.stage(), Stage::Confirmed { .. });
+        if mines { self.device.watts().get() } else { 0.0 }
     }
 
     /// Whether first measurements wait for it.

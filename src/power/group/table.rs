@@ -15,7 +15,7 @@ pub enum Phase {
     DrainPending,
     /// Devices are told to sleep.
     Draining,
-    /// All that could be put to sleep sleeps.
+    /// All that could be put to sleep was measured asleep. Who wakes by itself or turns up since is put to sleep from here.
     Asleep,
     /// It is to mine; no device was let to wake.
     WakePending,
@@ -40,7 +40,7 @@ pub enum Cause {
     Mine,
     /// The intent is on disk, and it has mined long enough.
     Ready,
-    /// All is measured asleep, and no share is under way.
+    /// All is measured asleep, and no share is under way; or all drew nothing as it was.
     Settled,
     /// The ledger lets devices wake.
     Granted,

@@ -1,5 +1,6 @@
 //! A group against a simulated rack, in virtual time: the rack knows its own truth, and holds every output against it.
 
+mod late;
 mod one_meter;
 mod random;
 mod scenes;

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::Group;
+use super::{Group, State};
 use crate::{
     power::device::{Device, Goal, StageKind},
     profit::Watts,
@@ -54,6 +54,11 @@ impl Group {
     /// Whether any device does not just mine.
     pub(super) fn has_touched(&self) -> bool {
         self.counts.iter().flatten().any(|count| *count > 0)
+    }
+
+    /// Whether its devices are told to sleep, or were.
+    pub(super) fn is_to_sleep(&self) -> bool {
+        matches!(self.state, State::Draining(_) | State::Asleep { .. } | State::Lockout(_))
     }
 
     pub(super) fn counts(&self, goal: Goal) -> [usize; StageKind::COUNT] {

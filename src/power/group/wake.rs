@@ -211,6 +211,9 @@ impl Group {
             0 => " and has found a share",
             _ => "",
         };
+        if !self.slots.iter().any(|slot| slot.is_moving) {
+            why = "nobody had to be woken".to_owned();
+        }
         if by_watts > 0 {
             why += &format!("; {by_watts} have found no share in their time and are taken at their watts");
         }

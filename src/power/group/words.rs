@@ -78,7 +78,7 @@ pub enum Input {
     Restrain(usize),
     /// The ledger's word on the ask with this number: the first so many of its devices may wake.
     Permission(u64, usize),
-    /// A device became known; its index is the next. It was never told anything, and takes part in the next drain or wake.
+    /// A device became known; its index is the next. It was never told anything; while its group is to sleep, it sleeps as well once it draws.
     Joined(Spec),
     /// A device is gone for good: it takes part in nothing any more, and its index stays its own.
     Left(usize),
@@ -211,6 +211,15 @@ pub enum Event {
         /// What it draws.
         watts: Watts,
     },
+    /// A device draws that was not seen, or drew nothing, when its group was put to sleep.
+    TurnedUp {
+        /// Which group.
+        group: Box<str>,
+        /// Which device.
+        device: Box<str>,
+        /// What it draws.
+        watts: Watts,
+    },
     /// A device that is to mine draws nothing.
     Idle {
         /// Which group.
@@ -280,6 +289,11 @@ impl Display for Event {
             Self::Drifted { group, device, watts } => write!(
                 f,
                 "group {group:?}: device {device:?} woke by itself and draws {}; it is put to sleep again",
+                watts.in_words()
+            ),
+            Self::TurnedUp { group, device, watts } => write!(
+                f,
+                "group {group:?}: device {device:?} turned up while its group is to sleep, and draws {}: it is put to sleep as well",
                 watts.in_words()
             ),
             Self::Idle { group, device, watts } => write!(

@@ -16,6 +16,14 @@ impl Ledger {
         Some(Entry { at: now, what })
     }
 
+    /// The same for one that the book names and nobody knows.
+    pub fn before_stranger_forgotten(&self, now: Timestamp, id: &DeviceId) -> Option<Entry> {
+        let (booked, highest) = *self.strangers.get(id)?;
+        // Its bound is not known, and nobody reads it: what it counts if it is found again is its rules' to say.
+        let what = Booking::Hold { device: id.clone(), watts: highest, highest };
+        matches!(booked, Booked::Freed { .. }).then_some(Entry { at: now, what })
+    }
+
     /// Forgets a device. Found again, it counts at its bound, which is no lower than before.
     pub fn remove_device(&mut self, now: Timestamp, id: &DeviceId) {
         let Some(device) = self.devices.remove(id) else { return };

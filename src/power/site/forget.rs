@@ -6,6 +6,7 @@
 //! | is being told to wake | kept, until that has an end |
 //! | draws, by a fresh reading | kept: it is there |
 //! | any other | forgotten. It counted at its bound, which covers no lease; the meter sees it if it draws all the same |
+//! | was put to sleep and is in no group any more | struck out if nothing is lent, or the meter would see it draw: it counts nothing as it is |
 //!
 //! Whether it is connected, and whether the config names it, is not known here (`task/forget.rs`).
 
@@ -33,6 +34,12 @@ pub enum Kept {
     /// It is on its way.
     #[error("it is being woken: try again when that has an end")]
     Waking,
+    /// It may sleep for what is lent, and nobody would see it draw.
+    #[error(
+        "it was put to sleep, {} are lent to AI compute, and no meter of the site would see it draw: forget it when that is given back, or give the \
+         site a meter", .0.in_words()
+    )]
+    Lent(Watts),
     /// It is there.
     #[error("it draws {} by its last reading: it is there", .0.in_words())]
     Draws(Watts),
@@ -75,6 +82,25 @@ impl Site {
         self.ledger.remove_device(now, &id);
         self.tell_group(now, key.group, GroupInput::Left(key.device));
         self.turn(now);
+    }
+
+    /// Whether a device may be forgotten that was put to sleep, or was on its way, and that no group has any more; and what must be in the book before
+    /// that. It is not measured and counts nothing: only the site's meter would see it.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_strike_out(&self, now: Timestamp, name: &str) -> Result<Option<Entry>, Kept> {
+        let now = now.max(self.now);
+        let lent: Watts = self.ledger.leases().map(|(.., lease)| lease.watts).sum();
+        if lent > Watts::ZERO && self.ledger.meter_says(now).is_none() {
+            return Err(Kept::Lent(lent));
+        }
+        Ok(self.ledger.before_stranger_forgotten(now, &name.into()))
+    }
+
+    /// What had to be is in the book: a device that no group has is not taken for one that sleeps any more.
+    pub fn strike_out(&mut self, entry: Option<Entry>) {
+        entry.iter().for_each(|entry| self.ledger.apply(entry));
     }
 
     /// What a device counts against the cap, at the site meter.

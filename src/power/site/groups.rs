@@ -290,6 +290,7 @@ impl Site {
             Event::Moved { to: Phase::Fault, .. } => (Level::Error, EventKind::Phase),
             Event::Moved { to: Phase::ManualHold, .. } => (Level::Warn, EventKind::Phase),
             Event::Moved { .. } => (Level::Info, EventKind::Phase),
+            Event::TurnedUp { .. } => (Level::Info, EventKind::Device),
             // One for each time that strays are told again, which gets rarer.
             Event::Astray { .. } | Event::Nobody { .. } => (Level::Warn, EventKind::Phase),
             Event::Drifted { .. } | Event::Idle { .. } | Event::Failed { .. } | Event::Unavailable { .. } => {

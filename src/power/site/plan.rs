@@ -191,7 +191,7 @@ fn describe(
             if sums.told == 0 {
                 let rest = if sums.at_rest > 0 { "asleep, " } else { "" };
                 words.push(format!(
-                    "no machine is told anything: each is {rest}not measured, kept by the floor, or not to be managed"
+                    "no machine is told anything: each is {rest}drawing nothing as it is, not measured, kept by the floor, or not to be managed"
                 ));
             } else {
                 words.push("the intent is written down before any command".to_owned());

@@ -4,6 +4,7 @@ mod crashes;
 mod forget;
 mod held;
 mod large;
+mod late;
 mod room;
 mod scenes;
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     power::{
-        device::Goal,
+        device::{Device, Goal},
         group::{Group, Phase},
     },
     profit::Watts,
@@ -87,7 +87,12 @@ impl Site {
     fn waits_for(&self, member: &Member, machine: &Group) -> Option<String> {
         let writes = || (!machine.is_recorded()).then(|| "its record on disk".to_owned());
         Some(match machine.phase() {
-            Phase::Mining | Phase::Asleep => return None,
+            Phase::Mining => return None,
+            Phase::Asleep => match machine.devices().filter(|device| sleeps_late(device)).count() {
+                0 => return None,
+                1 => "the watts of 1 machine that draws while it sleeps, and is put to sleep as well".to_owned(),
+                late => format!("the watts of {late} machines that draw while it sleeps, and are put to sleep as well"),
+            },
             Phase::DrainPending => {
                 let is_unseen = machine.devices().any(|device| device.measured_at().is_none());
                 let what = match is_unseen {
@@ -157,4 +162,9 @@ impl Site {
     pub(super) fn lent(&self) -> Watts {
         self.ledger.leases().filter(|(.., lease)| lease.revoked.is_none()).map(|(.., lease)| lease.watts).sum()
     }
+}
+
+/// Whether a device is on its way to sleep; of a group that is there, one that woke by itself or turned up since.
+fn sleeps_late(device: &Device) -> bool {
+    device.goal() == Goal::Sleep && device.is_on_its_way()
 }

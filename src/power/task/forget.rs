@@ -6,6 +6,7 @@
 //! | connected, draws, asleep by our order, being woken | never | never (`site/forget.rs`) |
 //! | gone, and nothing is lent here or the site's meter is there | forgotten | forgotten |
 //! | gone, without a meter where power is lent | told, once a day: nobody would see it draw | forgotten |
+//! | was put to sleep, and no group of the config has it | never | if he says that it is gone for good (`site/forget.rs`) |
 //!
 //! Seen is: connected, or measured alone. It is written each [`KEEP`], of all together, so that no census writes. A clock that jumps, and a proxy
 //! that was down for weeks, forget nobody in the first [`AFTER_START`]: who is there has been seen by then.
@@ -18,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::error;
 
-use super::Keeper;
+use super::{Keeper, start::GONE};
 use crate::{
     power::{
         control::{ControlError, Forget, Forgotten, ForgottenDevice, KeptDevice},
@@ -154,10 +155,17 @@ impl Keeper {
         what: &Forget,
         dry_run: bool,
     ) -> Result<Forgotten, ControlError> {
+        if let Forget::Device(device) | Forget::Gone(device) = what
+            && self.devices.find(device).is_none()
+            && let Some(left) = self.left.get(&left_of(name))
+            && left.devices.iter().any(|left| *left.name == **device)
+        {
+            return self.strike_out(now, name, device, matches!(what, Forget::Gone(_)), dry_run);
+        }
         let group = self.find(name)?;
         let connected = self.miners.connected();
         let (gone, kept) = match what {
-            Forget::Device(device) => {
+            Forget::Device(device) | Forget::Gone(device) => {
                 let unknown = || ControlError::UnknownDevice { group: name.to_owned(), name: device.clone() };
                 let key = self.devices.find(device).filter(|key| key.group == group).ok_or_else(unknown)?;
                 let is_connected = connected.contains(&key);
@@ -195,6 +203,60 @@ impl Keeper {
             );
             self.tell_of(now, group, Level::Info, words);
         }
+        Ok(answer)
+    }
+
+    /// Forgets a machine that was put to sleep and that no group of the config has any more, if an operator says that it is gone.
+    fn strike_out(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        device: &str,
+        is_confirmed: bool,
+        dry_run: bool,
+    ) -> Result<Forgotten, ControlError> {
+        let kept = |why: String| ControlError::NotForgotten(format!("machine {device:?} is kept: {why}"));
+        let entry = self.site.may_strike_out(now, device).map_err(|why| kept(why.to_string()))?;
+        if !is_confirmed && !dry_run {
+            return Err(kept(format!(
+                "it was told to sleep, or was on its way, and no group of the config has it with an actuator: nobody here can see whether it is \
+                 there. If it is gone for good, say so: `hashgate forget {name} {device} --confirm gone`; else name it in a group with \
+                 [group.actuator] again, or wake it by hand"
+            )));
+        }
+        let words = [
+            "it counts nothing as it is: nobody measures it, and the site's meter sees it if it draws",
+            "the record that it sleeps is struck out: nobody wakes it, and it is not spoken of again",
+            "if it connects again it is found as a new machine, and counts at all it may draw",
+        ];
+        let answer = Forgotten {
+            group: name.into(),
+            devices: vec![ForgottenDevice { name: device.into(), seen: None, counts_watts: 0.0 }],
+            kept: Vec::new(),
+            frees_kw: 0.0,
+            words: words.map(str::to_owned).to_vec(),
+        };
+        if dry_run {
+            return Ok(answer);
+        }
+        let group = left_of(name);
+        let Some(mut left) = self.left.get(&group).cloned() else { return Ok(answer) };
+        left.devices.retain(|left| *left.name != *device);
+        let entries: Vec<Entry> = entry.iter().cloned().collect();
+        let struck = self.journal.strike_out(device, &group, &left, &entries);
+        struck.map_err(|error| ControlError::NotWritten(error.to_string()))?;
+        self.site.strike_out(entry);
+        self.shown.forget_orphan(name, device);
+        if left.devices.is_empty() {
+            self.left.remove(&group)
+        } else {
+            self.left.insert(group, left)
+        };
+        let words = format!(
+            "group {name:?}: an operator says that machine {device:?} is gone for good: it is struck out of the ledger"
+        );
+        self.shown
+            .tell(now, SiteEvent { level: Level::Info, kind: EventKind::Device, group: None, words: words.into() });
         Ok(answer)
     }
 
@@ -263,6 +325,11 @@ impl Keeper {
     fn tell_of(&mut self, now: Timestamp, group: usize, level: Level, words: String) {
         self.shown.tell(now, SiteEvent { level, kind: EventKind::Device, group: Some(group), words: words.into() });
     }
+}
+
+/// What is kept of a group that the config does not have any more.
+fn left_of(group: &str) -> String {
+    format!("{group}{GONE}")
 }
 
 fn named(gone: &[Candidate]) -> String {

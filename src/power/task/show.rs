@@ -112,6 +112,12 @@ impl Shown {
         (self.past, self.snapshot)
     }
 
+    /// A machine that no group has is gone for good.
+    pub fn forget_orphan(&mut self, group: &str, device: &str) {
+        self.orphans.forget(group, device);
+        self.touch();
+    }
+
     /// Something may have changed.
     pub fn touch(&mut self) {
         self.has_news = true;

@@ -21,6 +21,7 @@ enum Happens {
     Pool(bool),
     Refused(usize),
     Busy(bool),
+    Joins,
 }
 
 const DEVICES: usize = 7;
@@ -44,6 +45,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => any::<bool>().prop_map(Happens::Pool),
         1 => device.prop_map(Happens::Refused),
         2 => any::<bool>().prop_map(Happens::Busy),
+        1 => Just(Happens::Joins),
     ]
 }
 
@@ -58,6 +60,10 @@ impl Rack {
             // A lockout that was not written yet was never confirmed to the person.
             Happens::Crash if self.locked && self.writing.is_some() => {}
             Happens::Crash => self.crashes(),
+            Happens::Joins => {
+                let index = self.specs.len();
+                self.joins(specs(index + 1).remove(index));
+            }
             Happens::Lies(device, yes) => self.miners[device].lies = yes,
             Happens::Reaches(device, yes) => self.miners[device].is_reachable = yes,
             Happens::Wakes(device) => self.miners[device].sleeps = false,
@@ -102,5 +108,41 @@ proptest! {
         rack.passes(120);
         prop_assert_eq!(rack.asleep(), 0, "{}", rack.told.join("\n"));
         prop_assert!(rack.freed.is_empty());
+    }
+
+    #[test]
+    fn whatever_happens_all_of_a_group_sleep_though_some_turn_up_late(
+        day in prop::collection::vec((happens(), 0_i64..150), 0..15),
+        unseen in 0_usize..(1 << DEVICES),
+        late in 0_i64..200,
+        crash in prop::option::of(0_i64..60),
+    ) {
+        let mut rack = Rack::new(specs(DEVICES), terms());
+        for (event, seconds) in day {
+            rack.suffers(event);
+            rack.passes(seconds);
+        }
+        (rack.has_room, rack.pool_answers) = (true, true);
+        rack.suffers(Happens::Busy(false));
+        rack.miners.iter_mut().for_each(|miner| (miner.is_reachable, miner.lies) = (true, false));
+        rack.says(Input::Unlock);
+        rack.says(Input::Release);
+        rack.says(order(Goal::Mine, false));
+        rack.until(Phase::Mining, 3_600);
+        (0..DEVICES).for_each(|index| rack.miners[index].is_reachable = unseen & 1 << index == 0);
+        rack.passes(40);
+        rack.says(order(Goal::Sleep, false));
+        rack.passes(late);
+        rack.miners.iter_mut().for_each(|miner| miner.is_reachable = true);
+        rack.suffers(Happens::Joins);
+        if let Some(seconds) = crash {
+            rack.passes(seconds);
+            rack.crashes();
+        }
+        // Where none was seen, it is tried again after a while.
+        rack.passes(1_200);
+        let all = rack.miners.len();
+        prop_assert_eq!(rack.group.phase(), Phase::Asleep, "{}", rack.told.join("\n"));
+        prop_assert_eq!((rack.asleep(), rack.freed.len()), (all, all), "{}", rack.told.join("\n"));
     }
 }

@@ -539,13 +539,13 @@ fn of_a_question_that_fits_in_part_the_first_wake_and_the_rest_ask_again() {
 }
 
 #[test]
-fn a_device_that_joins_takes_part_in_the_next_drain_only() {
+fn a_device_that_joins_sleeps_with_its_group_and_a_bigger_one_fits_into_the_ramp() {
     let mut rack = asleep(2);
     let mut spec = specs(3).remove(2);
     spec.most = watts(2.0 * MOST);
     rack.joins(spec);
     rack.passes(120);
-    assert_eq!((rack.asleep(), rack.group.phase()), (2, Phase::Asleep), "it mines on");
+    assert_eq!((rack.asleep(), rack.group.phase()), (3, Phase::Asleep), "{}", rack.told.join("\n"));
     rack.says(order(Goal::Mine, false));
     rack.until(Phase::Mining, 600);
     rack.says(order(Goal::Sleep, false));

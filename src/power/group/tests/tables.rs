@@ -57,10 +57,11 @@ fn no_phase_is_a_dead_end() {
     }
 }
 
-/// What brings a rack into each phase.
-fn in_phase(phase: Phase) -> Rack {
+/// What brings a rack into each phase, with so many that are not seen; the last ones.
+fn in_phase_without(phase: Phase, unseen: usize) -> Rack {
     let mut rack = Rack::new(specs(6), terms());
-    rack.passes(10);
+    rack.miners.iter_mut().rev().take(unseen).for_each(|miner| miner.is_reachable = false);
+    rack.passes(if unseen > 0 { 40 } else { 10 });
     match phase {
         Phase::Mining => {}
         Phase::DrainPending => rack.says(order(Goal::Sleep, false)),
@@ -74,12 +75,12 @@ fn in_phase(phase: Phase) -> Rack {
             rack.until(Phase::Asleep, 300);
         }
         Phase::WakePending => {
-            rack = in_phase(Phase::Asleep);
+            rack = in_phase_without(Phase::Asleep, unseen);
             rack.has_room = false;
             rack.says(order(Goal::Mine, false));
         }
         Phase::Waking => {
-            rack = in_phase(Phase::Asleep);
+            rack = in_phase_without(Phase::Asleep, unseen);
             rack.passes(70);
             rack.says(order(Goal::Mine, false));
             rack.passes(3);
@@ -100,11 +101,14 @@ fn in_phase(phase: Phase) -> Rack {
     rack
 }
 
+/// Two that were not seen in all this time.
+const BACK: &str = "two come back";
+
 /// Every phase, made by a rack, against what may be said to it and against time: what it does within a minute and a half.
 #[test]
 fn every_state_meets_every_event() {
     type Event = (&'static str, fn(&mut Rack));
-    let events: [Event; 9] = [
+    let events: [Event; 11] = [
         ("sleep", |rack| rack.says(order(Goal::Sleep, false))),
         ("emergency", |rack| rack.says(order(Goal::Sleep, true))),
         ("mine", |rack| rack.says(order(Goal::Mine, false))),
@@ -113,13 +117,15 @@ fn every_state_meets_every_event() {
         ("release", |rack| rack.says(Input::Release)),
         ("unlock", |rack| rack.says(Input::Unlock)),
         ("a blip wakes all", |rack| rack.miners.iter_mut().for_each(|miner| miner.sleeps = false)),
+        ("one is found", |rack| rack.joins(specs(7).remove(6))),
+        (BACK, |rack| rack.miners.iter_mut().for_each(|miner| miner.is_reachable = true)),
         ("crash", Rack::crashes),
     ];
     let mut table = String::new();
     for phase in Phase::ALL {
         table.push_str(&format!("{}\n", phase.label()));
         for (name, event) in events {
-            let mut rack = in_phase(phase);
+            let mut rack = in_phase_without(phase, if name == BACK { 2 } else { 0 });
             rack.told.clear();
             event(&mut rack);
             let at_once = rack.group.phase().label();
