@@ -278,8 +278,8 @@ impl Proxy {
         if let Some((socket, address)) = metrics {
             let profit = ProfitMetrics { signals: signals.clone(), api: api.clone() };
             let power = power.clone().map(|power| PowerMetrics::new(power, &config));
-            let exporter = Exporter::new(books.clone(), reload.clone(), profit, power).map_err(system("metrics"))?;
-            let exporter = exporter.with_orphans(orphans.clone());
+            let exporter = Exporter::new(books.clone(), reload.clone(), profit, power);
+            let exporter = exporter.with_orphans(orphans.clone()).with_store(store.clone());
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
             beside.push(tokio::spawn(async move {

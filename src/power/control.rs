@@ -2,7 +2,7 @@
 //!
 //! Values; the site's machine plans (`site.rs`), the task carries out (`task.rs`), API and command line show.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,19 @@ pub struct PowerSnapshot {
     pub totals: PowerTotals,
     /// What the ledger knew at the start and the config can't move.
     pub orphans: Orphans,
+    /// Whose certificates end when, as far as they were seen.
+    pub certificates: Vec<Certificate>,
+}
+
+/// The certificate of a server that moves or measures machines, or of AI compute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// `actuator`, `meter` or `ai`.
+    pub of: &'static str,
+    /// The group or the block, from the config.
+    pub name: Arc<str>,
+    /// When it ends; of several servers the first.
+    pub ends: Timestamp,
 }
 
 /// What is counted since the start.

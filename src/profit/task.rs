@@ -38,6 +38,7 @@ use super::{
 use crate::{
     config::{Class, Config, Mode, PowerGroup, Signal, SourceKind, WattsSource},
     router::TappedJob,
+    tls::Shown,
 };
 
 /// Jobs that may wait to be looked at: one of each pool, many times over.
@@ -116,6 +117,8 @@ pub struct Signals {
     from_power: mpsc::Sender<FromPower>,
     follow: mpsc::Sender<Follow>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// What the servers of each signal have shown of themselves.
+    certificates: Arc<[Shown]>,
 }
 
 /// Another config, and where it is said that decisions rest on it.
@@ -162,6 +165,11 @@ impl Signals {
         }
     }
 
+    /// When the first certificate ends that a server of each signal has shown, in config order.
+    pub fn certificates(&self) -> impl Iterator<Item = Option<Timestamp>> {
+        self.certificates.iter().map(Shown::first_end)
+    }
+
     /// What signals and groups are called.
     pub fn config(&self) -> &Config {
         &self.config
@@ -180,13 +188,14 @@ pub fn start(
     let now = Timestamp::now();
     let keeper = Keeper::new(config.clone(), now);
     let (publish, snapshot) = watch::channel(Arc::new(keeper.snapshot(now)));
-    let sources = source::start(&config, &to_task, jobs);
+    let certificates: Arc<[Shown]> = config.signals.iter().map(|_| Shown::default()).collect();
+    let sources = source::start(&config, &to_task, &certificates, jobs);
     let run = async move {
         // They end with it.
         let _sources = sources;
         stop.run_until_cancelled_owned(keep(keeper, from_sources, facts, configs, publish)).await;
     };
-    (Signals { config, to_task, from_power, follow, snapshot }, tokio::spawn(run))
+    (Signals { config, to_task, from_power, follow, snapshot, certificates }, tokio::spawn(run))
 }
 
 async fn keep(

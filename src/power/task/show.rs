@@ -17,7 +17,7 @@ use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, orders::Orders};
 use crate::{
     config::{ActuatorKind, Mode, WattsSource},
     power::{
-        control::{Orphans, OverCap, PastEvent, PowerSnapshot, PowerTotals},
+        control::{Certificate, Orphans, OverCap, PastEvent, PowerSnapshot, PowerTotals},
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
@@ -82,6 +82,7 @@ impl Shown {
             over_cap: OverCap::default(),
             totals: PowerTotals::default(),
             orphans: orphans.clone(),
+            certificates: Vec::new(),
         };
         let (snapshot, receiver) = watch::channel(Arc::new(snapshot));
         let shown = Self {
@@ -117,7 +118,7 @@ impl Shown {
         view.groups.iter().map(|group| group.as_ref().map(|group| group.phase)).collect()
     }
 
-    pub fn publish(&mut self, tick: Instant, site: SiteView, orders: &Orders) {
+    pub fn publish(&mut self, tick: Instant, site: SiteView, orders: &Orders, certificates: Vec<Certificate>) {
         (self.published, self.has_news) = (tick, false);
         self.snapshot.send_replace(Arc::new(PowerSnapshot {
             mode: orders.mode(),
@@ -128,6 +129,7 @@ impl Shown {
             over_cap: self.over_cap,
             totals: self.totals,
             orphans: self.orphans.clone(),
+            certificates,
         }));
     }
 

@@ -30,32 +30,35 @@ use super::signal::{Observation, SourceId};
 use crate::{
     config::{Config, SourceKind},
     router::TappedJob,
+    tls::Shown,
 };
 
 /// Bytes of a document that is no HTTP answer: a price, or a day of them.
 pub const MAX_DOCUMENT: usize = 64 * 1024;
 
-/// Starts every source of every signal; they end with the set. `jobs` is what the router lets us see of pools' jobs.
-pub fn start(
+/// Starts every source of every signal; they end with the set. What servers show of themselves is noted in `certificates`, by signal; `jobs` is
+/// what the router lets us see of pools' jobs.
+pub(crate) fn start(
     config: &Config,
     to_task: &mpsc::Sender<FromSource>,
+    certificates: &[Shown],
     jobs: Option<mpsc::Receiver<TappedJob>>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let mut job_feeds = Vec::new();
-    for (signal, one) in config.signals.iter().enumerate() {
+    for (signal, (one, shown)) in config.signals.iter().zip(certificates).enumerate() {
         for (source, from) in one.sources.iter().enumerate() {
             let feed = Feed::new(SourceId { signal, source }, to_task.clone());
             let unit = from.unit;
             match from.kind.clone() {
                 SourceKind::Push => {}
-                SourceKind::HttpJson(http) => drop(tasks.spawn(http_json::run(*http, unit, feed))),
+                SourceKind::HttpJson(http) => drop(tasks.spawn(http_json::run(*http, unit, feed, shown.clone()))),
                 SourceKind::File(file) => drop(tasks.spawn(file::run(file, unit, feed))),
                 SourceKind::Exec(exec) => drop(tasks.spawn(exec::run(exec, unit, feed))),
                 SourceKind::Mqtt(mqtt) => {
                     let mqtt = Arc::new(*mqtt);
                     for broker in 0..mqtt.brokers.len() {
-                        tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone()));
+                        tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone(), shown.clone()));
                     }
                 }
                 SourceKind::Jobs { field, pool } => {
