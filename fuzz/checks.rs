@@ -164,7 +164,11 @@ fn react(pool: &mut Rehearsal, now: Instant, said: Said) -> bool {
                         to_check.push(pool.submit(now, Outgoing { share, user: "farm.0001".into(), origin }));
                     }
                 }
-                Event::Resumed(_) | Event::Lost { .. } | Event::Settled { .. } | Event::Message(_) => {}
+                Event::Certificate { .. }
+                | Event::Resumed(_)
+                | Event::Lost { .. }
+                | Event::Settled { .. }
+                | Event::Message(_) => {}
             }
         }
     }

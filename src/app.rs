@@ -277,7 +277,7 @@ impl Proxy {
         if let Some((socket, address)) = metrics {
             let profit = ProfitMetrics { signals: Some(signals.clone()), api: api.clone() };
             let exporter = Exporter::new(books.clone(), reload.clone(), profit, power.clone());
-            let exporter = exporter.map_err(system("metrics"))?;
+            let exporter = exporter.with_store(store.clone());
             info!("metrics on http://{address}/metrics");
             let stop = stop.clone().cancelled_owned();
             beside.push(tokio::spawn(async move {

@@ -27,7 +27,7 @@ use url::Url;
 
 use crate::{
     config::ServerTrust,
-    tls::{self, TlsError, Trust},
+    tls::{self, Shown, TlsError, Trust},
 };
 
 /// Bytes of an answer: a year of hourly prices is a quarter of it.
@@ -96,6 +96,7 @@ pub struct HttpClient {
     client: AnyClient,
     /// Servers are asked to close the connection behind each answer.
     closes: bool,
+    shown: Shown,
 }
 
 enum AnyClient {
@@ -118,7 +119,15 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError::Setup`] if there are no roots.
     pub fn idle(tls: bool, pin: Option<[u8; 32]>, idle: usize) -> Result<Self, HttpError> {
-        Self::with(tls.then(|| Trust::configured(pin)), idle)
+        Self::with(tls.then(|| Trust::configured(pin)), idle, Shown::default())
+    }
+
+    /// The same as [`HttpClient::new`], for who wants to know what the server shows of itself.
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`] if there are no roots.
+    pub(crate) fn noting(tls: bool, pin: Option<[u8; 32]>, shown: Shown) -> Result<Self, HttpError> {
+        Self::with(tls.then(|| Trust::configured(pin)), 1, shown)
     }
 
     /// The same for servers that are trusted so.
@@ -126,22 +135,27 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError::Setup`] if there are no roots.
     pub fn trusting(tls: bool, trusted: &ServerTrust, idle: usize) -> Result<Self, HttpError> {
-        Self::with(tls.then(|| Trust::of(trusted)), idle)
+        Self::with(tls.then(|| Trust::of(trusted)), idle, Shown::default())
     }
 
-    fn with(trust: Option<Result<Trust, TlsError>>, idle: usize) -> Result<Self, HttpError> {
+    fn with(trust: Option<Result<Trust, TlsError>>, idle: usize, shown: Shown) -> Result<Self, HttpError> {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_max_idle_per_host(idle);
         // Without a timer, idle ones would stay until the server ends them.
         builder.pool_timer(TokioTimer::new());
         let client = if let Some(trust) = trust {
-            let config = tls::client_config(trust?)?;
+            let config = tls::client_config(trust?, shown.clone())?;
             let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
             AnyClient::Tls(builder.build(connector))
         } else {
             AnyClient::Plain(builder.build_http())
         };
-        Ok(Self { client, closes: idle == 0 })
+        Ok(Self { client, closes: idle == 0, shown })
+    }
+
+    /// The certificates that its servers have shown.
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.clone()
     }
 
     /// Asks for a document of [`MAX_BODY`] bytes at most. All of it, redirects too, shares `within`.

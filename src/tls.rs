@@ -8,9 +8,16 @@
 //!
 //! In all cases the handshake's signature is checked: the other side has the certificate's key. There is no way to switch
 //! verification off. An error tells the fingerprint that was presented.
+//!
+//! When a certificate ends that was trusted is kept for metrics ([`Shown`]), pinned ones as well: whoever pins it must pin the next one in time.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use jiff::Timestamp;
 use rumqttc::ConnectionError;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
@@ -25,6 +32,10 @@ use tokio_rustls::{
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     },
 };
+use x509_cert::{
+    certificate::{CertificateInner, Raw},
+    der::Decode,
+};
 
 use crate::config::ServerTrust;
 
@@ -35,6 +46,41 @@ pub(crate) enum TlsError {
     NoRoots(String),
     #[error("TLS: {0}")]
     Setup(String),
+}
+
+/// Servers of one client whose certificates are remembered: a few addresses of one service, or the machines of a hall.
+const MAX_SHOWN: usize = 4096;
+
+/// When the certificates end that servers have shown, each at its last handshake. Clones are the same.
+///
+/// A session that is resumed shows none: what was shown before it holds. Of servers past [`MAX_SHOWN`] nothing is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(Arc<Mutex<HashMap<String, Timestamp>>>);
+
+impl Shown {
+    /// The first of these ends; `None` before the first handshake.
+    pub fn first_end(&self) -> Option<Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied()
+    }
+
+    fn note(&self, server: &ServerName<'_>, certificate: &CertificateDer<'_>) {
+        let Some(end) = end_of(certificate) else { return };
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = server.to_str();
+        if let Some(known) = ends.get_mut(&*server) {
+            *known = end;
+        } else if ends.len() < MAX_SHOWN {
+            ends.insert(server.into_owned(), end);
+        }
+    }
+}
+
+/// When a certificate ends; `None` if it can't be read so far, which is nothing that its signature depends on.
+fn end_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    // Serial numbers that the standard has not, as some farms' have, are none of our business.
+    let read = CertificateInner::<Raw>::from_der(certificate).ok()?;
+    let end = read.tbs_certificate.validity.not_after.to_unix_duration();
+    Timestamp::from_second(i64::try_from(end.as_secs()).ok()?).ok()
 }
 
 /// Whom to trust.
@@ -81,12 +127,12 @@ impl Trust {
 }
 
 /// Makes TLS of connections to servers that are trusted.
-pub(crate) fn connector(trust: Trust) -> Result<TlsConnector, TlsError> {
-    client_config(trust).map(|config| TlsConnector::from(Arc::new(config)))
+pub(crate) fn connector(trust: Trust, shown: Shown) -> Result<TlsConnector, TlsError> {
+    client_config(trust, shown).map(|config| TlsConnector::from(Arc::new(config)))
 }
 
 /// The same for clients that open the connection themselves.
-pub(crate) fn client_config(trust: Trust) -> Result<ClientConfig, TlsError> {
+pub(crate) fn client_config(trust: Trust, shown: Shown) -> Result<ClientConfig, TlsError> {
     let setup = |error: &dyn fmt::Display| TlsError::Setup(error.to_string());
     let provider = Arc::new(ring::default_provider());
     let trust = match trust {
@@ -100,7 +146,7 @@ pub(crate) fn client_config(trust: Trust) -> Result<ClientConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| setup(&error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { check: trust, provider }))
+        .with_custom_certificate_verifier(Arc::new(Verifier { check: trust, provider, shown }))
         .with_no_client_auth())
 }
 
@@ -132,6 +178,7 @@ enum Check {
 struct Verifier {
     check: Check,
     provider: Arc<CryptoProvider>,
+    shown: Shown,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -145,7 +192,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let presented: [u8; 32] = Sha256::digest(end_entity).into();
         let shown = hex::encode(presented);
-        match &self.check {
+        let verified = match &self.check {
             Check::Pin(pin) if *pin == presented => Ok(ServerCertVerified::assertion()),
             Check::Pin(pin) => Err(Error::General(format!(
                 "its certificate has the fingerprint sha256:{shown}, but tls_fingerprint is sha256:{}; set the new one if the server has \
@@ -159,7 +206,11 @@ impl ServerCertVerifier for Verifier {
                         "{error}; if the server itself says that its certificate is sha256:{shown}, set tls_fingerprint to it"
                     ))
                 }),
+        };
+        if verified.is_ok() {
+            self.shown.note(server_name, end_entity);
         }
+        verified
     }
 
     fn verify_tls12_signature(
@@ -212,6 +263,15 @@ mod tests {
         key: &rcgen::CertifiedKey<rcgen::KeyPair>,
         trust: Trust,
     ) -> Result<(), String> {
+        handshake_noted(shown, key, trust, Shown::default()).await
+    }
+
+    async fn handshake_noted(
+        shown: &rcgen::CertifiedKey<rcgen::KeyPair>,
+        key: &rcgen::CertifiedKey<rcgen::KeyPair>,
+        trust: Trust,
+        noted: Shown,
+    ) -> Result<(), String> {
         let provider = Arc::new(ring::default_provider());
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()));
         let signer = provider.key_provider.load_private_key(private).unwrap();
@@ -224,7 +284,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(16 * 1024);
         let server = tokio::spawn(TlsAcceptor::from(Arc::new(config)).accept(theirs));
         let name = ServerName::try_from("pool.example").unwrap();
-        let result = connector(trust).unwrap().connect(name, ours).await;
+        let result = connector(trust, noted).unwrap().connect(name, ours).await;
         server.abort();
         result.map(|_| ()).map_err(|error| explain(&error))
     }
@@ -265,5 +325,46 @@ mod tests {
         let (pool, other) = (certificate("pool.example"), certificate("pool.example"));
         let error = handshake(&pool, &pool, roots(&other)).await.unwrap_err();
         assert!(error.contains(&format!("sha256:{}", hex::encode(fingerprint(&pool)))), "{error}");
+    }
+
+    fn ending(host: &str, year: i32) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 3, 4);
+        let cert = params.self_signed(&signing_key).unwrap();
+        rcgen::CertifiedKey { cert, signing_key }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_certificate_shown_last_is_known_whoever_trusts_it() {
+        let (shown, other) = (Shown::default(), Shown::default());
+        assert_eq!(shown.first_end(), None);
+        // After 2049 such a time is written in another form.
+        for (year, seconds) in [(2040, 2_214_432_000), (2060, 2_845_584_000), (2031, 1_930_348_800)] {
+            let pool = ending("pool.example", year);
+            for trust in [Trust::Pinned(fingerprint(&pool)), roots(&pool)] {
+                assert_eq!(handshake_noted(&pool, &pool, trust, shown.clone()).await, Ok(()));
+                assert_eq!(shown.first_end().map(Timestamp::as_second), Some(seconds), "{year}");
+            }
+        }
+        let pool = ending("pool.example", 2045);
+        let stranger = Trust::Pinned([7; 32]);
+        assert!(handshake_noted(&pool, &pool, stranger, other.clone()).await.is_err());
+        assert_eq!(other.first_end(), None, "who is not trusted says nothing");
+    }
+
+    #[test]
+    fn of_several_servers_the_first_end_counts_and_what_is_no_certificate_does_not() {
+        let shown = Shown::default();
+        let note = |server: &str, year: i32| {
+            let pool = ending("pool.example", year);
+            shown.note(&ServerName::try_from(server.to_owned()).unwrap(), pool.cert.der());
+            shown.first_end().unwrap().to_string()
+        };
+        assert_eq!(note("a.example", 2040), "2040-03-04T00:00:00Z");
+        assert_eq!(note("b.example", 2035), "2035-03-04T00:00:00Z");
+        assert_eq!(note("10.0.0.1", 2045), "2035-03-04T00:00:00Z");
+        assert_eq!(note("b.example", 2050), "2040-03-04T00:00:00Z", "it was renewed");
+        assert_eq!(end_of(&CertificateDer::from(vec![0x30, 0x03, 0x02, 0x01, 0x01])), None);
     }
 }

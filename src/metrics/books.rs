@@ -267,6 +267,8 @@ pub struct PoolBook {
     pub losses: u64,
     /// From a share sent to its answer.
     pub latency: LatencySum,
+    /// When the certificate ends that it has shown last; `None` without TLS.
+    pub certificate_ends: Option<Timestamp>,
     /// Since when it has connections with work, or has none any more; `None` before its first.
     pub since: Option<Timestamp>,
     /// The last connection that was lost, or could not be made.

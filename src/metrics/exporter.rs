@@ -1,81 +1,79 @@
-//! The Prometheus endpoint: every name, unit and help text, filled from the books when somebody scrapes.
+//! The Prometheus endpoint: a page filled from the books when somebody scrapes, and nothing before.
 //!
-//! Limits: labels are pools and routes (those that are gone as well: [`MAX_PLACES`](crate::config::MAX_PLACES)), fixed reasons and at most [`MAX_DISAGREEING`](super::books::MAX_DISAGREEING) worker names.
+//! | label | values | bound |
+//! |---|---|---|
+//! | `pool`, `route` | names of the config; of counters those that are gone as well, as a counter never goes back | [`MAX_PLACES`](crate::config::MAX_PLACES) |
+//! | `signal`, `group`, `ai`, `peer` | names of the config | its size |
+//! | `reason`, `limit`, `state`, `what` … | fixed words | |
+//! | `worker` | what miners call themselves, where a pool disagrees with us | [`MAX_SERIES_OF_MINERS`] |
+//!
+//! Nothing else is named by miners: however many there are and whatever they send, they add [`MAX_SERIES_OF_MINERS`] series at most.
 
-use std::{
-    future::Future,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, io, sync::Arc};
 
 use axum::{Router, http::header, routing::get};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 
-use super::{Books, LATENCY_BOUNDS_US, LatencySum, ProfitMetrics, Totals, gone::Said};
+use super::{
+    Books, ProfitMetrics, RouterBook, Totals,
+    books::MAX_DISAGREEING,
+    names::{self, Family},
+    text::Page,
+};
 use crate::{
-    config::Config,
+    config::Places,
     hash::Kernel,
     power::PowerSide,
-    profit::task::Signals,
     reload::{Reload, Status},
+    store::Store,
+    stratum::PoolError,
 };
+
+/// Series that miners can add: one for each pair of a worker and a cause that is counted apart, and "other" of each cause.
+pub const MAX_SERIES_OF_MINERS: usize = MAX_DISAGREEING + PoolError::LABELS.len();
 
 /// Renders the books of one proxy.
 pub struct Exporter {
     books: Arc<Books>,
     reload: Reload,
-    recorder: PrometheusRecorder,
     profit: ProfitMetrics,
     power: PowerSide,
-    /// What histograms were given already, and who had numbers.
-    last: Mutex<Recorded>,
-}
-
-#[derive(Default)]
-struct Recorded {
-    reply: LatencySum,
-    fan_out: LatencySum,
-    pools: Vec<LatencySum>,
-    said: Said,
+    store: Option<Store>,
 }
 
 impl Exporter {
-    /// Names the pools and routes; `power` where something can be moved.
-    ///
-    /// # Errors
-    /// Bucket bounds that the exporter does not take, which would be our mistake.
-    pub fn new(books: Arc<Books>, reload: Reload, profit: ProfitMetrics, power: PowerSide) -> io::Result<Self> {
-        let bounds: Vec<f64> = LATENCY_BOUNDS_US.iter().map(|us| Duration::from_micros(*us).as_secs_f64()).collect();
-        let recorder = PrometheusBuilder::new().set_buckets(&bounds).map_err(io::Error::other)?.build_recorder();
-        metrics::with_local_recorder(&recorder, || {
-            describe();
-            super::profit::describe();
-            super::power::describe();
-        });
-        Ok(Self { books, reload, recorder, profit, power, last: Mutex::default() })
+    /// Of these books; pools and routes are called as the config in force calls them.
+    pub fn new(books: Arc<Books>, reload: Reload, profit: ProfitMetrics, power: PowerSide) -> Self {
+        Self { books, reload, profit, power, store: None }
+    }
+
+    /// Where something is kept.
+    #[must_use]
+    pub fn with_store(mut self, store: Option<Store>) -> Self {
+        self.store = store;
+        self
     }
 
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
-        let totals = self.books.totals();
-        let status = self.reload.status();
-        metrics::with_local_recorder(&self.recorder, || {
-            self.record(&totals, &status.places.config);
-            record_reloads(&status);
-            self.profit.record(jiff::Timestamp::now());
-            let power = self.power.snapshot();
-            match &power {
-                Some(power) => super::power::record(power),
-                None => super::power::record_orphans(&self.power.orphans()),
-            }
-            let signals = self.profit.signals.as_ref().map(Signals::snapshot);
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.said.give_way(Said::new(signals.as_deref(), power.as_deref()));
-        });
-        self.recorder.handle().render()
+        let (totals, status, now) = (self.books.totals(), self.reload.status(), Timestamp::now());
+        let mut page = Page::default();
+        page.gauge(&names::BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        page.gauge(&names::KERNEL, &[("kernel", Kernel::get().name())], 1.0);
+        miners(&mut page, &totals);
+        routes(&mut page, &status.places, &totals);
+        pools(&mut page, &status.places, &totals.router);
+        reloads(&mut page, &status);
+        self.profit.record(&mut page, now);
+        match self.power.snapshot() {
+            Some(snapshot) => super::power::record(&mut page, &snapshot),
+            None => super::power::orphans(&mut page, &self.power.orphans()),
+        }
+        if let Some(store) = &self.store {
+            super::store::record(&mut page, &store.status(), now);
+        }
+        page.finish()
     }
 
     /// Serves `GET /metrics` until `stop` resolves.
@@ -89,186 +87,179 @@ impl Exporter {
         });
         axum::serve(socket, Router::new().route("/metrics", metrics)).with_graceful_shutdown(stop).await
     }
+}
 
-    fn record(&self, totals: &Totals, config: &Config) {
-        // By their places, those that are gone as well: a counter never goes back. The books may know one more already, or not yet.
-        let pools: Vec<String> = config.pools.iter().map(|pool| pool.name.to_string()).collect();
-        let routes: Vec<String> = config.routes.iter().map(|route| route.name.to_string()).collect();
-        let (pools, routes) = (
-            &pools[..pools.len().min(totals.router.pools.len())],
-            &routes[..routes.len().min(totals.router.active.len())],
-        );
-        gauge!("hashgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
-        gauge!("hashgate_kernel_info", "kernel" => Kernel::get().name()).set(1);
-        counter!("hashgate_shares_accepted_total").absolute(totals.accepted);
-        gauge!("hashgate_shares_accepted_difficulty").set(totals.accepted_difficulty);
-        for (reason, count) in &totals.rejected {
-            counter!("hashgate_shares_rejected_total", "reason" => *reason).absolute(*count);
+fn miners(page: &mut Page, totals: &Totals) {
+    page.gauge(&names::CONNECTIONS, &[], totals.connections as f64);
+    page.count(&names::OPENED, &[], totals.opened);
+    page.count(&names::CLOSED, &[("reason", "left")], totals.left);
+    for (reason, count) in &totals.closed {
+        page.count(&names::CLOSED, &[("reason", reason)], *count);
+    }
+    for (limit, count) in &totals.refused {
+        page.count(&names::REFUSED, &[("limit", limit)], *count);
+    }
+    page.count(&names::ACCEPTED, &[], totals.accepted);
+    page.sum(&names::ACCEPTED_DIFFICULTY, &[], totals.accepted_difficulty);
+    for (reason, count) in &totals.rejected {
+        page.count(&names::REJECTED, &[("reason", reason)], *count);
+    }
+    page.count(&names::FORWARDED, &[], totals.forwarded);
+    page.count(&names::UNFORWARDED, &[], totals.unforwarded);
+    page.histogram(&names::REPLY, &[], &totals.reply);
+    page.histogram(&names::FAN_OUT, &[], &totals.fan_out);
+    for ((worker, reason), count) in &totals.router.disagreements {
+        page.count(&names::DISAGREEMENTS, &[("worker", worker), ("reason", reason)], *count);
+    }
+    page.gauge(&names::LEASES, &[("state", "live")], totals.router.leases_live as f64);
+    page.gauge(&names::LEASES, &[("state", "parked")], totals.router.leases_parked as f64);
+    page.count(&names::EXHAUSTED, &[], totals.router.exhausted);
+}
+
+/// Counters of all that there ever were: they never go back. What is now, of those that there are, and of those that somebody is still on. The
+/// books may not know the newest yet.
+fn routes(page: &mut Page, places: &Places, totals: &Totals) {
+    let router = &totals.router;
+    let lives = |pool: usize| router.pools.get(pool).is_some_and(|pool| pool.connections > 0);
+    for (index, route) in places.config.routes.iter().enumerate().take(router.active.len()) {
+        let label = ("route", &*route.name);
+        page.count(&names::FAILOVERS, &[label], router.failovers[index]);
+        page.count(&names::FAIL_BACKS, &[label], router.fail_backs[index]);
+        let is_there = places.routes.contains(&index);
+        if is_there || totals.miners[index] > 0 {
+            page.gauge(&names::MINERS, &[label], totals.miners[index] as f64);
+            page.gauge(&names::HASHRATE, &[label], totals.hashrate[index].hs());
         }
-        counter!("hashgate_shares_forwarded_total").absolute(totals.forwarded);
-        counter!("hashgate_shares_unforwarded_total").absolute(totals.unforwarded);
-        gauge!("hashgate_connections").set(totals.connections as f64);
-        counter!("hashgate_connections_opened_total").absolute(totals.opened);
-        counter!("hashgate_connections_closed_total", "reason" => "left").absolute(totals.left);
-        for (reason, count) in &totals.closed {
-            counter!("hashgate_connections_closed_total", "reason" => *reason).absolute(*count);
-        }
-        for (limit, count) in &totals.refused {
-            counter!("hashgate_connections_refused_total", "limit" => *limit).absolute(*count);
-        }
-        for (index, route) in routes.iter().enumerate() {
-            gauge!("hashgate_miners", "route" => route.clone()).set(totals.miners[index] as f64);
-            gauge!("hashgate_hashrate_hashes_per_second", "route" => route.clone()).set(totals.hashrate[index].hs());
-            let router = &totals.router;
-            counter!("hashgate_route_failovers_total", "route" => route.clone()).absolute(router.failovers[index]);
-            counter!("hashgate_route_fail_backs_total", "route" => route.clone()).absolute(router.fail_backs[index]);
-            for (at, pool) in pools.iter().enumerate() {
-                let active = f64::from(u8::from(router.active[index] == Some(at) && router.pools[at].connections > 0));
-                gauge!("hashgate_route_pool_active", "route" => route.clone(), "pool" => pool.clone()).set(active);
+        if is_there {
+            page.flag(&names::ROUTE_UP, &[label], route.pools.iter().any(|pool| lives(*pool)));
+            for pool in route.pools.iter().copied() {
+                let is_active = router.active[index] == Some(pool) && lives(pool);
+                page.flag(&names::ROUTE_POOL, &[label, ("pool", &places.config.pools[pool].name)], is_active);
             }
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.pools.len() < pools.len() {
-            last.pools.resize_with(pools.len(), LatencySum::default);
-        }
-        record_histogram(&histogram!("hashgate_share_reply_seconds"), &totals.reply, &mut last.reply);
-        record_histogram(&histogram!("hashgate_fan_out_seconds"), &totals.fan_out, &mut last.fan_out);
-        for (index, pool) in pools.iter().enumerate() {
-            let book = &totals.router.pools[index];
-            gauge!("hashgate_pool_connections", "pool" => pool.clone()).set(book.connections as f64);
-            gauge!("hashgate_pool_difficulty", "pool" => pool.clone()).set(book.difficulty.map_or(0.0, |d| d.get()));
-            gauge!("hashgate_pool_shares_accepted_difficulty", "pool" => pool.clone()).set(book.accepted_difficulty);
-            let count = |name: &'static str, value: u64| counter!(name, "pool" => pool.clone()).absolute(value);
-            count("hashgate_pool_shares_accepted_total", book.accepted);
-            count("hashgate_pool_shares_stale_to_both_total", book.stale_to_both);
-            count("hashgate_pool_shares_unanswered_total", book.unanswered);
-            count("hashgate_pool_shares_lost_unsettled_total", book.lost_unsettled);
-            count("hashgate_pool_blocks_total", book.blocks);
-            count("hashgate_pool_losses_total", book.losses);
-            for (reason, rejected) in &book.rejected {
-                counter!("hashgate_pool_shares_rejected_total", "pool" => pool.clone(), "reason" => *reason)
-                    .absolute(*rejected);
-            }
-            let latency = histogram!("hashgate_pool_reply_seconds", "pool" => pool.clone());
-            record_histogram(&latency, &book.latency, &mut last.pools[index]);
-        }
-        for ((worker, reason), disagreements) in &totals.router.disagreements {
-            counter!("hashgate_disagreements_total", "worker" => worker.to_string(), "reason" => *reason)
-                .absolute(*disagreements);
-        }
-        gauge!("hashgate_leases", "state" => "live").set(totals.router.leases_live as f64);
-        gauge!("hashgate_leases", "state" => "parked").set(totals.router.leases_parked as f64);
-        counter!("hashgate_leases_exhausted_total").absolute(totals.router.exhausted);
     }
 }
 
-fn record_reloads(status: &Status) {
+/// As with routes.
+fn pools(page: &mut Page, places: &Places, router: &RouterBook) {
+    for (pool, book) in places.config.pools.iter().zip(&router.pools) {
+        let label = ("pool", &*pool.name);
+        let mut count = |family: &'static Family, count: u64| page.count(family, &[label], count);
+        count(&names::POOL_ACCEPTED, book.accepted);
+        count(&names::POOL_STALE, book.stale_to_both);
+        count(&names::POOL_UNANSWERED, book.unanswered);
+        count(&names::POOL_LOST, book.lost_unsettled);
+        count(&names::POOL_BLOCKS, book.blocks);
+        count(&names::POOL_LOSSES, book.losses);
+        page.sum(&names::POOL_ACCEPTED_DIFFICULTY, &[label], book.accepted_difficulty);
+        for reason in PoolError::LABELS {
+            let count = book.rejected.get(reason).copied().unwrap_or_default();
+            page.count(&names::POOL_REJECTED, &[label, ("reason", reason)], count);
+        }
+        page.histogram(&names::POOL_REPLY, &[label], &book.latency);
+    }
+    for index in places.pools.iter().copied() {
+        let (Some(book), label) = (router.pools.get(index), ("pool", &*places.config.pools[index].name)) else {
+            continue;
+        };
+        page.gauge(&names::POOL_CONNECTIONS, &[label], book.connections as f64);
+        page.gauge(&names::POOL_DIFFICULTY, &[label], book.difficulty.map_or(0.0, |difficulty| difficulty.get()));
+        // Nobody connects to a pool without a route.
+        if places.is_routed(index) {
+            page.flag(&names::POOL_UP, &[label], book.connections > 0);
+        }
+        certificate(page, "pool", label.1, book.certificate_ends);
+    }
+}
+
+/// When a server's certificate ends; where none was seen, nothing is said.
+pub(super) fn certificate(page: &mut Page, peer_kind: &str, peer: &str, ends: Option<Timestamp>) {
+    if ends.is_some() {
+        page.time(&names::CERTIFICATE_EXPIRY, &[("peer_kind", peer_kind), ("peer", peer)], ends);
+    }
+}
+
+fn reloads(page: &mut Page, status: &Status) {
     for (result, count) in [("applied", status.applied), ("unchanged", status.unchanged), ("refused", status.refused)] {
-        counter!("hashgate_config_reloads_total", "result" => result).absolute(count);
+        page.count(&names::RELOADS, &[("result", result)], count);
     }
-    let right_at = status.right_at.as_duration().as_secs_f64();
-    gauge!("hashgate_config_last_reload_success_timestamp_seconds").set(right_at);
-    gauge!("hashgate_config_pending_changes").set(status.pending.len() as f64);
-}
-
-/// Gives a histogram what came since the last time. The mean of a bucket lies in it, so that buckets and sum are both exact.
-fn record_histogram(histogram: &metrics::Histogram, now: &LatencySum, last: &mut LatencySum) {
-    for (now, last) in now.buckets.iter().zip(&last.buckets) {
-        let events = now.events.saturating_sub(last.events);
-        if events > 0 {
-            let mean_us = now.sum_us.saturating_sub(last.sum_us) as f64 / events as f64;
-            histogram.record_many(mean_us / 1e6, events as usize);
-        }
-    }
-    *last = now.clone();
-}
-
-fn describe() {
-    describe_gauge!("hashgate_build_info", "Always 1; the version is in the label.");
-    describe_gauge!("hashgate_kernel_info", "Always 1; the kernel that hashes shares is in the label.");
-    describe_counter!("hashgate_shares_accepted_total", "Shares that count.");
-    describe_gauge!("hashgate_shares_accepted_difficulty", "Sum of the difficulties that shares were credited at.");
-    describe_counter!("hashgate_shares_rejected_total", "Shares that do not count, by reason.");
-    describe_counter!("hashgate_shares_forwarded_total", "Shares that met their pool's target and were sent to it.");
-    describe_counter!("hashgate_shares_unforwarded_total", "Shares that a pool's full queue did not take.");
-    describe_gauge!("hashgate_connections", "Open connections of miners.");
-    describe_counter!("hashgate_connections_opened_total", "Connections accepted.");
-    describe_counter!("hashgate_connections_closed_total", "Connections ended, by reason; left: by the miner.");
-    describe_counter!("hashgate_connections_refused_total", "Connections not accepted, by the limit that was reached.");
-    describe_gauge!("hashgate_miners", "Connections that have subscribed and authorized.");
-    describe_gauge!("hashgate_hashrate_hashes_per_second", "Estimated from the shares that count.");
-    describe_counter!("hashgate_route_failovers_total", "Unplanned moves of a route to another pool.");
-    describe_counter!("hashgate_route_fail_backs_total", "Planned moves of a route back to a better pool.");
-    describe_gauge!("hashgate_route_pool_active", "1 for the pool that a route mines for.");
-    describe_histogram!(
-        "hashgate_share_reply_seconds",
-        Unit::Seconds,
-        "From the wake-up that brought a share, or its pool's word on it, to the answer written."
-    );
-    describe_histogram!(
-        "hashgate_fan_out_seconds",
-        Unit::Seconds,
-        "From a clean job read to a miner's socket written."
-    );
-    describe_gauge!("hashgate_pool_connections", "Connections to a pool that are logged in and have work.");
-    describe_gauge!("hashgate_pool_difficulty", "Difficulty that a pool has set last; 0 before that.");
-    describe_gauge!(
-        "hashgate_pool_shares_accepted_difficulty",
-        "Sum of the difficulties of shares that a pool accepted."
-    );
-    describe_counter!("hashgate_pool_shares_accepted_total", "Shares that a pool accepted.");
-    describe_counter!(
-        "hashgate_pool_shares_rejected_total",
-        "Shares that we found good and a pool rejected, by reason."
-    );
-    describe_counter!(
-        "hashgate_pool_shares_stale_to_both_total",
-        "Shares that we found stale and a pool rejected as well."
-    );
-    describe_counter!("hashgate_pool_shares_unanswered_total", "Shares that a pool never answered.");
-    describe_counter!("hashgate_pool_shares_lost_unsettled_total", "Shares that went down with a pool's connection.");
-    describe_counter!("hashgate_pool_blocks_total", "Blocks among the shares that a pool accepted.");
-    describe_counter!("hashgate_pool_losses_total", "Connections to a pool that were lost.");
-    describe_histogram!("hashgate_pool_reply_seconds", Unit::Seconds, "From a share sent to a pool to its answer.");
-    describe_counter!(
-        "hashgate_disagreements_total",
-        "Shares that we found good and a pool rejected, by worker and reason."
-    );
-    describe_counter!("hashgate_config_reloads_total", "Times that the config was read again, by result.");
-    describe_gauge!(
-        "hashgate_config_last_reload_success_timestamp_seconds",
-        Unit::Seconds,
-        "When a config was last found right: at the start, or by a reload; seconds since 1970."
-    );
-    describe_gauge!("hashgate_config_pending_changes", "Changes of the config that wait for a restart.");
-    describe_gauge!("hashgate_leases", "Extranonce leases: live, or parked for a miner that may return.");
-    describe_counter!("hashgate_leases_exhausted_total", "Miners refused because no extranonce was free.");
+    page.time(&names::RELOADED_AT, &[], Some(status.right_at));
+    page.gauge(&names::PENDING, &[], status.pending.len() as f64);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::config::Places;
+    use crate::config::Config;
+
+    fn places(text: &str) -> Places {
+        let text = format!("[[listener]]\nlisten = \"127.0.0.1:0\"\n{text}");
+        let (config, _) = Config::parse(&text, &crate::config::ProcessEnv { folder: ".".into() }).unwrap();
+        Places::first(Arc::new(config))
+    }
+
+    fn exporter(books: &Arc<Books>, places: Places) -> Exporter {
+        let (reload, _asks, _publish) = Reload::new(Status::at_start(places, Vec::new()));
+        Exporter::new(books.clone(), reload, ProfitMetrics::default(), PowerSide::of(None))
+    }
+
+    const ONE: &str = "[[pool]]\nname = \"a\"\nurl = \"sim://\"\nuser = \"u\"\n";
 
     #[test]
-    fn a_scrape_has_every_described_name_and_exact_buckets() {
-        let (config, _) = Config::parse(
-            "[[listener]]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"a\"\nurl = \"sim://\"\nuser = \"u\"\n",
-            &crate::config::ProcessEnv { folder: ".".into() },
-        )
-        .unwrap();
+    fn each_scrape_tells_all_that_was_until_then() {
         let books = Arc::new(Books::new(1, 1, 1));
-        let (reload, _asks, _publish) = Reload::new(Status::at_start(Places::first(Arc::new(config)), Vec::new()));
-        let exporter = Exporter::new(books.clone(), reload, ProfitMetrics::default(), PowerSide::of(None)).unwrap();
+        let exporter = exporter(&books, places(ONE));
         books.worker(0).reply.record(Duration::from_micros(80), 3);
         let first = exporter.render();
         books.worker(0).reply.record(Duration::from_micros(80), 1);
         books.worker(0).reply.record(Duration::from_secs(100), 1);
+        books.worker(0).accepted_difficulty.add(0.5);
         let second = exporter.render();
-        assert!(first.contains("hashgate_share_reply_seconds_bucket{le=\"0.0001\"} 3"), "{first}");
-        assert!(second.contains("hashgate_share_reply_seconds_bucket{le=\"0.0001\"} 4"), "{second}");
-        assert!(second.contains("hashgate_share_reply_seconds_bucket{le=\"+Inf\"} 5"), "{second}");
-        assert!(second.contains("hashgate_route_pool_active{route=\"default\",pool=\"a\"} 0"), "{second}");
+        assert!(first.contains("hashgate_share_reply_seconds_bucket{le=\"0.0001\"} 3\n"), "{first}");
+        assert!(second.contains("hashgate_share_reply_seconds_bucket{le=\"0.0001\"} 4\n"), "{second}");
+        assert!(second.contains("hashgate_share_reply_seconds_bucket{le=\"+Inf\"} 5\n"), "{second}");
+        assert!(second.contains("hashgate_route_pool_active{route=\"default\",pool=\"a\"} 0\n"), "{second}");
+        assert!(second.contains("hashgate_shares_accepted_difficulty_total 0.5\n"), "{second}");
         assert!(second.contains("# HELP hashgate_leases "), "{second}");
+    }
+
+    #[test]
+    fn a_pool_that_is_gone_keeps_its_counters_and_is_not_down() {
+        let before = places(&format!("{ONE}{}", ONE.replace("\"a\"", "\"b\"")));
+        let after = before.next(&places(ONE).config).unwrap();
+        let books = Arc::new(Books::new(1, 2, 1));
+        for (places, is_there) in [(before, true), (after, false)] {
+            let text = exporter(&books, places).render();
+            assert!(text.contains("hashgate_pool_losses_total{pool=\"b\"} 0\n"), "{text}");
+            assert_eq!(text.contains("hashgate_pool_up{pool=\"b\"} 0\n"), is_there, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_up_while_one_of_its_pools_is() {
+        let books = Arc::new(Books::new(1, 1, 1));
+        let exporter = exporter(&books, places(ONE));
+        assert!(exporter.render().contains("hashgate_route_up{route=\"default\"} 0\n"));
+        books.router().pools[0].connections = 1;
+        assert!(exporter.render().contains("hashgate_route_up{route=\"default\"} 1\n"));
+        assert!(exporter.render().contains("hashgate_pool_up{pool=\"a\"} 1\n"));
+    }
+
+    #[test]
+    fn miners_add_no_more_series_than_the_bound_whatever_they_are_called() {
+        let books = Arc::new(Books::new(1, 1, 1));
+        let exporter = exporter(&books, places(ONE));
+        let series = || exporter.render().lines().filter(|line| !line.starts_with('#')).count();
+        let without = series();
+        for number in 0..5_000 {
+            let worker: Arc<str> = format!("\"}} {number}\n\\").into();
+            for cause in PoolError::LABELS {
+                books.router().disagree(&worker, cause);
+            }
+        }
+        let more = series() - without;
+        assert!((MAX_DISAGREEING..=MAX_SERIES_OF_MINERS).contains(&more), "{more} more");
     }
 }

@@ -14,7 +14,7 @@ use super::{
     site::{BlockView, GroupView, SiteView},
 };
 use crate::{
-    config::{Config, Mode},
+    config::{Ai, Config, Mode},
     profit::Watts,
 };
 
@@ -188,6 +188,19 @@ pub struct PowerSnapshot {
     pub totals: PowerTotals,
     /// What the ledger knew when the power side began, and the config can't move.
     pub orphans: Orphans,
+    /// Whose certificates end when, as far as they were seen.
+    pub certificates: Vec<Certificate>,
+}
+
+/// The certificate of a server that moves or measures machines, or of AI compute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// `actuator`, `meter` or `ai`.
+    pub of: &'static str,
+    /// The group or the block, from the config.
+    pub name: Arc<str>,
+    /// When it ends; of several servers the first.
+    pub ends: Timestamp,
 }
 
 impl PowerSnapshot {
@@ -205,7 +218,7 @@ impl PowerSnapshot {
 
     /// An AI block that is told of leases, by its name.
     pub fn block(&self, name: &str) -> Option<&BlockView> {
-        let index = self.named.blocks.iter().position(|block| **block == *name)?;
+        let index = self.named.blocks.iter().position(|block| *block.name == *name)?;
         self.site.blocks.get(index)?.as_ref()
     }
 }
@@ -216,18 +229,33 @@ pub struct Named {
     /// By the index of the group.
     pub groups: Vec<Arc<str>>,
     /// By the index of the AI block.
-    pub blocks: Vec<Arc<str>>,
+    pub blocks: Vec<NamedBlock>,
     /// What the site may draw at the meter; `None`: nothing is capped.
     pub cap: Option<Watts>,
+}
+
+/// An AI block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedBlock {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it draws without work, at the site meter: that is no part of a lease.
+    pub idle: Watts,
 }
 
 impl Named {
     /// By a config.
     pub fn new(config: &Config) -> Self {
         let profit = config.profit.as_ref();
+        let told = config.power.as_ref().map_or(&[][..], |power| &power.blocks[..]);
+        let idle = |index: usize| Some(told.get(index)?.as_ref()?.idle);
+        let block = |(index, block): (usize, &Ai)| NamedBlock {
+            name: block.name.clone(),
+            idle: idle(index).unwrap_or(Watts::ZERO),
+        };
         Self {
             groups: profit.iter().flat_map(|profit| &profit.groups).map(|group| group.name.clone()).collect(),
-            blocks: profit.iter().flat_map(|profit| &profit.ai).map(|block| block.name.clone()).collect(),
+            blocks: profit.iter().flat_map(|profit| &profit.ai).enumerate().map(block).collect(),
             cap: config.power.as_ref().and_then(|power| power.cap),
         }
     }

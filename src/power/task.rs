@@ -550,7 +550,7 @@ impl Keeper {
             self.hear(&snapshot);
         }
         let view = self.site.view(self.clock.of(Timestamp::now()));
-        self.shown.publish(Instant::now(), view, &self.orders);
+        self.shown.publish(Instant::now(), view, &self.orders, self.machines.certificates());
         let telling = self.runtime.spawn(engine::tell(signals, to_engine));
         loop {
             self.act();
@@ -652,7 +652,7 @@ impl Keeper {
             self.phases = self.shown.phases(&view);
             self.ask_for_unmeasured(tick, &view);
             self.census.looks(tick, is_moving(&view));
-            self.shown.publish(tick, view, &self.orders);
+            self.shown.publish(tick, view, &self.orders, self.machines.certificates());
         }
     }
 

@@ -38,7 +38,7 @@ use tracing::{debug, info, warn};
 use super::{
     Action, AiDecision, Currency, Decision, Decisions, Engine, Inputs, JoulesPerTerahash, Reading, Rungs, Watts,
     signal::{CLOCK_SKEW, Outcome, Refusal, SignalBook, SignalView, SourceId},
-    source::{FEED_QUEUE, Feed, FromSource, Origin, Sources},
+    source::{Certificates, FEED_QUEUE, Feed, FromSource, Origin, Sources},
 };
 use crate::{
     config::{Class, Config, Mode, PowerGroup, Profit, Signal, SourceKind, WattsSource},
@@ -122,6 +122,8 @@ pub struct Signals {
     from_power: mpsc::Sender<FromPower>,
     follow: mpsc::Sender<Follow>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// What the servers of each signal have shown of themselves.
+    certificates: watch::Receiver<Certificates>,
 }
 
 /// Another config, and where it is said that all rests on it.
@@ -183,6 +185,11 @@ impl Signals {
         }
     }
 
+    /// When the first certificate ends that a server of each signal has shown, by the signal's name, in config order.
+    pub fn certificates(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        self.certificates.borrow().iter().map(|(name, shown)| (name.clone(), shown.first_end())).collect()
+    }
+
     /// The config that it goes by now: what signals and groups are called.
     pub fn config(&self) -> Arc<Config> {
         self.snapshot.borrow().config.clone()
@@ -203,7 +210,8 @@ pub fn start(
     let (publish, snapshot) = watch::channel(Arc::new(keeper.snapshot(now)));
     let mut sources = Sources::new(jobs);
     sources.follow(&config, &keeper.eras, &to_task);
-    let signals = Signals { to_task: to_task.clone(), from_power, follow, snapshot };
+    let certificates = sources.certificates();
+    let signals = Signals { to_task: to_task.clone(), from_power, follow, snapshot, certificates };
     let inbox = Inbox { from_sources, from_power: facts, configs };
     let run = async move {
         // Sources end with it.

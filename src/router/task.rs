@@ -317,6 +317,10 @@ impl Router {
             return;
         }
         match event {
+            Event::Certificate { ends } => {
+                let pool = self.connections[&key].pool;
+                self.books.router().pools[pool].certificate_ends = Some(ends);
+            }
             Event::Ready(facts) => self.ready(now, key, facts),
             Event::Resumed(upstream) => {
                 self.broadcast(|| ToWorker::Resumed(upstream));

@@ -267,14 +267,28 @@ pub struct StoreStatus {
     pub since: Option<Timestamp>,
     /// Rows of counts that wait.
     pub waiting_rows: usize,
+    /// Records that wait.
+    pub waiting_records: usize,
+    /// Since when the oldest of these waits; `None` if nothing does.
+    pub oldest: Option<Timestamp>,
     /// When something was last written.
     pub written_at: Option<Timestamp>,
     /// Rows of counts and records written since the start.
     pub written: u64,
+    /// Of these, records.
+    pub written_records: u64,
+    /// Transactions that were written since the start.
+    pub batches: u64,
+    /// Tries that failed since the start.
+    pub failures: u64,
     /// Records that there was no room for, since the start.
     pub dropped: u64,
     /// Minutes whose counts went into the next one, because there was no room.
     pub merged: u64,
+    /// Rows of workers that are not kept, since the start: as many as are kept have names already.
+    pub unplaced: u64,
+    /// When the certificate ends that the server has shown.
+    pub certificate_ends: Option<Timestamp>,
     /// Bytes in use; 0 while it is not known. Of PostgreSQL what its tables take.
     pub bytes: u64,
 }

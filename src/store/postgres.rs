@@ -8,6 +8,7 @@ use ::postgres::{
     Client, Config, Statement,
     types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
 };
+use jiff::Timestamp;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Secret,
-    tls::{self, Trust},
+    tls::{self, Shown, Trust},
 };
 
 /// How long a connection may take.
@@ -29,6 +30,7 @@ const WRITER_LOCK: i64 = 0x6861_7368_6761_7465;
 pub struct Postgres {
     client: Client,
     prepared: HashMap<String, Statement>,
+    shown: Shown,
 }
 
 impl Postgres {
@@ -60,15 +62,16 @@ impl Postgres {
     fn connect(url: &Secret) -> Result<Self, StoreError> {
         let mut config: Config = url.expose().parse().map_err(failed)?;
         config.connect_timeout(CONNECT).application_name("hashgate").keepalives_idle(CONNECT);
+        let shown = Shown::default();
         let wants_tls = config.get_ssl_mode() != ::postgres::config::SslMode::Disable;
         let client = if wants_tls {
             let trust = Trust::configured(None).map_err(|error| StoreError::new(error.to_string()))?;
-            let tls = tls::client_config(trust).map_err(|error| StoreError::new(error.to_string()))?;
+            let tls = tls::client_config(trust, shown.clone()).map_err(|error| StoreError::new(error.to_string()))?;
             config.connect(MakeRustlsConnect::new(tls))
         } else {
             config.connect(::postgres::NoTls)
         };
-        Ok(Self { client: client.map_err(failed)?, prepared: HashMap::new() })
+        Ok(Self { client: client.map_err(failed)?, prepared: HashMap::new(), shown })
     }
 
     /// Whether the server or the network has ended it.
@@ -120,6 +123,10 @@ impl ToSql for Value {
 impl Database for Postgres {
     fn backend(&self) -> &'static str {
         "postgres"
+    }
+
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        self.shown.first_end()
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {

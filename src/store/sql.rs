@@ -3,6 +3,8 @@
 //! Statements are written once, in what SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, `CAST`. Parameters must appear in their
 //! order, because SQLite takes `$1` for a name.
 
+use jiff::Timestamp;
+
 use crate::store::StoreError;
 
 /// A value of a row.
@@ -87,6 +89,11 @@ impl From<Option<&str>> for Value {
 pub trait Database: Send {
     /// `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
+
+    /// When the certificate ends that its server has shown; `None` where there was none.
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Does a statement; how many rows it changed.
     ///

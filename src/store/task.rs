@@ -60,10 +60,20 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     waiting: Batch,
-    /// Rows that the writer has taken and not written.
-    in_hand: usize,
+    /// Since when something waits.
+    waiting_since: Option<Timestamp>,
+    /// What the writer has taken and not written.
+    in_hand: InHand,
     ends: bool,
     status: StoreStatus,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct InHand {
+    rows: usize,
+    records: usize,
+    /// Since when the oldest of it waits.
+    since: Option<Timestamp>,
 }
 
 impl Queue {
@@ -74,7 +84,7 @@ impl Queue {
     /// Whether minutes may be put in. If not, they are to be counted on; that is said once for each minute.
     pub fn has_room(&self) -> bool {
         let mut inner = self.lock();
-        let has_room = inner.waiting.rows.len() + inner.in_hand < MAX_WAITING_ROWS;
+        let has_room = inner.waiting.rows.len() + inner.in_hand.rows < MAX_WAITING_ROWS;
         if !has_room {
             inner.status.merged += 1;
             if inner.status.merged.is_power_of_two() {
@@ -89,7 +99,13 @@ impl Queue {
 
     /// Puts minutes in: all of one time at once.
     pub fn put_rows(&self, rows: Vec<Row>) {
-        self.lock().waiting.rows.extend(rows);
+        if rows.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.waiting.rows.extend(rows);
+        inner.waiting_since.get_or_insert_with(Timestamp::now);
+        drop(inner);
         self.bell.notify_one();
     }
 
@@ -104,6 +120,7 @@ impl Queue {
             return;
         }
         inner.waiting.records.push(record);
+        inner.waiting_since.get_or_insert_with(Timestamp::now);
         drop(inner);
         self.bell.notify_one();
     }
@@ -111,7 +128,12 @@ impl Queue {
     /// How it is.
     pub fn status(&self) -> StoreStatus {
         let inner = self.lock();
-        StoreStatus { waiting_rows: inner.waiting.rows.len() + inner.in_hand, ..inner.status.clone() }
+        StoreStatus {
+            waiting_rows: inner.waiting.rows.len() + inner.in_hand.rows,
+            waiting_records: inner.waiting.records.len() + inner.in_hand.records,
+            oldest: inner.in_hand.since.or(inner.waiting_since),
+            ..inner.status.clone()
+        }
     }
 
     /// Waits for something to do; whether the end was told.
@@ -148,7 +170,11 @@ impl Queue {
             let end = batch.rows.iter().position(|row| row.at != first).unwrap_or(batch.rows.len()).max(BATCH);
             inner.waiting.rows = batch.rows.split_off(end);
         }
-        inner.in_hand = batch.rows.len();
+        let since = inner.waiting_since;
+        if inner.waiting.is_empty() {
+            inner.waiting_since = None;
+        }
+        inner.in_hand = InHand { rows: batch.rows.len(), records: batch.records.len(), since };
         batch
     }
 
@@ -204,16 +230,20 @@ impl Queue {
     fn fails(&self, error: &StoreError) -> bool {
         let mut inner = self.lock();
         let is_news = inner.status.trouble.is_none();
+        inner.status.failures += 1;
         inner.status.trouble = Some(error.to_string());
         inner.status.since.get_or_insert_with(Timestamp::now);
         is_news
     }
 
     /// Something was written.
-    fn is_well(&self, written: usize) -> Option<(String, Timestamp)> {
+    fn is_well(&self, written: &Batch, unplaced: u64) -> Option<(String, Timestamp)> {
         let mut inner = self.lock();
-        inner.in_hand = 0;
-        inner.status.written += written as u64;
+        inner.in_hand = InHand::default();
+        inner.status.written += written.len() as u64;
+        inner.status.written_records += written.records.len() as u64;
+        inner.status.batches += 1;
+        inner.status.unplaced = unplaced;
         inner.status.written_at = Some(Timestamp::now());
         inner.status.trouble.take().zip(inner.status.since.take())
     }
@@ -231,7 +261,7 @@ impl Keeper {
     /// The first try; an error is for good.
     fn open(&mut self) -> Result<(), StoreError> {
         match open_writer(&self.config) {
-            Ok(database) => self.database = Some(database),
+            Ok(database) => self.has_opened(database),
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 warn!("store: {error}; it is tried again, what comes until then waits");
@@ -239,6 +269,11 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    fn has_opened(&mut self, database: Box<dyn Database>) {
+        self.queue.lock().status.certificate_ends = database.certificate_ends();
+        self.database = Some(database);
     }
 
     fn run(mut self) {
@@ -268,7 +303,7 @@ impl Keeper {
         loop {
             match self.attempt(|writer, database| writer.write(database, &name, batch)) {
                 Ok(()) => {
-                    if let Some((trouble, since)) = self.queue.is_well(batch.len()) {
+                    if let Some((trouble, since)) = self.queue.is_well(batch, self.writer.unplaced()) {
                         info!("store: it can be written again");
                         self.queue.put(Record {
                             at: since,
@@ -332,7 +367,7 @@ impl Keeper {
         work: impl FnOnce(&mut Writer, &mut dyn Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if self.database.is_none() {
-            self.database = Some(open_writer(&self.config)?);
+            self.has_opened(open_writer(&self.config)?);
         }
         let Some(database) = &mut self.database else { return Err(StoreError::new("it is not open")) };
         let done = work(&mut self.writer, &mut **database);

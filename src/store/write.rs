@@ -99,6 +99,11 @@ impl Writer {
         }
     }
 
+    /// Rows of workers that were not kept: as many as are kept have names already.
+    pub fn unplaced(&self) -> u64 {
+        self.refused_names
+    }
+
     /// A batch begins: the name that it is written under, however often it is tried.
     pub fn name_batch(&mut self) -> String {
         self.batches += 1;

@@ -30,6 +30,9 @@ pub struct PoolError {
 }
 
 impl PoolError {
+    /// Every [label](Self::label).
+    pub const LABELS: [&str; 6] = ["stale", "duplicate", "low_difficulty", "unauthorized", "not_subscribed", "other"];
+
     fn new(code: Option<i64>, message: impl Into<String>) -> Self {
         let message: String = message.into();
         // Codes outside the range in use (slush's −2) say less than the text.
@@ -58,14 +61,10 @@ impl PoolError {
 
     /// A label for metrics: one of a fixed set, whatever the pool writes.
     pub fn label(&self) -> &'static str {
-        match self.code {
-            21 => "stale",
-            22 => "duplicate",
-            23 => "low_difficulty",
-            24 => "unauthorized",
-            25 => "not_subscribed",
-            _ => "other",
-        }
+        let [known @ .., other] = Self::LABELS;
+        // From 21 on, in their order.
+        let place = self.code.checked_sub(21).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| known.get(place).copied()).unwrap_or(other)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     config::{Pool, PoolUrl},
-    tls::{self, TlsError, Trust},
+    tls::{self, Shown, TlsError, Trust},
 };
 
 /// Addresses of one name that are tried; more are the pool's load balancing, not its redundancy.
@@ -62,10 +62,12 @@ impl ConnectError {
     }
 }
 
-/// Connects to the pool, or to where it has sent us (`host`, `port`) with the same kind of connection.
+/// Connects to the pool, or to where it has sent us (`host`, `port`) with the same kind of connection. What it shows of itself in TLS is
+/// noted in `shown`.
 pub(super) async fn connect(
     pool: &Pool,
     elsewhere: Option<&(String, u16)>,
+    shown: &Shown,
 ) -> Result<(Box<dyn Stream>, SocketAddr), ConnectError> {
     let (host, port, tls) = match &pool.url {
         PoolUrl::Tcp { host, port } => (host, *port, None),
@@ -82,7 +84,7 @@ pub(super) async fn connect(
         // Roots are read from disk.
         let trust = tokio::task::spawn_blocking(move || Trust::configured(pin));
         let trust = trust.await.map_err(|error| TlsError::Setup(error.to_string()))??;
-        let tls = tls::connector(trust)?.connect(name, stream).await;
+        let tls = tls::connector(trust, shown.clone())?.connect(name, stream).await;
         let tls = tls.map_err(|error| ConnectError::Tls { address, why: tls::explain(&error) })?;
         Ok((Box::new(tls) as Box<dyn Stream>, address))
     };

@@ -4,7 +4,7 @@
 //! or of which pool a miner should mine for; of several pools it knows only how to choose one ([`failover`]).
 //!
 //! ```text
-//!            Event: Ready, Resumed, Job, Lost, Settled                 lines
+//!            Event: Certificate, Ready, Resumed, Job, Lost, Settled    lines
 //! router  ◄─────────────────────────────────────── task ◄──────────────────────────► pool
 //! workers ───────────────────────────────────────►  │  connect.rs
 //!            Outgoing (shares)                      └─ session.rs (pure) + carried.rs (what outlives a connection)
@@ -45,6 +45,8 @@ use std::{
     },
     time::Duration,
 };
+
+use jiff::Timestamp;
 
 pub use self::{
     backoff::Backoff,
@@ -122,6 +124,11 @@ pub enum Settlement {
 /// What a pool's task tells the router.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// There is a connection in TLS, and nothing was said on it yet.
+    Certificate {
+        /// When the certificate ends that the pool has shown.
+        ends: Timestamp,
+    },
     /// Logged in, or what was agreed has changed. Jobs follow.
     Ready(Arc<Facts>),
     /// Follows a [`Ready`](Self::Ready) with the id of the connection before: its jobs live again.

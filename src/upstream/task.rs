@@ -35,6 +35,7 @@ use super::{
 use crate::{
     config::{Pool, PoolUrl},
     stratum::Lines,
+    tls::Shown,
     work::Difficulty,
 };
 
@@ -150,13 +151,18 @@ impl Task {
         let mut last_reason = String::new();
         loop {
             let elsewhere = redirected.take();
-            let attempt = connect(&pool, elsewhere.as_ref());
+            // One handshake's: the last one is what counts.
+            let shown = Shown::default();
+            let attempt = connect(&pool, elsewhere.as_ref(), &shown);
             let connected = self.meanwhile(&mut carried, pin!(attempt)).await?;
             let (was_live, end) = match connected {
                 Err(error) if error.is_unreached() => (None, End::Unreached(error.to_string())),
                 Err(error) => (None, End::Failed(error.to_string())),
                 Ok((stream, address)) => {
                     tracing::debug!("pool {:?}: connected to {address}", pool.name);
+                    if let Some(ends) = shown.first_end() {
+                        self.events.send(Event::Certificate { ends }).await?;
+                    }
                     self.converse(stream, &mut carried).await?
                 }
             };

@@ -197,7 +197,7 @@ fn shown(output: &Output) -> String {
                     };
                     format!("share {} {end}", outgoing.origin.ticket)
                 }
-                Event::Lost { .. } => unreachable!("the task's"),
+                Event::Lost { .. } | Event::Certificate { .. } => unreachable!("the task's"),
                 Event::Message(text) => format!("message {text}"),
             }
         ),

@@ -329,6 +329,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         over_cap: OverCap { readings: 2, most: Some(watts(1_500.0)) },
         totals: PowerTotals::default(),
         orphans: Orphans::default(),
+        certificates: Vec::new(),
     }
 }
 

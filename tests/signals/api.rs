@@ -95,7 +95,7 @@ async fn what_is_pushed_is_what_everybody_sees() {
     assert_eq!(all["signals"][0]["sources"][0]["kind"], json!("push"));
     assert_eq!(all["signals"][2]["name"], json!("peak"));
     let metrics = site.metrics().await;
-    assert!(metrics.contains("hashgate_signal_value{signal=\"spot\"} 61.5"), "{metrics}");
+    assert!(metrics.contains("hashgate_signal_value{signal=\"spot\",unit=\"USD/MWh\"} 61.5"), "{metrics}");
     assert!(metrics.contains("hashgate_signal_accepted_total{signal=\"spot\"} 2"), "{metrics}");
     assert!(metrics.contains("hashgate_signal_state{signal=\"pays\",state=\"fresh\"} 1"), "{metrics}");
     site.stop().await;

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hashgate::upstream::Event;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 use tokio_rustls::{TlsAcceptor, rustls};
@@ -16,7 +17,10 @@ use super::{
 
 /// A pool with a certificate of its own making, and the certificate's fingerprint.
 fn tls() -> (TlsAcceptor, String) {
-    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2031, 3, 4);
+    let certificate = rcgen::CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key };
     let fingerprint = hex::encode(Sha256::digest(certificate.cert.der()));
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -36,6 +40,9 @@ async fn a_pinned_pool_is_mined_for_in_tls() {
     let mut router = Router::start(&url.replace("+tcp", "+ssl"), &more);
     let (socket, _) = in_time("a connection", listener.accept()).await.unwrap();
     let stream = in_time("a handshake", acceptor.accept(socket)).await.unwrap();
+    // When its certificate ends is known before anything is said: to a pool that refuses the login as well.
+    let Event::Certificate { ends } = router.event().await else { panic!("another event") };
+    assert_eq!(ends.to_string(), "2031-03-04T00:00:00Z");
     Peer::over(stream).log_in("00").await;
     router.ready().await;
     router.job().await;

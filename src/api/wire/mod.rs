@@ -32,7 +32,7 @@ pub use self::{
     pools::{Disagreement, LaneRow, LatencyRow, LossRow, PoolRow, PoolState, PoolsPage, RouteRow, RoutesPage},
     power::{
         BlockRow, ConfirmWord, DevicePage, DeviceRow, EventRow, ForgetBody, GroupRow, LeaseRow, MAX_EVENTS, MAX_WHY,
-        ModeBody, ModeSet, ModeWord, Names, OrderBody, PowerPage, ReceiptsPage, SiteRow, Stages,
+        ModeBody, ModeSet, ModeWord, OrderBody, PowerPage, ReceiptsPage, SiteRow, Stages,
     },
     profit::{
         AiShare, DecisionPage, GroupDecision, PerMwh, PushBody, RefusalRow, SignalRow, SignalState, SignalsPage,

@@ -355,13 +355,13 @@ impl PowerPage {
             }
         }
         let (mut blocks, mut unmanaged_blocks) = (Vec::new(), Vec::new());
-        for (name, view) in names.blocks.iter().zip(&site.blocks) {
+        for (named, view) in names.blocks.iter().zip(&site.blocks) {
             match view {
                 Some(view) => {
-                    let decided = decision.and_then(|view| view.block(name));
-                    blocks.push(BlockRow::new(name, view, decided.map(AiDecision::in_words)));
+                    let decided = decision.and_then(|view| view.block(&named.name));
+                    blocks.push(BlockRow::new(&named.name, view, decided.map(AiDecision::in_words)));
                 }
-                None => unmanaged_blocks.push(name.to_string()),
+                None => unmanaged_blocks.push(named.name.to_string()),
             }
         }
         let events = snapshot.events.iter().take(MAX_EVENTS).map(|past| EventRow {

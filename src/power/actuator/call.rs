@@ -21,6 +21,7 @@ use hyper::{
     body::Bytes,
     header::{self, HeaderName, HeaderValue},
 };
+use jiff::Timestamp;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -66,6 +67,11 @@ impl Line {
         Ok(Self { client: Arc::new(client), turns: Arc::new(Semaphore::new(TURNS)) })
     }
 
+    /// When the first certificate ends that its servers have shown.
+    pub fn certificate_ends(&self) -> Option<Timestamp> {
+        self.client.shown().first_end()
+    }
+
     /// With another number of calls at once to one server.
     pub fn with_turns(self, turns: usize) -> Self {
         Self { turns: Arc::new(Semaphore::new(turns)), ..self }
@@ -85,6 +91,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// As [`Line::certificate_ends`].
+    pub fn certificate_ends(&self) -> Option<Timestamp> {
+        self.line.certificate_ends()
+    }
+
     /// From the config; these places may stand in it.
     pub fn new(call: &HttpCall, allowed: &[Place], line: &Line, within: Duration) -> Result<Self, BuildError> {
         let body = call.body.as_deref().map(|body| Body::parse(body, allowed)).transpose()?;

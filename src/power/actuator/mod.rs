@@ -41,6 +41,8 @@ mod webhook;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 pub use self::{
     call::TURNS,
     identify::Identify,
@@ -91,6 +93,11 @@ pub trait Actuator: Send + Sync {
     /// Whether anything is told at all: a person who is asked may never do it, and is not asked twice a minute.
     fn is_manual(&self) -> bool {
         false
+    }
+
+    /// When the certificate ends that was shown to it in TLS, of several the first; `None` without TLS, or where none was seen yet.
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        None
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     Actuator, BuildError, Call, Drawn,
     call::{Caller, Line},
@@ -39,5 +41,10 @@ impl Actuator for Webhook {
 
     fn read<'a>(&'a self, _: &'a Target) -> Option<Call<'a, Drawn>> {
         None
+    }
+
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        // Both calls share their line.
+        self.sleep.certificate_ends()
     }
 }

@@ -23,6 +23,8 @@ mod webhook;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 pub use self::{exec::Commands, slurm::Slurm, webhook::Webhook};
 use super::{
     actuator::{Call, Drivers},
@@ -39,6 +41,11 @@ pub trait Compute: Send + Sync {
 
     /// Asks it how it is. The reading's time is when this was called, or when the block observed it if that is earlier.
     fn status(&self) -> Call<'_, Status>;
+
+    /// When the certificate ends that was shown to it in TLS, of several the first; `None` without TLS, or where none was seen yet.
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// Why there is nobody to tell.

@@ -138,6 +138,10 @@ impl Compute for Webhook {
     fn status(&self) -> Call<'_, Status> {
         Box::pin(self.asked(Timestamp::now()))
     }
+
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        self.client.shown().first_end()
+    }
 }
 
 /// An error with the place that it is about.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Ask, amount::Amount};
 use crate::{
     config::{HttpCall, PowerUnit, template::Place},
@@ -46,5 +48,9 @@ impl HttpJson {
 impl Ask for HttpJson {
     fn ask<'a>(&'a self, device: &'a Target) -> Call<'a, Drawn> {
         Box::pin(self.read(device))
+    }
+
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        self.caller.certificate_ends()
     }
 }

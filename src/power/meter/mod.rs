@@ -48,6 +48,11 @@ pub enum Meter {
 pub trait Ask: Send + Sync {
     /// What a machine draws now. The reading's time is when this was called: what it says can't be older.
     fn ask<'a>(&'a self, device: &'a Target) -> Call<'a, Drawn>;
+
+    /// When the certificate ends that was shown to it in TLS, of several the first; `None` without TLS, or where none was seen yet.
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// What a meter said by itself.

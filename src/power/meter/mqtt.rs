@@ -41,7 +41,7 @@ use crate::{
     },
     http::HttpError,
     power::actuator::BuildError,
-    tls::{self, Trust},
+    tls::{self, Shown, Trust},
 };
 
 /// Readings that may wait for the power task: a tenth of a second of ten thousand meters that all speak at once.
@@ -101,6 +101,7 @@ pub struct Pushed {
     repeated: u64,
     nobody: u64,
     told: HashSet<Who>,
+    shown: Shown,
     // Dropped with the rest: its tasks end.
     listeners: JoinSet<()>,
 }
@@ -117,9 +118,9 @@ impl Pushed {
         let (to_task, said) = mpsc::channel(QUEUE);
         let tally: Arc<Tally> = Arc::default();
         let topic = Topic::parse(topic, &Place::MACHINE)?;
-        let mut listeners = JoinSet::new();
+        let (mut listeners, shown) = (JoinSet::new(), Shown::default());
         for (index, broker) in brokers.iter().enumerate() {
-            let (client, events) = connection(broker, login, trust)?;
+            let (client, events) = connection(broker, login, trust, shown.clone())?;
             let listener = Listener {
                 broker: (index, broker.clone()),
                 topic: topic.clone(),
@@ -139,8 +140,14 @@ impl Pushed {
             repeated: 0,
             nobody: 0,
             told: HashSet::new(),
+            shown,
             listeners,
         })
+    }
+
+    /// The certificates that its brokers have shown.
+    pub(in crate::power) fn shown(&self) -> Shown {
+        self.shown.clone()
     }
 
     /// The next reading. Nothing is lost if this is dropped before. Waits for ever where there is no broker.
@@ -280,6 +287,7 @@ fn connection(
     broker: &Broker,
     login: Option<&(Arc<str>, Secret)>,
     trust: &ServerTrust,
+    shown: Shown,
 ) -> Result<(AsyncClient, EventLoop), BuildError> {
     let id = format!("hashgate-{:016x}", rand::random::<u64>());
     let mut options = MqttOptions::new(id, broker.host.clone(), broker.port);
@@ -289,7 +297,7 @@ fn connection(
         options.set_credentials(&**user, password.expose());
     }
     if broker.tls {
-        let config = Trust::of(trust).and_then(tls::client_config).map_err(HttpError::from)?;
+        let config = Trust::of(trust).and_then(|trust| tls::client_config(trust, shown)).map_err(HttpError::from)?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))));
     }
     let (client, mut events) = AsyncClient::new(options, REQUESTS);

@@ -26,6 +26,7 @@ use crate::{
     power::{
         actuator::{self, Actuator, Drawn, DriverError, Drivers},
         compute,
+        control::Certificate,
         device::{PowerMode, Sample, Shares},
         group::{Command, Phase},
         ledger::LeaseId,
@@ -34,6 +35,7 @@ use crate::{
     },
     profit::Watts,
     router::Census,
+    tls::Shown,
 };
 
 /// Failed readings in a row after which a device is not there.
@@ -82,12 +84,15 @@ pub(super) struct Machines {
     pushed: Vec<(usize, Pushed)>,
     /// What those are told of who is who, by the index of the group.
     rolls: Vec<Option<watch::Sender<Arc<Roll<DeviceKey>>>>>,
+    groups: Vec<Arc<str>>,
+    blocks: Vec<Arc<str>>,
 }
 
 /// What tells the watts of a group's machines.
 enum Asked {
     Meter(Arc<dyn meter::Ask>),
-    Pushed,
+    /// With the certificates that its brokers have shown.
+    Pushed(Shown),
     /// One signal tells those of all.
     Group(Arc<str>),
     Nobody,
@@ -118,6 +123,8 @@ impl Machines {
             compute: Vec::new(),
             pushed: Vec::new(),
             rolls: Vec::new(),
+            groups: profit.groups.iter().map(|group| group.name.clone()).collect(),
+            blocks: profit.ai.iter().map(|block| block.name.clone()).collect(),
         };
         for (index, (group, moved)) in profit.groups.iter().zip(&power.groups).enumerate() {
             let Some(moved) = moved else {
@@ -135,9 +142,10 @@ impl Machines {
             machines.meters.push(match meter::build(moved, driver.clone()).map_err(wrong)? {
                 Meter::Asked(meter) => Asked::Meter(meter),
                 Meter::Pushed(pushed) => {
+                    let shown = pushed.shown();
                     machines.pushed.push((index, pushed));
                     roll = Some(watch::channel(Arc::new(Roll::of([]))).0);
-                    Asked::Pushed
+                    Asked::Pushed(shown)
                 }
                 Meter::Group(signal) => Asked::Group(signal),
                 Meter::None => Asked::Nobody,
@@ -161,7 +169,7 @@ impl Machines {
         let target = devices.target(key)?;
         let entry = moved.devices.iter().find(|entry| entry.name == target.name);
         let is_read = match self.meters.get(key.group)? {
-            Asked::Meter(_) | Asked::Pushed | Asked::Group(_) => true,
+            Asked::Meter(_) | Asked::Pushed(_) | Asked::Group(_) => true,
             Asked::Nobody => false,
         };
         Some(terms::joining(&target.name, moved, profit.groups.get(key.group)?, profit.site.overhead, entry, is_read))
@@ -171,7 +179,7 @@ impl Machines {
     pub fn is_asked(&self, group: usize) -> bool {
         match self.meters.get(group) {
             Some(Asked::Meter(_)) => true,
-            Some(Asked::Pushed | Asked::Group(_)) => self.tells_modes(group),
+            Some(Asked::Pushed(_) | Asked::Group(_)) => self.tells_modes(group),
             Some(Asked::Nobody) | None => false,
         }
     }
@@ -186,6 +194,22 @@ impl Machines {
             Asked::Group(signal) => Some((group, signal.clone())),
             _ => None,
         })
+    }
+
+    /// When certificates end that were shown to drivers and meters.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        let of =
+            |of, name: &Arc<str>, ends: Option<Timestamp>| Some(Certificate { of, name: name.clone(), ends: ends? });
+        let drivers = self.groups.iter().zip(&self.actuators);
+        let drivers = drivers.filter_map(|(name, driver)| of("actuator", name, driver.as_ref()?.certificate_ends()));
+        let meters = self.groups.iter().zip(&self.meters).filter_map(|(name, meter)| match meter {
+            Asked::Meter(meter) => of("meter", name, meter.certificate_ends()),
+            Asked::Pushed(shown) => of("meter", name, shown.first_end()),
+            Asked::Group(_) | Asked::Nobody => None,
+        });
+        let blocks = self.blocks.iter().zip(&self.compute);
+        let blocks = blocks.filter_map(|(name, compute)| of("ai", name, compute.as_ref()?.certificate_ends()));
+        drivers.chain(meters).chain(blocks).collect()
     }
 
     /// Tells meters that speak by themselves who is who now.

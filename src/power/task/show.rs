@@ -17,7 +17,7 @@ use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, estate::Past, orders::Order
 use crate::{
     config::{ActuatorKind, Mode, WattsSource},
     power::{
-        control::{Named, Orphans, PastEvent, PowerSnapshot},
+        control::{Certificate, Named, Orphans, PastEvent, PowerSnapshot},
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
@@ -85,6 +85,7 @@ impl Shown {
             over_cap: past.over_cap,
             totals: past.totals,
             orphans: orphans.clone(),
+            certificates: Vec::new(),
         });
         let snapshot = match publish {
             Some(publish) => publish,
@@ -137,7 +138,7 @@ impl Shown {
         view.groups.iter().map(|group| group.as_ref().map(|group| group.phase)).collect()
     }
 
-    pub fn publish(&mut self, tick: Instant, site: SiteView, orders: &Orders) {
+    pub fn publish(&mut self, tick: Instant, site: SiteView, orders: &Orders, certificates: Vec<Certificate>) {
         (self.published, self.has_news) = (tick, false);
         self.snapshot.send_replace(Arc::new(PowerSnapshot {
             named: self.named.clone(),
@@ -149,6 +150,7 @@ impl Shown {
             over_cap: self.past.over_cap,
             totals: self.past.totals,
             orphans: self.orphans.clone(),
+            certificates,
         }));
     }
 

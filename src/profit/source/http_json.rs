@@ -24,6 +24,7 @@ use crate::{
         Unit, extract,
         signal::{Observation, Refusal, When},
     },
+    tls::Shown,
 };
 
 /// The longest wait after failures, unless `poll` is longer.
@@ -36,11 +37,11 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 const AFTER_THE_END: Duration = Duration::from_secs(1);
 
 /// Asks until it is dropped.
-pub async fn run(source: HttpSource, unit: Unit, feed: Feed) {
+pub async fn run(source: HttpSource, unit: Unit, feed: Feed, shown: Shown) {
     let tls = source.urls.iter().any(|url| url.expose().scheme() == "https");
     let pin = source.pin;
     // Roots are read from disk.
-    let client = tokio::task::spawn_blocking(move || HttpClient::new(tls, pin)).await;
+    let client = tokio::task::spawn_blocking(move || HttpClient::noting(tls, pin, shown)).await;
     let client = match client {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return feed.refuse(Refusal::Failed(error.to_string())).await,

@@ -34,19 +34,31 @@ use super::signal::Observation;
 use crate::{
     config::{Config, Signal, SourceKind},
     router::TappedJob,
+    tls::Shown,
 };
 
 /// Bytes of a document that is no HTTP answer: a price, or a day of them.
 pub const MAX_DOCUMENT: usize = 64 * 1024;
 
+/// What servers of a signal have shown of themselves, by its name.
+pub(crate) type Certificates = Arc<[(Arc<str>, Shown)]>;
+
 /// The running sources; they end with it.
 pub struct Sources {
-    /// By the name of the signal, with its beginning.
-    running: HashMap<Arc<str>, (u64, JoinSet<()>)>,
+    running: HashMap<Arc<str>, Running>,
     /// Who wants to know of jobs.
     job_feeds: watch::Sender<Arc<[JobFeed]>>,
+    certificates: watch::Sender<Certificates>,
     /// Looks at jobs.
     _of_jobs: JoinSet<()>,
+}
+
+/// Those of a signal.
+struct Running {
+    /// The beginning of the signal.
+    era: u64,
+    shown: Shown,
+    _tasks: JoinSet<()>,
 }
 
 impl Sources {
@@ -57,7 +69,12 @@ impl Sources {
         if let Some(jobs) = jobs {
             of_jobs.spawn(jobs::run(jobs, wanted));
         }
-        Self { running: HashMap::new(), job_feeds, _of_jobs: of_jobs }
+        Self { running: HashMap::new(), job_feeds, certificates: watch::channel(Arc::from([])).0, _of_jobs: of_jobs }
+    }
+
+    /// What servers show of themselves.
+    pub(crate) fn certificates(&self) -> watch::Receiver<Certificates> {
+        self.certificates.subscribe()
     }
 
     /// Those of a config, and no others. `eras` are the beginnings of its signals, in their order: whose has not changed goes on undisturbed.
@@ -73,12 +90,14 @@ impl Sources {
                     job_feeds.push(JobFeed { field: *field, pool, feed: feed(signal, source, *era, to_task) });
                 }
             }
-            let goes_on = self.running.get(&signal.name).is_some_and(|(running, _)| running == era);
+            let goes_on = self.running.get(&signal.name).is_some_and(|running| running.era == *era);
             if !goes_on {
-                self.running.insert(signal.name.clone(), (*era, begun(signal, *era, to_task)));
+                self.running.insert(signal.name.clone(), begun(signal, *era, to_task));
             }
         }
         self.job_feeds.send_replace(job_feeds.into());
+        let shown = |signal: &Signal| Some((signal.name.clone(), self.running.get(&signal.name)?.shown.clone()));
+        self.certificates.send_replace(config.signals.iter().filter_map(shown).collect());
     }
 }
 
@@ -87,25 +106,25 @@ fn feed(signal: &Signal, source: usize, era: u64, to_task: &mpsc::Sender<FromSou
 }
 
 /// Starts the sources of a signal, but for jobs.
-fn begun(signal: &Signal, era: u64, to_task: &mpsc::Sender<FromSource>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+fn begun(signal: &Signal, era: u64, to_task: &mpsc::Sender<FromSource>) -> Running {
+    let (mut tasks, shown) = (JoinSet::new(), Shown::default());
     for (source, from) in signal.sources.iter().enumerate() {
         let (feed, unit) = (feed(signal, source, era, to_task), from.unit);
         match from.kind.clone() {
             SourceKind::Push | SourceKind::Jobs { .. } => {}
-            SourceKind::HttpJson(http) => drop(tasks.spawn(http_json::run(*http, unit, feed))),
+            SourceKind::HttpJson(http) => drop(tasks.spawn(http_json::run(*http, unit, feed, shown.clone()))),
             SourceKind::File(file) => drop(tasks.spawn(file::run(file, unit, feed))),
             SourceKind::Exec(exec) => drop(tasks.spawn(exec::run(exec, unit, feed))),
             SourceKind::Mqtt(mqtt) => {
                 let mqtt = Arc::new(*mqtt);
                 for broker in 0..mqtt.brokers.len() {
-                    tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone()));
+                    tasks.spawn(mqtt::run(mqtt.clone(), broker, unit, feed.clone(), shown.clone()));
                 }
             }
             SourceKind::Schedule(windows) => drop(tasks.spawn(schedule::run(windows, feed))),
         }
     }
-    tasks
+    Running { era, shown, _tasks: tasks }
 }
 
 /// A tenth more or less, so that not all the world asks at once.

@@ -18,7 +18,7 @@ use crate::{
         Unit, extract,
         signal::{Observation, Refusal},
     },
-    tls::{self, Trust},
+    tls::{self, Shown, Trust},
 };
 
 /// The longest wait between two attempts at a broker.
@@ -34,9 +34,9 @@ const CONNECT_SECONDS: u64 = 10;
 const REQUESTS: usize = 4;
 
 /// Listens to one of the brokers until it is dropped.
-pub async fn run(source: Arc<MqttSource>, broker: usize, unit: Unit, feed: Feed) {
+pub async fn run(source: Arc<MqttSource>, broker: usize, unit: Unit, feed: Feed, shown: Shown) {
     let broker = &source.brokers[broker];
-    let (client, mut events) = match connection(&source, broker).await {
+    let (client, mut events) = match connection(&source, broker, shown).await {
         Ok(made) => made,
         Err(refusal) => return feed.refuse(refusal).await,
     };
@@ -74,7 +74,7 @@ pub async fn run(source: Arc<MqttSource>, broker: usize, unit: Unit, feed: Feed)
     }
 }
 
-async fn connection(source: &MqttSource, broker: &Broker) -> Result<(AsyncClient, EventLoop), Refusal> {
+async fn connection(source: &MqttSource, broker: &Broker, shown: Shown) -> Result<(AsyncClient, EventLoop), Refusal> {
     let id = format!("hashgate-{:016x}", rand::random::<u64>());
     let mut options = MqttOptions::new(id, broker.host.clone(), broker.port);
     options.set_keep_alive(KEEP_ALIVE);
@@ -85,7 +85,7 @@ async fn connection(source: &MqttSource, broker: &Broker) -> Result<(AsyncClient
     if broker.tls {
         let pin = source.pin;
         // Roots are read from disk.
-        let config = spawn_blocking(move || tls::client_config(Trust::configured(pin)?)).await;
+        let config = spawn_blocking(move || tls::client_config(Trust::configured(pin)?, shown)).await;
         let config = config.map_err(|_| Refusal::Failed("hashgate is ending".to_owned()))?;
         let config = config.map_err(|error| Refusal::Failed(format!("{broker}: {error}")))?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))));

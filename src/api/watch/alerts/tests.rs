@@ -109,6 +109,7 @@ fn quiet() -> PowerSnapshot {
         over_cap: OverCap::default(),
         totals: PowerTotals::default(),
         orphans: Orphans::default(),
+        certificates: Vec::new(),
     }
 }
 

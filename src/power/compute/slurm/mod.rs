@@ -280,6 +280,10 @@ impl Compute for Slurm {
     fn status(&self) -> Call<'_, Status> {
         Box::pin(self.asked(Timestamp::now()))
     }
+
+    fn certificate_ends(&self) -> Option<Timestamp> {
+        self.meter.as_ref()?.certificate_ends()
+    }
 }
 
 /// What came of putting things right.
