@@ -616,17 +616,6 @@ impl Group {
         };
     }
 
-    /// Back to sleep before anything was let to wake.
-    fn turn_to_sleep_again(&mut self, now: Timestamp) {
-        for index in 0..self.slots.len() {
-            let device = &self.slots[index].device;
-            if device.goal() == Goal::Mine && !device.is_untouched() {
-                self.touch(now, index, |device, _| device.turn(now, Goal::Sleep));
-            }
-        }
-        self.requeue(now, Goal::Sleep);
-    }
-
     fn command(&mut self, now: Timestamp, index: usize, command: Command) {
         let goal = if command == Command::Sleep { Goal::Sleep } else { Goal::Mine };
         let slot = &mut self.slots[index];

@@ -80,6 +80,17 @@ impl Group {
         self.requeue(now, Goal::Sleep);
     }
 
+    /// Back to sleep before anything was let to wake.
+    pub(super) fn turn_to_sleep_again(&mut self, now: Timestamp) {
+        for index in 0..self.slots.len() {
+            let device = &self.slots[index].device;
+            if device.goal() == Goal::Mine && !device.is_untouched() {
+                self.touch(now, index, |device, _| device.turn(now, Goal::Sleep));
+            }
+        }
+        self.requeue(now, Goal::Sleep);
+    }
+
     /// Sends what canary, ramp and record allow.
     pub(super) fn send_sleeps(&mut self, now: Timestamp) {
         while self.may_command()
