@@ -85,7 +85,7 @@ pub use self::{
     paths::document,
 };
 use crate::{
-    census::Workers,
+    census::{Asker, Workers},
     config::{Admin, Config},
     metrics::{Books, Totals},
     power::Power,
@@ -137,6 +137,8 @@ const REFUSALS: [&str; 24] = [
 
 /// What the API shows and asks.
 pub struct Subject {
+    /// When the proxy began, before it decided anything.
+    pub started: Timestamp,
     /// Signals and the decision; the config.
     pub signals: Signals,
     /// The power side; `None` where nothing can be moved.
@@ -147,6 +149,8 @@ pub struct Subject {
     pub books: Arc<Books>,
     /// Miners by name.
     pub workers: Workers,
+    /// Has them counted.
+    pub census: Asker,
     /// What was kept; `None` where nothing is.
     pub store: Option<Store>,
     /// Whether all is well.
@@ -164,6 +168,7 @@ pub struct Api {
     orphans: Vec<String>,
     books: Arc<Books>,
     workers: Workers,
+    census: Asker,
     store: Option<Store>,
     health: Health,
     reload: Reload,
@@ -180,12 +185,11 @@ pub struct Api {
 impl Api {
     /// Opened by the tokens of `[admin]`.
     pub fn new(admin: &Admin, subject: Subject) -> Arc<Self> {
-        let Subject { signals, power, orphans, books, workers, store, health, reload } = subject;
+        let Subject { started, signals, power, orphans, books, workers, census, store, health, reload } = subject;
         let config = reload.status().places.config.clone();
         // Where nobody says what is capped, the ledger's cap is one.
         let is_capped = config.power.as_ref().is_none_or(|power| power.cap.is_some());
         let names = Names::new(config.profit.as_ref(), is_capped);
-        let started = Timestamp::now();
         let watched = Watched::new(&config, signals.snapshot().currency, started);
         Arc::new(Self {
             tokens: TokenCheck::new(admin),
@@ -196,6 +200,7 @@ impl Api {
             orphans,
             books,
             workers,
+            census,
             store,
             health,
             reload,

@@ -102,6 +102,7 @@ fn quiet() -> PowerSnapshot {
         over_cap: OverCap::default(),
         totals: PowerTotals::default(),
         orphans: Orphans::default(),
+        sleepers: Arc::default(),
     }
 }
 
