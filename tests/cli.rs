@@ -176,7 +176,7 @@ fn shells_are_told_of_every_command() {
         let output = output(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}: {}", text(&output.stderr));
         let script = text(&output.stdout);
-        for word in ["status", "workers", "events", "backtest", "take-over", "--sick", "--config"] {
+        for word in ["status", "workers", "events", "backtest", "take-over", "sick", "config"] {
             assert!(script.contains(word), "{shell} does not know {word}");
         }
         if shell == "bash" {

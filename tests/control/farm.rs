@@ -147,7 +147,7 @@ async fn a_machine_that_hangs_up_to_sleep_is_asleep_and_nobody_looks_for_it() {
     let name = gone["name"].as_str().unwrap();
     contains(&farm.said(&["workers"]).await, &[&format!("{name}  asleep"), "6 asleep, 0 sick"]);
     contains(&farm.said(&["workers", "--sick"]).await, &["nobody is sick"]);
-    contains(&farm.said(&["workers", name]).await, &[&format!("{name}: asleep for ")]);
+    contains(&farm.said(&["workers", name]).await, &[&format!("{name}: asleep, gone for ")]);
     contains(
         &farm.said(&["status"]).await,
         &["6 known, ", "6 asleep, 0 sick", "6 of 6 machines sleep", " of 60.0 kW taken"],

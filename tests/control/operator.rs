@@ -319,7 +319,7 @@ async fn miners_are_listed_as_many_as_are_wanted_and_none_twice() {
     contains(
         &done.out,
         &[
-            "farm.00002: online for ",
+            "farm.00002: online, connected for ",
             "from        10.0.0.2, 1 connections, listener listener-1, route default",
             "firmware    cgminer (agent/2)",
             "difficulty  3",

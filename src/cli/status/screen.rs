@@ -179,11 +179,11 @@ fn shares(status: &StatusPage) -> Fact {
     let shares = &status.shares;
     let all = shares.accepted + shares.rejected;
     let stale = shares.rejected_by_reason.get("stale").copied().unwrap_or_default();
-    let lately = shares.rejected_ratio_5m.map_or(String::new(), |ratio| format!("; in 5m {} rejected", percent(ratio)));
+    let lately = shares.rejected_ratio_5m.map_or(String::new(), |ratio| format!(", in 5m {}", percent(ratio)));
     Some((
         "shares",
         format!(
-            "{} accepted, {} rejected ({}), {stale} of these stale ({}){lately}",
+            "{} accepted, {} rejected ({}{lately}), {stale} of these stale ({})",
             shares.accepted,
             shares.rejected,
             percent_of(shares.rejected, all),

@@ -125,7 +125,8 @@ pub fn one(page: &WorkerPage, name: &str, now: Timestamp) -> String {
 fn present(text: &mut String, row: &WorkerRow, now: Timestamp) {
     let (state, _) = state(row);
     let words = row.words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-    line(text, format_args!("{}: {state} for {}{words}", row.name, ago(row.since, now)));
+    let there = if row.connections > 0 { "connected" } else { "gone" };
+    line(text, format_args!("{}: {state}, {there} for {}{words}", row.name, ago(row.since, now)));
     let agent = row.agent.as_ref().map(|agent| format!(" ({agent})")).unwrap_or_default();
     let of =
         |what: &str, name: &Option<String>| name.as_ref().map(|name| format!(", {what} {name}")).unwrap_or_default();
@@ -142,7 +143,7 @@ fn present(text: &mut String, row: &WorkerRow, now: Timestamp) {
         ),
     );
     fact(text, "firmware", &format!("{}{agent}", row.firmware));
-    fact(text, "difficulty", &row.difficulty.map_or("-".to_owned(), |difficulty| difficulty.to_string()));
+    fact(text, "difficulty", &row.difficulty.map_or("-".to_owned(), difficulty));
     let nameplate = row.nameplate_ths.map(|ths| format!("; {} by its nameplate", hashrate(ths))).unwrap_or_default();
     let [minute, ten, hour] = [row.hashrate_1m_ths, row.hashrate_10m_ths, row.hashrate_1h_ths].map(hashrate);
     fact(text, "hashrate", &format!("{minute} in 1m, {ten} in 10m, {hour} in 1h{nameplate}"));
@@ -167,6 +168,11 @@ fn present(text: &mut String, row: &WorkerRow, now: Timestamp) {
             row.forwarded, row.pool_accepted, row.pool_rejected, row.pool_lost
         ),
     );
+}
+
+/// Those of simulated miners are far below 1.
+fn difficulty(difficulty: f64) -> String {
+    if difficulty < 0.001 { format!("{difficulty:.2e}") } else { difficulty.to_string() }
 }
 
 fn reasons(text: &mut String, rejected: &BTreeMap<String, u64>) {
