@@ -24,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::{
     select,
     sync::{mpsc, oneshot, watch},
@@ -151,6 +152,7 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::start`]; also if the config names a driver that is not among them.
     pub async fn start_with(mut config: Config, drivers: &Drivers) -> Result<Self, StartError> {
+        let started = Timestamp::now();
         let system = |what| move |source| StartError::System { what, source };
         let kernel = Kernel::chosen().map_err(|source| StartError::Kernel { source: source.clone() })?;
         info!("shares are hashed by kernel {}: {} ({})", kernel.name(), kernel.reason(), kernel.table());
@@ -162,8 +164,8 @@ impl Proxy {
         let orphans = if prepared.is_none() { orphans(&config) } else { Orphans::default() };
         let file = config.clone();
         let mut simulated = Simulated::default();
-        let started = simulated.resolve(&mut config).await.map_err(system("a simulated pool"))?;
-        simulated.keep(Instant::now(), &file.pools, started);
+        let pools = simulated.resolve(&mut config).await.map_err(system("a simulated pool"))?;
+        simulated.keep(Instant::now(), &file.pools, pools);
         let workers = config.proxy.workers.get();
         let books = Arc::new(Books::new(workers, config.pools.len(), config.routes.len()));
         let (listeners, addresses) = bind_all(&config.listeners, workers)?;
@@ -237,9 +239,12 @@ impl Proxy {
         // Nobody is counted by name where nobody could look.
         let live = (admin.is_some() || config.store.is_some()).then(|| {
             let live = Workers::new(Table::new(Placing::new(&config)));
-            beside.push(tokio::spawn(live.clone().run(counts.subscribe("the table of workers", Some(PERIOD)))));
-            live
+            let subscription = counts.subscribe("the table of workers", Some(PERIOD));
+            let asker = subscription.asker();
+            beside.push(tokio::spawn(live.clone().run(subscription)));
+            (live, asker)
         });
+        let (live, asker) = live.unzip();
         let (mut store, mut storing) = (None, None);
         if let (Some(of), Some(workers)) = (&config.store, &live) {
             let of = Arc::new(of.clone());
@@ -258,13 +263,15 @@ impl Proxy {
             storing = Some(Storing { feeding, running });
         }
         let mut api = None;
-        if let (Some((socket, address)), Some(admin), Some(live)) = (admin, &config.admin, &live) {
+        if let (Some((socket, address)), Some(admin), Some(live), Some(census)) = (admin, &config.admin, &live, asker) {
             info!("admin API on http://{address}/api/v1");
             let subject = Subject {
+                started,
                 signals: signals.clone(),
                 power: power.clone(),
                 books: books.clone(),
                 workers: live.clone(),
+                census,
                 store: store.clone(),
                 health: health.clone(),
                 reload: reload.clone(),

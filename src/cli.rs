@@ -5,14 +5,21 @@
 //! | 0 | it did what was asked; a proxy that was told to end has ended (shares without an answer are in the log) |
 //! | 1 | it failed while running: an address is taken, the demo lost a share or passed its cap, a server can't be reached, told to end twice; the running proxy did not do what an operator asked |
 //! | 2 | it was asked the wrong way: arguments, a config that is not valid, a token that the running proxy does not take, a group that it does not have |
+//! | 3 | `status --check`: the proxy was reached, and something is wrong with it |
 
 mod admin;
 mod asic;
 mod backtest;
+mod events;
 mod export;
 mod ledger;
 mod power;
 mod reload;
+mod shell;
+mod status;
+mod terminal;
+mod words;
+mod workers;
 
 use std::{
     io::{IsTerminal, Write},
@@ -35,10 +42,14 @@ pub(crate) use self::power::receipts_in_words;
 use self::{
     asic::AsicCommand,
     backtest::BacktestArgs,
+    events::EventsArgs,
     export::ExportArgs,
     ledger::{TakeOverArgs, WakeAllArgs},
     power::PowerCommand,
     reload::ReloadArgs,
+    shell::{CompletionsArgs, ManArgs},
+    status::StatusArgs,
+    workers::WorkersArgs,
 };
 use crate::{
     app::{FollowLog, Lost, Proxy},
@@ -58,10 +69,14 @@ use crate::{
 const FAILED: u8 = 1;
 /// It was asked the wrong way.
 const MISUSED: u8 = 2;
+/// It did what it was asked, which was to look, and something is wrong.
+const UNWELL: u8 = 3;
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed while running, or no running proxy is reached; 2 wrong arguments or config; 3 something is wrong (status --check)";
 
 /// Stratum V1 proxy for mining farms: verifies every share, aggregates hashrate onto pools
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 done, 1 failed while running, 2 wrong arguments or config")]
+#[command(version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -73,6 +88,12 @@ enum Command {
     Run(ConfigArgs),
     /// Check a config: every problem at once, then the plan in plain words
     Check(CheckArgs),
+    /// Show what the running proxy does and why, and what is wrong, on one screen
+    Status(StatusArgs),
+    /// Show the miners by name, the sick first; or one of them
+    Workers(WorkersArgs),
+    /// Show what happened last, and with -f what happens
+    Events(EventsArgs),
     /// Replay price history: what this config's policy would have earned
     Backtest(BacktestArgs),
     /// Write what the store has of a time as CSV: workers, pools, decisions and more
@@ -94,6 +115,10 @@ enum Command {
     WakeAll(WakeAllArgs),
     /// Begin a new power ledger where the old one is lost
     TakeOver(TakeOverArgs),
+    /// Print what lets a shell complete the commands
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them into a folder
+    Man(ManArgs),
 }
 
 /// Why a command did not do what it was asked.
@@ -102,6 +127,8 @@ enum Failure {
     Misused(String),
     /// It failed while running.
     Failed(String),
+    /// It was asked whether all is well, and has shown what is not.
+    Unwell,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +238,20 @@ pub fn main() -> ExitCode {
             limits::raise_open_files();
             block_on(async { code(sim_pool(&args).await.map(|()| true)) })
         }
+        Command::Status(args) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { done(status::run(args).await) })
+        }
+        Command::Workers(args) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { done(workers::run(args).await) })
+        }
+        Command::Events(args) => {
+            init_log(LogFormat::Text, "warn");
+            block_on(async { done(events::run(args).await) })
+        }
+        Command::Completions(args) => done(shell::completions(&args)),
+        Command::Man(args) => done(shell::man(&args)),
         Command::Power(command) => {
             init_log(LogFormat::Text, "warn");
             block_on(async { done(power::run(command).await) })
@@ -242,6 +283,7 @@ fn done(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Misused(error)) => misused(&error),
         Err(Failure::Failed(error)) => code(Err::<bool, _>(error)),
+        Err(Failure::Unwell) => ExitCode::from(UNWELL),
     }
 }
 
@@ -334,7 +376,7 @@ fn check(args: &CheckArgs) -> ExitCode {
         say(&format!("warning: {warning}\n"));
     }
     match orphans(&config) {
-        Ok(orphans) => orphans.words().iter().for_each(|words| say(&format!("warning: {}\n", admin::printable(words)))),
+        Ok(orphans) => orphans.words().iter().for_each(|words| say(&format!("warning: {}\n", words::printable(words)))),
         Err(error) => {
             say(&format!("warning: {error}: whether machines sleep that this config can't wake is not known\n"))
         }

@@ -78,6 +78,14 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// What begins behind a head.
+pub enum Opened {
+    /// 200: it goes on for as long as both want; its pieces are the caller's to read.
+    Stream(Incoming),
+    /// Anything else, whole.
+    Answer(Answer),
+}
+
 /// What is asked or told.
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -192,6 +200,22 @@ impl HttpClient {
         within: Duration,
     ) -> Result<Answer, HttpError> {
         self.ask(Question { method, url: url.clone(), headers: headers.clone(), body }, MAX_BODY, within).await
+    }
+
+    /// Asks for what goes on and on. Its head, and the whole of an answer that says no, come `within`.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn open(&self, question: Question, within: Duration) -> Result<Opened, HttpError> {
+        let begun = async {
+            let (parts, body) = self.follow(question).await?.into_parts();
+            if parts.status == StatusCode::OK {
+                return Ok(Opened::Stream(body));
+            }
+            let body = whole(body, MAX_BODY).await?;
+            Ok(Opened::Answer(Answer { status: parts.status, headers: parts.headers, body }))
+        };
+        timeout(within, begun).await.unwrap_or(Err(HttpError::Timeout(within)))
     }
 
     /// Gives an order. Once there is a status it was heard: of the body there is what comes soon, and its beginning.

@@ -171,6 +171,51 @@ fn arguments_that_make_no_sense_are_misuse() {
 }
 
 #[test]
+fn shells_are_told_of_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = output(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}: {}", text(&output.stderr));
+        let script = text(&output.stdout);
+        for word in ["status", "workers", "events", "backtest", "take-over", "sick", "config"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+        if shell == "bash" {
+            let mut bash =
+                Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bash");
+            bash.stdin.take().expect("piped").write_all(script.as_bytes()).expect("it reads");
+            let parsed = bash.wait_with_output().expect("it ends");
+            assert!(parsed.status.success(), "{}", text(&parsed.stderr));
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_a_page_of_every_command() {
+    let main = output(&["man"]);
+    assert_eq!(main.status.code(), Some(0), "{}", text(&main.stderr));
+    let page = text(&main.stdout);
+    assert!(
+        page.contains(".TH hashgate 1") && page.contains(".SH SUBCOMMANDS") && page.contains("Exit codes"),
+        "{page}"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("man/man1");
+    let all = output(&["man", "--out", out.to_str().expect("a plain path")]);
+    assert_eq!(all.status.code(), Some(0), "{}", text(&all.stderr));
+    for name in
+        ["hashgate", "hashgate-status", "hashgate-workers", "hashgate-events", "hashgate-sim-pool", "hashgate-man"]
+    {
+        let page = fs::read_to_string(out.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS") && page.len() > 300, "{name}: {page}");
+    }
+    let nowhere = folder.path().join("file");
+    fs::write(&nowhere, "").expect("writes");
+    let refused = output(&["man", "--out", nowhere.join("man").to_str().expect("a plain path")]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("--out"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn the_example_runs_serves_metrics_and_ends_on_sigterm() {
     let place = Place::new(|text| text);
     let mut proxy = place.run();

@@ -6,6 +6,8 @@
 //! | `read_token` | `GET` |
 //! | `signal_token` | `PUT` signals |
 //!
+//! Who shows none and asks for a path that there is not is told so, and no guess is counted: browsers ask each server for `/favicon.ico`.
+//!
 //! Tokens are compared by their hashes in constant time, so that neither length nor beginning of the right one can be told from how
 //! long a "no" takes. A right token is always let in, however many wrong ones come: nobody can lock the grid's operator out
 //! by guessing. Guessing itself is hopeless (the config wants 16 bytes); the limits on wrong ones, for each address and for all together,

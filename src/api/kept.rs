@@ -141,8 +141,9 @@ impl Api {
             if is_full {
                 return Ok((rows, next, None));
             }
-            // What is older was decided by an earlier run.
-            from = Some(Cursor { at_ms: self.started.as_millisecond(), id: 0 });
+            // What is older than all that is held: of an earlier run, unless this one has decided more than is held.
+            let since = self.watched.decided_since().unwrap_or(self.started);
+            from = Some(Cursor { at_ms: since.as_millisecond(), id: 0 });
         }
         let Some(store) = &self.store else { return Ok((rows, None, Some(NO_STORE.to_owned()))) };
         if rows.len() >= limit {
@@ -236,22 +237,23 @@ fn connection(stored: &Stored) -> EventLine {
     }
 }
 
-/// A decision as the store has it: of a group it has what it is to do.
+/// A decision as the store has it. What was kept of an AI block by versions before this one has no figures.
 fn decision(stored: &Stored) -> DecisionRow {
     let record = &stored.record;
     let data = record.data.as_deref().and_then(|data| serde_json::from_str::<serde_json::Value>(data).ok());
     let text = |key: &str| data.as_ref().and_then(|data| data[key].as_str()).map(str::to_owned);
     let mode = text("mode").and_then(|mode| Mode::ALL.into_iter().find(|known| known.label() == mode));
     let name = Some(record.subject.to_string());
-    let is_group = data.is_some();
+    let action = text("action");
+    let is_group = action.is_some();
     DecisionRow {
         at: record.at,
         mode: mode.map(ModeWord::from),
         group: name.clone().filter(|_| is_group),
         ai: name.filter(|_| !is_group),
         before: None,
-        action: text("action"),
-        ai_kw: None,
+        action,
+        ai_kw: data.as_ref().and_then(|data| data["ai_kw"].as_f64()),
         reason: record.words.clone(),
     }
 }

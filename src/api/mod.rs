@@ -85,7 +85,7 @@ pub use self::{
     paths::document,
 };
 use crate::{
-    census::Workers,
+    census::{Asker, Workers},
     config::{Admin, Config},
     metrics::{Books, Totals},
     power::PowerSide,
@@ -137,6 +137,8 @@ const REFUSALS: [&str; 24] = [
 
 /// What the API shows and asks.
 pub struct Subject {
+    /// When the proxy began, before it decided anything.
+    pub started: Timestamp,
     /// Signals and the decision; the config.
     pub signals: Signals,
     /// The power side, where something can be moved.
@@ -145,6 +147,8 @@ pub struct Subject {
     pub books: Arc<Books>,
     /// Miners by name.
     pub workers: Workers,
+    /// Has them counted.
+    pub census: Asker,
     /// What was kept; `None` where nothing is.
     pub store: Option<Store>,
     /// Whether all is well.
@@ -160,6 +164,7 @@ pub struct Api {
     power: PowerSide,
     books: Arc<Books>,
     workers: Workers,
+    census: Asker,
     store: Option<Store>,
     health: Health,
     reload: Reload,
@@ -175,9 +180,8 @@ pub struct Api {
 impl Api {
     /// Opened by the tokens of `[admin]`.
     pub fn new(admin: &Admin, subject: Subject) -> Arc<Self> {
-        let Subject { signals, power, books, workers, store, health, reload } = subject;
+        let Subject { started, signals, power, books, workers, census, store, health, reload } = subject;
         let config = reload.status().places.config.clone();
-        let started = Timestamp::now();
         let watched = Watched::new(&config, signals.snapshot().currency, started);
         Arc::new(Self {
             tokens: TokenCheck::new(admin),
@@ -186,6 +190,7 @@ impl Api {
             power,
             books,
             workers,
+            census,
             store,
             health,
             reload,

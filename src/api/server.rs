@@ -4,8 +4,8 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::{Request, State},
-    http::StatusCode,
+    extract::{MatchedPath, Request, State},
+    http::{StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -104,13 +104,18 @@ async fn accept(
     Ok((stream, address.ip(), place))
 }
 
-/// Lets in who shows a token, to what that is for. Paths are not told apart before.
+/// Lets in who shows a token, to what that is for. Who shows none learns of a path only whether there is one: what browsers and crawlers ask every
+/// server for is no guess.
 pub(super) async fn admit(
     State(api): State<Arc<Api>>,
     Extension(visitor): Extension<Arc<Visitor>>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let is_nowhere = request.extensions().get::<MatchedPath>().is_none();
+    if is_nowhere && !request.headers().contains_key(header::AUTHORIZATION) {
+        return api.refuse(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
+    }
     match api.tokens.admit(request.headers(), visitor.address(), std::time::Instant::now()) {
         Admission::Open(role) => {
             visitor.is_known();

@@ -17,6 +17,7 @@ use super::{
     table::Table,
     together::Together,
 };
+use crate::power::control::Sleepers;
 
 /// How often miners are counted for it: as old as what is shown may be.
 pub const PERIOD: Duration = Duration::from_secs(5);
@@ -53,6 +54,16 @@ impl Workers {
 
     fn read<T>(&self, look: impl FnOnce(&Table, Instant) -> T) -> T {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner), Instant::now())
+    }
+
+    /// Who sleeps, by the power side's word.
+    pub fn set_sleepers(&self, sleepers: Arc<Sleepers>) {
+        self.write(|table| table.set_sleepers(sleepers));
+    }
+
+    /// When the miners were counted last.
+    pub fn heard(&self) -> Option<Instant> {
+        self.read(|table, _| table.heard().map(|(tick, _)| tick))
     }
 
     /// Changes it; for who feeds it and takes what it has counted.

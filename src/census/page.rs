@@ -94,7 +94,7 @@ pub struct Summary {
     pub workers: usize,
     /// Of these, connected.
     pub online: usize,
-    /// Connected, and put to sleep.
+    /// Put to sleep, connected or not.
     pub asleep: usize,
     /// Something is wrong with them.
     pub sick: usize,
@@ -106,6 +106,8 @@ pub struct Summary {
     pub low_hashrate: usize,
     /// Connected, and not known by name, because no place was left.
     pub unplaced: usize,
+    /// Connections with a worker.
+    pub counted: usize,
     /// All together over one minute, ten minutes, one hour.
     pub hashrates: [Hashrate; 3],
 }
@@ -184,12 +186,12 @@ impl Table {
     /// How many there are of what.
     pub fn summary(&self, tick: Instant) -> Summary {
         let at = self.heard().map(|(_, at)| at);
-        let mut summary = Summary { at, unplaced: self.unplaced(), ..Summary::default() };
+        let mut summary = Summary { at, unplaced: self.unplaced(), counted: self.counted(), ..Summary::default() };
         for worker in self.iter() {
             let sickness = worker.sickness(tick);
             summary.workers += 1;
             summary.online += usize::from(worker.is_online());
-            summary.asleep += usize::from(worker.is_online() && worker.is_asleep);
+            summary.asleep += usize::from(worker.is_asleep());
             summary.sick += usize::from(sickness.is_any());
             summary.offline += usize::from(sickness.is_offline);
             summary.high_stale += usize::from(sickness.has_high_stale);
@@ -255,7 +257,7 @@ impl Table {
             stale_share: worker.stale_share(),
             last_share: worker.last_share_at,
             totals: worker.totals,
-            is_asleep: worker.is_asleep,
+            is_asleep: worker.is_asleep(),
             sickness: worker.sickness(tick),
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use crate::{
-    config::{Config, Efficiency, Miners, Rule},
+    config::{ActuatorKind, Config, Efficiency, Miners, PowerGroup, Rule},
     profit::{JoulesPerTerahash, Watts},
     work::Hashrate,
 };
@@ -52,6 +52,8 @@ impl Placing {
                 Rule::Economics { efficiency: Efficiency::Fixed(efficiency), .. } => Some(*efficiency),
                 _ => None,
             };
+            let scale = power.map_or(TERA, hashes_per_terahash);
+            let hashes = |watts, efficiency| hashes(watts, efficiency, scale);
             let of_group = power.and_then(|power| hashes(power.nameplate, efficiency));
             for device in power.iter().flat_map(|power| &power.devices) {
                 let watts = device.nameplate.or(power.map(|power| power.nameplate));
@@ -87,7 +89,15 @@ impl Placing {
     }
 }
 
-fn hashes(watts: Watts, efficiency: Option<JoulesPerTerahash>) -> Option<Hashrate> {
+/// A simulated machine computes some hashes for each terahash of the real one that it stands for.
+fn hashes_per_terahash(group: &PowerGroup) -> f64 {
+    match group.actuator {
+        ActuatorKind::Simulated { hashes_per_terahash, .. } => hashes_per_terahash,
+        _ => TERA,
+    }
+}
+
+fn hashes(watts: Watts, efficiency: Option<JoulesPerTerahash>, per_terahash: f64) -> Option<Hashrate> {
     let joules = efficiency?.get();
-    (joules > 0.0).then(|| Hashrate::from_hs(watts.get() / joules * TERA))
+    (joules > 0.0).then(|| Hashrate::from_hs(watts.get() / joules * per_terahash))
 }

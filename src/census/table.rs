@@ -4,9 +4,12 @@
 //!
 //! | sick | if |
 //! |---|---|
-//! | offline | it has found shares, has no connection for [`OFFLINE_AFTER`], and was not asleep when it went |
+//! | offline | it has found shares, has no connection for [`OFFLINE_AFTER`], and does not sleep |
 //! | high_stale | over [`STALE_SHARE`] of its shares of about an hour are stale, of [`ENOUGH_SHARES`] at least |
 //! | low_hashrate | awake and connected for [`SETTLED_AFTER`], it hashes less than [`LOW_SHARE`] of its nameplate over about an hour; where that is known |
+//!
+//! One sleeps that was asleep when it went, or that the power side says to sleep ([`Table::set_sleepers`]): some firmware hangs up when it is told
+//! to. One that woke, or was away for longer than [`OFFLINE_AFTER`], is measured anew: what it did not do asleep is not held against it.
 //!
 //! Hashrates are averages that forget: what was found so long ago as the window is counts a third, as in ckpool (`libckpool.c`,
 //! `decay_time`), set right for who has not been here for so long. Three numbers a worker instead of a ring of an hour.
@@ -30,6 +33,7 @@ use super::{
     placing::{Placed, Placing},
 };
 use crate::{
+    power::control::Sleepers,
     router::{Census, ConnectionId, Judgements, MinerReport, Settled},
     work::{Difficulty, HASHES_PER_DIFFICULTY, Hashrate, Reject},
 };
@@ -76,6 +80,10 @@ pub struct Table {
     round: u64,
     /// When the last one came.
     heard: Option<(Instant, Timestamp)>,
+    /// Connections with a worker in it.
+    counted: usize,
+    /// Who sleeps, by the power side's word.
+    sleepers: Arc<Sleepers>,
     /// What workers did that there was no place for, since the minute began.
     others: Minute,
     /// Workers that there was no place for, of the last census.
@@ -113,7 +121,12 @@ pub(super) struct Worker {
     pub difficulty: Option<Difficulty>,
     /// What its connections are estimated to hash.
     pub estimate: Hashrate,
-    pub is_asleep: bool,
+    /// By the word of its connections, the last ones if it has none.
+    is_asleep: bool,
+    /// By the power side's word.
+    rests: bool,
+    /// Since when it is connected and awake; `None` while it is not.
+    awake: Option<Instant>,
     pub last_share_at: Option<Timestamp>,
     pub totals: Totals,
     /// When it was first seen, and what of its shares is not forgotten, by window; brought forward to `updated`.
@@ -159,6 +172,8 @@ impl Table {
             most: MAX_WORKERS,
             round: 0,
             heard: None,
+            counted: 0,
+            sleepers: Arc::default(),
             others: Minute::default(),
             unplaced: 0,
             changes: Vec::new(),
@@ -178,6 +193,7 @@ impl Table {
     pub fn take(&mut self, tick: Instant, at: Timestamp, census: &Census) {
         self.round += 1;
         self.heard = Some((tick, at));
+        self.counted = census.miners.iter().filter(|miner| miner.user.is_some() && !miner.is_gone).count();
         self.unplaced = 0;
         for report in &census.miners {
             self.take_report(tick, at, report);
@@ -195,6 +211,18 @@ impl Table {
         }
         self.connections.retain(|_, owner| owner.gone.is_none_or(|gone| tick.duration_since(gone) < AFTER_GONE));
         self.turn(tick, at);
+    }
+
+    /// Who sleeps, by the power side's word.
+    pub fn set_sleepers(&mut self, sleepers: Arc<Sleepers>) {
+        for (_, worker) in &mut self.workers {
+            let rested = std::mem::replace(&mut worker.rests, sleepers.has(&worker.name, worker.peer));
+            // It was to be up by now: one that has not come back is missed.
+            if rested && !worker.rests && !worker.is_online() {
+                worker.is_asleep = false;
+            }
+        }
+        self.sleepers = sleepers;
     }
 
     fn take_report(&mut self, tick: Instant, at: Timestamp, report: &MinerReport) {
@@ -243,6 +271,7 @@ impl Table {
         if worker.peer != report.peer {
             worker.peer = report.peer;
             worker.placed = self.placing.place(report.peer, name);
+            worker.rests = self.sleepers.has(name, report.peer);
         }
     }
 
@@ -255,7 +284,8 @@ impl Table {
             return None;
         }
         let placed = self.placing.place(report.peer, name);
-        let index = self.workers.insert(Worker::new(tick, at, name.clone(), placed, report));
+        let rests = self.sleepers.has(name, report.peer);
+        let index = self.workers.insert(Worker { rests, ..Worker::new(tick, at, name.clone(), placed, report) });
         self.by_name.insert(name.clone(), index);
         Some(index)
     }
@@ -291,6 +321,7 @@ impl Table {
                 worker.connections = 0;
                 worker.estimate = Hashrate::default();
             }
+            worker.notice(tick);
             if worker.is_up != worker.is_online() {
                 worker.is_up = worker.is_online();
                 (worker.since, worker.since_at) = (tick, at);
@@ -361,6 +392,11 @@ impl Table {
         self.heard
     }
 
+    /// Connections with a worker, by the last census.
+    pub fn counted(&self) -> usize {
+        self.counted
+    }
+
     /// Workers of the last census that are not known by name, because no place was left.
     pub fn unplaced(&self) -> usize {
         self.unplaced
@@ -385,6 +421,8 @@ impl Worker {
             difficulty: report.difficulty,
             estimate: Hashrate::default(),
             is_asleep: report.is_asleep,
+            rests: false,
+            awake: None,
             last_share_at: None,
             totals: Totals::default(),
             begun: tick,
@@ -451,6 +489,20 @@ impl Worker {
         (all >= ENOUGH_SHARES).then_some(self.stale / all)
     }
 
+    /// After a census: whether it is up, and since when. Before [`Worker::is_up`] follows.
+    fn notice(&mut self, tick: Instant) {
+        if !self.is_online() || self.is_asleep() {
+            self.awake = None;
+        } else if self.awake.is_none() {
+            self.awake = Some(tick);
+            let was_away_for = tick.saturating_duration_since(self.since);
+            // One that has just been seen first has nothing to forget.
+            if self.begun < tick && (self.is_up || was_away_for >= OFFLINE_AFTER) {
+                (self.begun, self.work) = (tick, [0.0; WINDOWS.len()]);
+            }
+        }
+    }
+
     fn change(&self) -> Change {
         let firmware = self.agent.as_deref().unwrap_or(self.firmware);
         let words = match self.is_up {
@@ -464,15 +516,24 @@ impl Worker {
         self.connections > 0
     }
 
+    /// It was put to sleep, or is on its way up.
+    pub fn is_asleep(&self) -> bool {
+        self.is_asleep || self.rests
+    }
+
     /// What is wrong with it.
     pub fn sickness(&self, tick: Instant) -> Sickness {
         let since = tick.saturating_duration_since(self.since);
-        let is_settled = self.is_online() && !self.is_asleep && since >= SETTLED_AFTER;
+        let is_settled = self.awake.is_some_and(|awake| tick.saturating_duration_since(awake) >= SETTLED_AFTER);
         let hashes = self.hashrates(tick)[2].hs();
         Sickness {
-            is_offline: !self.is_online() && !self.is_asleep && since >= OFFLINE_AFTER && self.totals.shares.found > 0,
+            is_offline: !self.is_online()
+                && !self.is_asleep()
+                && since >= OFFLINE_AFTER
+                && self.totals.shares.found > 0,
             has_high_stale: self.stale_share().is_some_and(|share| share > STALE_SHARE),
             has_low_hashrate: is_settled
+                && !self.is_asleep()
                 && self.placed.nameplate.is_some_and(|nameplate| hashes < LOW_SHARE * nameplate.hs()),
         }
     }

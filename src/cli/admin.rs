@@ -7,7 +7,7 @@
 //!
 //! The config is not read if both are known without it, and nothing of it but `[admin]`. Every failure is a sentence with what to do.
 //!
-//! Limits: [`PATIENCE`] for an answer, and `http.rs`'s for its size.
+//! Limits: [`PATIENCE`] for an answer, [`MAX_ANSWER`] bytes.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -16,19 +16,30 @@ use std::{
 };
 
 use clap::Args;
-use hyper::{HeaderMap, Method, StatusCode, body::Bytes, header};
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    body::{Bytes, Incoming},
+    header,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
-use super::Failure;
+use super::{Failure, words::printable};
 use crate::{
     config::{Admin, LoadError},
-    http::{HttpClient, HttpError},
+    http::{HttpClient, HttpError, Opened, Question},
 };
 
 /// Time for an answer: more than the API itself waits for the power side.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Bytes of an answer: a page of a thousand workers whose names are all the longest there can be is a third of it.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// What of a name is not itself in a path (RFC 3986, 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Where the running proxy is.
 #[derive(Debug, Args)]
@@ -146,12 +157,38 @@ impl Caller {
     ///
     /// # Errors
     /// [`Failure`], in a sentence.
-    pub async fn get(&self, path: &[&str], query: &[(&str, usize)]) -> Result<Value, Failure> {
-        let mut url = self.at(path)?;
+    pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failure> {
+        let mut url = self.at(path);
         if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (name, value.to_string())));
+            url.query_pairs_mut().extend_pairs(query);
         }
         self.ask(Method::GET, &url, Bytes::new()).await
+    }
+
+    /// Listens to events: those behind this one, if one is named, and all from now on.
+    ///
+    /// # Errors
+    /// [`Failure`], in a sentence.
+    pub async fn listen(&self, last: Option<&str>) -> Result<Incoming, Failure> {
+        let url = self.at(&["events"]);
+        let mut headers = self.headers.clone();
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("text/event-stream"));
+        if let Some(last) = last.and_then(|last| header::HeaderValue::from_str(last).ok()) {
+            headers.insert("last-event-id", last);
+        }
+        let question = Question { method: Method::GET, url, headers, body: Bytes::new() };
+        match self.client.open(question, PATIENCE).await.map_err(|error| self.unreached(&error))? {
+            Opened::Stream(body) => Ok(body),
+            Opened::Answer(answer) => {
+                let value = serde_json::from_slice(&answer.body).ok();
+                Err(self.judge(answer.status, value).err().unwrap_or_else(|| self.stranger(answer.status)))
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn here(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
     }
 
     /// Orders something.
@@ -160,41 +197,55 @@ impl Caller {
     /// [`Failure`], in a sentence.
     pub async fn order(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::Failed(error.to_string()))?;
-        self.ask(method, &self.at(path)?, body.into()).await
+        self.ask(method, &self.at(path), body.into()).await
     }
 
-    fn at(&self, path: &[&str]) -> Result<Url, Failure> {
+    fn at(&self, path: &[&str]) -> Url {
         let mut url = self.url.clone();
-        let no_path = || Failure::Misused(format!("{} can have no path", self.url));
-        url.path_segments_mut().map_err(|()| no_path())?.pop_if_empty().extend(["api", "v1"]).extend(path);
-        Ok(url)
+        // A miner's name may have anything in it, line ends too, which `path_segments_mut` would leave out.
+        let path: String = path.iter().map(|part| format!("/{}", utf8_percent_encode(part, SEGMENT))).collect();
+        url.set_path(&format!("{}/api/v1{path}", self.url.path().trim_end_matches('/')));
+        url
     }
 
     async fn ask(&self, method: Method, url: &Url, body: Bytes) -> Result<Value, Failure> {
-        let here = self.url.as_str().trim_end_matches('/');
-        let sent = self.client.send(method, url, &self.headers, body, PATIENCE).await;
-        let answer = sent.map_err(|error| {
-            Failure::Failed(match error {
-                HttpError::Connection(why) => format!(
-                    "no proxy answers at {here}: is it running, and is [admin] in its config? ({})",
-                    why.trim_start_matches("client error (Connect): ")
-                ),
-                HttpError::Timeout(_) => {
-                    format!("{here}: {error}; what was ordered may still be done: see `hashgate groups`")
-                }
-                _ => format!("{here}: {error}"),
-            })
-        })?;
-        let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        if answer.status == StatusCode::OK {
-            return value.ok_or_else(|| self.stranger(answer.status));
+        let (status, answer) = self.send(method, url, body).await?;
+        self.judge(status, answer)
+    }
+
+    async fn send(&self, method: Method, url: &Url, body: Bytes) -> Result<(StatusCode, Option<Value>), Failure> {
+        let question = Question { method, url: url.clone(), headers: self.headers.clone(), body };
+        let sent = self.client.ask(question, MAX_ANSWER, PATIENCE).await;
+        let answer = sent.map_err(|error| self.unreached(&error))?;
+        Ok((answer.status, serde_json::from_slice(&answer.body).ok()))
+    }
+
+    fn unreached(&self, error: &HttpError) -> Failure {
+        let here = self.here();
+        Failure::Failed(match error {
+            HttpError::Connection(why) => format!(
+                "no proxy answers at {here}: is it running, and is [admin] in its config? ({})",
+                why.trim_start_matches("client error (Connect): ")
+            ),
+            HttpError::Timeout(_) => {
+                format!("{here}: {error}; what was ordered may still be done: see `hashgate groups`")
+            }
+            _ => format!("{here}: {error}"),
+        })
+    }
+
+    /// The answer, or what a refusal says.
+    fn judge(&self, status: StatusCode, value: Option<Value>) -> Result<Value, Failure> {
+        let here = self.here();
+        if status == StatusCode::OK {
+            return value.ok_or_else(|| self.stranger(status));
         }
         let word = |key: &str| value.as_ref().and_then(|value| value[key].as_str());
         let (Some(error), Some(reason)) = (word("error"), word("reason")) else {
-            return Err(self.stranger(answer.status));
+            return Err(self.stranger(status));
         };
         let error = error.lines().map(printable).collect::<Vec<_>>().join("\n");
-        Err(match answer.status {
+        Err(match status {
             StatusCode::UNAUTHORIZED => Failure::Misused(format!(
                 "the proxy at {here} does not take the token of {}: was it changed since the proxy read its config (SIGHUP makes it read again), or is this another proxy?",
                 self.token_from
@@ -239,11 +290,6 @@ fn clean(value: &mut Value) {
     }
 }
 
-/// The text without what moves a terminal's cursor.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +299,7 @@ mod tests {
         let at = |listen: &str| match address(listen.parse().unwrap(), Path::new("hashgate.toml")) {
             Ok(url) => url.to_string(),
             Err(Failure::Misused(why) | Failure::Failed(why)) => why,
+            Err(Failure::Unwell) => unreachable!("nobody asked whether it is well"),
         };
         assert_eq!(at("127.0.0.1:9334"), "http://127.0.0.1:9334/");
         assert_eq!(at("0.0.0.0:9334"), "http://127.0.0.1:9334/");
@@ -264,7 +311,7 @@ mod tests {
     #[test]
     fn a_group_is_one_segment_of_the_path() {
         let caller = |url: &str| Caller::new(parse(url).ok().unwrap(), "token", String::new()).ok().unwrap();
-        let at = |url: &str, group: &str| caller(url).at(&["groups", group, "drain"]).ok().unwrap().to_string();
+        let at = |url: &str, group: &str| caller(url).at(&["groups", group, "drain"]).to_string();
         assert_eq!(
             at("http://127.0.0.1:9334", "hall a/b?"),
             "http://127.0.0.1:9334/api/v1/groups/hall%20a%2Fb%3F/drain"

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, admin::printable, say};
+use super::{Failure, say, words::printable};
 use crate::{
     config::Config,
     power::{

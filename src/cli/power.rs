@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     Failure,
     admin::{Reach, typed},
-    say,
+    say, words,
 };
 use crate::api::wire::{ConfirmWord, ForgetBody, ModeBody, ModeSet, ModeWord, OrderBody, PowerPage};
 
@@ -193,13 +193,13 @@ pub(super) async fn run(command: PowerCommand) -> Result<(), Failure> {
             print(answer, args.json, |page: PowerPage| show::site(&page, Timestamp::now()))
         }
         PowerCommand::Devices(args) => {
-            let query = [("offset", args.offset), ("limit", args.limit.into())];
+            let query = [("offset", args.offset.to_string()), ("limit", args.limit.to_string())];
             let answer = args.reach.caller()?.get(&["groups", &args.group, "devices"], &query).await?;
             print(answer, args.json, |page| show::devices(&page, Timestamp::now()))
         }
         PowerCommand::Forget(args) => forget(args).await,
         PowerCommand::Receipts(args) => {
-            let answer = args.reach.caller()?.get(&["receipts"], &[("limit", args.limit.into())]).await?;
+            let answer = args.reach.caller()?.get(&["receipts"], &[("limit", args.limit.to_string())]).await?;
             print(answer, args.json, |page| show::receipts(&page))
         }
         PowerCommand::Mode(args) => mode(&args).await,
@@ -252,9 +252,9 @@ async fn mode(args: &ModeArgs) -> Result<(), Failure> {
 fn print<T: serde::de::DeserializeOwned>(
     answer: Value,
     json: bool,
-    words: impl FnOnce(T) -> String,
+    in_words: impl FnOnce(T) -> String,
 ) -> Result<(), Failure> {
-    let text = if json { format!("{answer:#}\n") } else { words(typed(answer)?) };
+    let text = if json { words::json(&answer) } else { in_words(typed(answer)?) };
     say(&text);
     Ok(())
 }

@@ -6,7 +6,7 @@ use hyper::Method;
 use super::{
     Failure,
     admin::{Reach, typed},
-    say,
+    say, words,
 };
 use crate::{
     api::reload::{ReloadBody, ReloadDone},
@@ -34,12 +34,12 @@ pub(super) async fn run(args: ReloadArgs) -> Result<(), Failure> {
     let body = ReloadBody { dry_run: args.dry_run };
     let answer = args.reach.caller()?.order(Method::POST, &["reload"], &body).await?;
     if args.json {
-        say(&format!("{answer:#}\n"));
+        say(&words::json(&answer));
         return Ok(());
     }
     let ReloadDone { dry_run, changes, warnings } = typed(answer)?;
-    let words: Vec<String> = changes.into_iter().map(|change| change.words).collect();
-    say(&in_words(&words, if dry_run { "would change" } else { "changed" }));
+    let said: Vec<String> = changes.into_iter().map(|change| change.words).collect();
+    say(&in_words(&said, if dry_run { "would change" } else { "changed" }));
     warnings.iter().for_each(|warning| say(&format!("warning: {warning}\n")));
     Ok(())
 }

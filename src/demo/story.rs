@@ -210,6 +210,7 @@ probe = "10s"
 [group.actuator]
 kind = "simulated"
 url = "http://{site}"
+hashes_per_terahash = {HASHES_PER_TERAHASH}
 "#,
             site = places.site
         );

@@ -2,7 +2,12 @@
 //!
 //! Values; the site's machine plans (`site.rs`), the task carries out (`task.rs`), API and command line show.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -190,6 +195,25 @@ pub struct PowerSnapshot {
     pub orphans: Orphans,
     /// Whose certificates end when, as far as they were seen.
     pub certificates: Vec<Certificate>,
+    /// Machines that were put to sleep.
+    pub sleepers: Arc<Sleepers>,
+}
+
+/// Machines that were put to sleep, or are on their way up, as their connections would call themselves. Some firmware hangs up when it goes to
+/// sleep: then nobody but the power side knows that it is not missed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sleepers {
+    /// User names of those that are known by theirs.
+    pub workers: HashSet<Arc<str>>,
+    /// Addresses of the others.
+    pub addresses: HashSet<IpAddr>,
+}
+
+impl Sleepers {
+    /// Whether one is among them that mines with this user name from there.
+    pub fn has(&self, worker: &str, peer: IpAddr) -> bool {
+        self.workers.contains(worker) || self.addresses.contains(&peer.to_canonical())
+    }
 }
 
 /// The certificate of a server that moves or measures machines, or of AI compute.

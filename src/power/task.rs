@@ -652,6 +652,7 @@ impl Keeper {
             self.phases = self.shown.phases(&view);
             self.ask_for_unmeasured(tick, &view);
             self.census.looks(tick, is_moving(&view));
+            self.look_for_sleepers(tick, &view);
             self.shown.publish(tick, view, &self.orders, self.machines.certificates());
         }
     }

@@ -237,7 +237,11 @@ impl Feed {
             let words = decision.in_words();
             if decision.is_new || !self.decisions.contains_key(&key) {
                 self.decisions.insert(key, String::new());
-                queue.put(record(view.decisions.at, Topic::Decision, name.clone(), None, words));
+                let data = serde_json::json!({ "ai_kw": decision.watts.kilowatts(), "mode": mode });
+                queue.put(Record {
+                    data: Some(data.to_string()),
+                    ..record(view.decisions.at, Topic::Decision, name.clone(), None, words)
+                });
             }
         }
     }

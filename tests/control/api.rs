@@ -69,6 +69,34 @@ async fn each_token_opens_what_it_is_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_browsers_ask_everybody_for_is_no_guess_and_a_wrong_token_is_one_everywhere() {
+    let site = Site::start().await;
+    // More often than anybody may guess.
+    for _ in 0..30 {
+        for path in ["/favicon.ico", "/robots.txt", "/.well-known/security.txt", "/api/v1/nowhere", "/api/v2/status"] {
+            let (status, answer) = site.ask(Method::GET, path, None, "").await;
+            assert_eq!((status, &answer["reason"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{path}: {answer}");
+            assert!(!answer.to_string().contains("groups"), "what there is is told to who has a token: {answer}");
+        }
+    }
+    assert_eq!((site.refused("unauthorized"), site.refused("too_many"), site.refused("not_found")), (0, 0, 150));
+    // Who shows something is asked whether it is right, whatever the path.
+    for token in ["guess-0123456789", ""] {
+        let (status, _) = site.ask(Method::GET, "/favicon.ico", Some(token), "").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{token:?}");
+    }
+    assert_eq!(site.refused("unauthorized"), 2);
+    let (status, answer) = site.ask(Method::GET, "/api/v1/nowhere", Some(READ), "").await;
+    assert!(status == StatusCode::NOT_FOUND && answer.to_string().contains("groups"), "{answer}");
+    // And of what there is, nothing is told without one.
+    for (method, path) in
+        [(Method::GET, "/api/v1/status"), (Method::GET, "/api/v1/mode"), (Method::PUT, "/api/v1/signals/pays")]
+    {
+        assert_eq!(site.ask(method.clone(), path, None, "").await.0, StatusCode::UNAUTHORIZED, "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_arrives_as_it_was_meant() {
     let site = Site::start().await;
     for (order, body, heard) in [

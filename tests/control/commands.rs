@@ -14,19 +14,25 @@ pub struct Done {
     pub err: String,
 }
 
-pub async fn hashgate(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
+/// The binary, with these variables and none that this process happens to have.
+pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hashgate"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    for name in ["RUST_LOG", "HASHGATE_URL", "HASHGATE_TOKEN"] {
+    for name in ["RUST_LOG", "HASHGATE_URL", "HASHGATE_TOKEN", "NO_COLOR"] {
         command.env_remove(name);
     }
-    let output = timeout(2 * LIMIT, command.envs(variables.iter().copied()).output()).await.expect("it ends").unwrap();
+    command.envs(variables.iter().copied());
+    command
+}
+
+pub async fn hashgate(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
+    let output = timeout(2 * LIMIT, command(arguments, variables).output()).await.expect("it ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// Runs a command against a site, with a token.
-async fn with(site: &Site, token: &str, arguments: &[&str]) -> Done {
+pub async fn with(site: &Site, token: &str, arguments: &[&str]) -> Done {
     let url = format!("http://{}", site.address);
     hashgate(arguments, &[("HASHGATE_URL", &url), ("HASHGATE_TOKEN", token)]).await
 }

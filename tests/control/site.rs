@@ -5,13 +5,13 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::http::{Method, Request, StatusCode, header};
 use hashgate::{
     api::{Api, Health, Subject},
-    census::{Placing, Table, Workers},
+    census::{Placing, Subscription, Table, Workers},
     config::{Config, Env, Mode, Places},
     metrics::Books,
     power::{
@@ -46,6 +46,8 @@ use crate::document;
 
 /// How long anything may take; reached only when a test fails.
 pub const LIMIT: Duration = Duration::from_secs(30);
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 pub const CONTROL: &str = "control-0123456789abcdef";
 pub const READ: &str = "read-0123456789abcdef";
@@ -91,24 +93,29 @@ impl Env for Nowhere {
 
 impl Site {
     pub async fn start() -> Self {
-        Self::of(true, Table::new(Placing::default())).await
+        Self::of(true, Table::new(Placing::default()), ANY).await
     }
 
     /// One with these workers.
     pub async fn with(table: Table) -> Self {
-        Self::of(true, table).await
+        Self::of(true, table, ANY).await
+    }
+
+    /// One in the place of another that has ended.
+    pub async fn again_at(address: SocketAddr) -> Self {
+        Self::of(true, Table::new(Placing::default()), address).await
     }
 
     /// One whose config has nothing that could be moved.
     pub async fn without_power() -> Self {
-        Self::of(false, Table::new(Placing::default())).await
+        Self::of(false, Table::new(Placing::default()), ANY).await
     }
 
-    async fn of(has_power: bool, table: Table) -> Self {
+    async fn of(has_power: bool, table: Table, listen: SocketAddr) -> Self {
         let tokens = format!("[admin]\ntoken = \"{CONTROL}\"\nread_token = \"{READ}\"\nsignal_token = \"{SIGNAL}\"\n");
         let (config, _) = Config::parse(&format!("{TABLES}{tokens}"), &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let admin = config.admin.clone().expect("it is there");
-        let stop = CancellationToken::new();
+        let (stop, started) = (CancellationToken::new(), Timestamp::now());
         let config = Arc::new(config);
         let (reload, _, _) = Reload::new(Status::at_start(Places::first(config.clone()), Vec::new()));
         let (signals, _) = task::start(config, None, stop.clone());
@@ -125,16 +132,26 @@ impl Site {
         let books = Arc::new(Books::new(1, 1, 1));
         let workers = Workers::new(table);
         let subject = Subject {
+            started,
             signals,
             power: PowerSide::of(power),
             books: books.clone(),
             workers: workers.clone(),
+            census: Subscription::nobody().asker(),
             store: None,
             health: health.clone(),
             reload,
         };
         let api = Api::new(&admin, subject);
-        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let begun = Instant::now();
+        let socket = loop {
+            match TcpListener::bind(listen).await {
+                Ok(socket) => break socket,
+                // Who had it has not closed it yet.
+                Err(error) => assert!(begun.elapsed() < LIMIT, "{listen}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         let address = socket.local_addr().expect("it is bound");
         tokio::spawn(api.clone().serve(socket, stop.clone()));
         Self { address, api, asked, health, books, stop, _to_do: to_do }
@@ -330,6 +347,7 @@ fn shown(mode: Mode) -> PowerSnapshot {
         totals: PowerTotals::default(),
         orphans: Orphans::default(),
         certificates: Vec::new(),
+        sleepers: Arc::default(),
     }
 }
 

@@ -140,6 +140,56 @@ async fn pages_tell_what_pools_miners_and_prices_do() {
     second.shutdown().await;
 }
 
+const GPUS: &str = "[[ai]]\nname = \"gpus\"\npower = \"500 kW\"\nprice = \"200 USD/MWh\"\ndemand = 1.0\n";
+
+/// Decisions as people tell them apart: when, of whom, what, and kW.
+fn told(page: &Value) -> Vec<(String, String, String)> {
+    let of = |row: &Value| {
+        let at: jiff::Timestamp = row["at"].as_str().unwrap().parse().unwrap();
+        let whose = if row["group"].is_null() { &row["ai"] } else { &row["group"] };
+        (at.as_millisecond().to_string(), whose.to_string(), format!("{} {}", row["action"], row["ai_kw"]))
+    };
+    page["decisions"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_is_told_once_and_what_the_store_has_of_it_has_its_figures() {
+    let (first, second) = (pool().await, pool().await);
+    let folder = tempfile::tempdir().unwrap();
+    let signal = "[[signal]]\nname = \"heard\"\nunit = \"USD/MWh\"\nkind = \"push\"\n";
+    let store = format!("{GPUS}{signal}[store]\npath = {:?}\n", folder.path().join("store.db"));
+    let earlier = proxy(&first, &second, &store).await;
+    let address = earlier.admin_address().unwrap();
+    let decided = |page: &Value| page["decisions"].as_array().unwrap().len() >= 3;
+    let live = until(address, "/api/v1/decisions", decided).await;
+    let live_kw = live["decisions"].as_array().unwrap().iter().find_map(|row| row["ai_kw"].as_f64()).unwrap();
+    assert!(live_kw > 0.0, "{live}");
+    let (status, _) = ask(address, Method::PUT, "/api/v1/signals/heard", Some(CONTROL), r#"{"value":1}"#).await;
+    assert_eq!(status, StatusCode::OK);
+    until(address, "/api/v1/status", |page| page["store"]["written_at"].is_string()).await;
+    // The store has them too by now.
+    let page = until(address, "/api/v1/decisions", |_| true).await;
+    assert_eq!(told(&page), told(&live), "{page:#}");
+    earlier.shut_down(Duration::from_secs(1)).await;
+
+    let later = proxy(&first, &second, &store).await;
+    let address = later.admin_address().unwrap();
+    let page = until(address, "/api/v1/decisions", |page| page["decisions"].as_array().unwrap().len() >= 6).await;
+    let mut all = told(&page);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), page["decisions"].as_array().unwrap().len(), "none twice: {page:#}");
+    let rows = page["decisions"].as_array().unwrap();
+    let kw: Vec<f64> =
+        rows.iter().filter(|row| row["ai"] == "gpus").map(|row| row["ai_kw"].as_f64().unwrap()).collect();
+    assert_eq!(kw, [live_kw, live_kw], "of this run, and as the store has it: {page:#}");
+    let modes = rows.iter().all(|row| row["mode"] == "dry_run" && row["ai_kw"].is_null() != row["group"].is_null());
+    assert!(modes, "{page:#}");
+    later.shut_down(Duration::from_secs(1)).await;
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_earlier_run_did_is_shown_by_the_next() {
     let (first, second) = (pool().await, pool().await);

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::site::{READ, Site};
 
 /// Workers `farm.00000` and on, the higher the number the faster; each has found a share.
-fn farm(workers: u32) -> Table {
+pub fn farm(workers: u32) -> Table {
     let mut table = Table::new(Placing::default());
     let minute = Duration::from_secs(60);
     // The first census was a minute ago, so that there is a rate.

@@ -87,7 +87,7 @@ async fn a_server_without_end_or_without_a_word_is_given_up() {
 #[tokio::test]
 async fn a_driver_that_can_read_is_the_meter_and_none_is_none() {
     let server = Server::start(|_| "{\"watts\": 61.5}").await;
-    let simulated = ActuatorKind::Simulated { url: server.url("/").parse().unwrap() };
+    let simulated = ActuatorKind::Simulated { url: server.url("/").parse().unwrap(), hashes_per_terahash: 0.02 };
     let Meter::Asked(meter) = meter_of(simulated, WattsSource::Driver) else { panic!("it is asked") };
     assert_eq!(meter.ask(&rig("w")).await.unwrap().watts.get(), 61.5);
     assert!(matches!(meter_of(ActuatorKind::Manual, WattsSource::None), Meter::None));

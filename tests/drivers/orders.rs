@@ -213,7 +213,7 @@ async fn simulated_asics_are_told_and_asked_by_name() {
         _ => (StatusCode::NOT_FOUND, "no such ASIC"),
     })
     .await;
-    let site = driver(ActuatorKind::Simulated { url: server.url("").parse().unwrap() });
+    let site = driver(ActuatorKind::Simulated { url: server.url("").parse().unwrap(), hashes_per_terahash: 0.02 });
     let (asic, eco) = (target("a/1", "", ""), PowerMode("eco".into()));
     site.sleep(&asic).await.unwrap();
     assert_eq!(server.last().body, "{\"mode\":null}");

@@ -11,6 +11,8 @@
 //! | `alerts.rs` | what is wrong now |
 //! | `news.rs` | what is new between two looks |
 //!
+//! Where many of those that mine are not in the table of workers yet, as at a start, it has them counted: once in [`LOOK`] at most.
+//!
 //! Limits: [`MAX_EVENTS`](ring::MAX_EVENTS), [`MAX_DECISIONS`], [`MAX_ROWS`](series::MAX_ROWS); all of it is of this run of the proxy.
 
 mod alerts;
@@ -50,7 +52,7 @@ use crate::{
     census::{Summary, Together},
     config::Config,
     metrics::Totals,
-    power::site::Level,
+    power::{control::Sleepers, site::Level},
     profit::Currency,
 };
 
@@ -145,6 +147,13 @@ impl Watched {
         self.state().series.lines(chart, steps)
     }
 
+    /// When the oldest decision was made that is held, if older ones of this run are not held any more.
+    pub fn decided_since(&self) -> Option<Timestamp> {
+        let state = self.state();
+        let is_full = state.next_decision > MAX_DECISIONS as u64;
+        state.decisions.back().filter(|_| is_full).map(|row| row.at)
+    }
+
     fn decided(&self, row: DecisionRow) {
         let mut state = self.state();
         state.decisions.truncate(MAX_DECISIONS - 1);
@@ -191,6 +200,10 @@ struct Watcher<'a> {
     slot: i64,
     /// What the columns of the series are of.
     config: Option<Arc<Config>>,
+    /// Many of the miners were not counted yet.
+    is_behind: bool,
+    /// Who sleeps, as the table knows it.
+    sleepers: Arc<Sleepers>,
 }
 
 impl<'a> Watcher<'a> {
@@ -204,16 +217,27 @@ impl<'a> Watcher<'a> {
             rates: Rates::default(),
             slot: i64::MIN,
             config: None,
+            is_behind: false,
+            sleepers: Arc::default(),
         }
     }
 
-    /// Counts the workers, where a row is due: a look at each, so on a thread that may wait.
-    async fn count(&self, now: Timestamp) {
-        if slot(now) == self.slot {
+    /// Counts the workers, where a row is due, more of them are known now, or others sleep: a look at each, so on a thread that may wait.
+    async fn count(&mut self, now: Timestamp) {
+        let sleepers = self.api.power.snapshot().map(|snapshot| snapshot.sleepers.clone());
+        let others = sleepers.filter(|sleepers| !Arc::ptr_eq(sleepers, &self.sleepers));
+        if slot(now) == self.slot && !self.is_behind && others.is_none() {
             return;
         }
+        self.sleepers = others.clone().unwrap_or_else(|| self.sleepers.clone());
         let table = self.api.workers.clone();
-        if let Ok((workers, groups)) = spawn_blocking(move || (table.summary(), table.by_group())).await {
+        let look = move || {
+            if let Some(sleepers) = others {
+                table.set_sleepers(sleepers);
+            }
+            (table.summary(), table.by_group())
+        };
+        if let Ok((workers, groups)) = spawn_blocking(look).await {
             let mut state = self.api.watched.state();
             (state.workers, state.groups) = (workers, groups);
         }
@@ -260,6 +284,18 @@ impl<'a> Watcher<'a> {
             store: self.api.store.as_ref().map(|store| store.status()).as_ref(),
         });
         self.raise(now, wrong);
+        self.hurry(&totals);
+    }
+
+    /// Has the miners counted now, if an eighth more of them are there than the last time: at a start, and after a storm.
+    fn hurry(&mut self, totals: &Totals) {
+        let (miners, counted) = (totals.miners.iter().sum::<u64>(), self.api.watched.workers().counted as u64);
+        self.is_behind = miners > counted + counted / 8;
+        // Somebody else may have them counted all the time.
+        let is_old = self.api.workers.heard().is_none_or(|heard| heard.elapsed() >= LOOK);
+        if self.is_behind && is_old {
+            self.api.census.ask();
+        }
     }
 
     fn decided(&mut self, now: Timestamp) {

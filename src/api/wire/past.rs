@@ -17,8 +17,9 @@ pub struct EventsPage {
 }
 
 /// What an event is about, for filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum EventWord {
     /// The proxy was started.
     Started,
@@ -108,7 +109,7 @@ pub struct DecisionsPage {
 pub struct DecisionRow {
     /// When.
     pub at: Timestamp,
-    /// How far it went; `null` for an AI block in what the store keeps.
+    /// How far it went; `null` for an AI block in what older versions stored.
     pub mode: Option<ModeWord>,
     /// The group; `null` for an AI block.
     pub group: Option<String>,
@@ -118,7 +119,7 @@ pub struct DecisionRow {
     pub before: Option<String>,
     /// What it is to do.
     pub action: Option<String>,
-    /// What the AI block is to have, in kW at the site meter; `null` in what the store keeps, where the reason says it.
+    /// What the AI block is to have, in kW at the site meter; `null` for a group, and in what older versions stored, where the reason says it.
     pub ai_kw: Option<f64>,
     /// Why, in words.
     pub reason: String,

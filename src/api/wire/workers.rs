@@ -30,7 +30,7 @@ pub struct WorkerCounts {
     pub known: u64,
     /// Of these, connected.
     pub online: u64,
-    /// Connected, and put to sleep.
+    /// Put to sleep, or on their way up; connected or not: some firmware hangs up when it goes to sleep.
     pub asleep: u64,
     /// With something wrong: the three below, each worker once.
     pub sick: u64,
@@ -47,8 +47,9 @@ pub struct WorkerCounts {
 }
 
 /// What workers can be sorted by. Numbers and times begin with the most and the newest, names with A; `reverse` turns that round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum WorkerSort {
     /// The sick first: offline, low hashrate, high stale; then by name.
     #[default]
@@ -83,7 +84,7 @@ pub enum WorkerSort {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SickWord {
-    /// It found shares, is gone, and was not put to sleep.
+    /// It found shares, is gone, and does not sleep.
     Offline,
     /// It hashes less than it should.
     LowHashrate,
@@ -96,7 +97,7 @@ pub enum SickWord {
 pub struct WorkerRow {
     /// The name that it logs in with.
     pub name: String,
-    /// Open connections; 0: it is offline.
+    /// Open connections; 0: it is offline, or asleep with firmware that hangs up.
     pub connections: u64,
     /// Since when it is connected, or is not.
     pub since: Timestamp,
@@ -144,7 +145,7 @@ pub struct WorkerRow {
     pub pool_rejected: u64,
     /// Of these, never answered, or lost with the connection.
     pub pool_lost: u64,
-    /// Whether it was put to sleep.
+    /// Whether it was put to sleep, or is on its way up.
     pub is_asleep: bool,
     /// What is wrong with it; empty: nothing.
     pub sick: Vec<SickWord>,

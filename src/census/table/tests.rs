@@ -133,6 +133,89 @@ fn the_sick_are_found_and_sleepers_are_not_sick() {
 }
 
 #[test]
+fn who_was_put_to_sleep_is_not_missed_though_its_firmware_hangs_up_and_is_if_it_does_not_come_back() {
+    let mut scene = Scene::new();
+    let all = |scene: &Scene| {
+        vec![scene.report(1, "kept", 10, 0), scene.report(2, "hangs up", 10, 0), scene.report(3, "lost", 10, 0)]
+    };
+    for _ in 0..3 {
+        scene.census(5, all(&scene));
+    }
+    let put_to_sleep = |workers: &[&str], addresses: &[[u8; 4]]| {
+        let workers = workers.iter().map(|name| Arc::from(*name)).collect();
+        Arc::new(Sleepers { workers, addresses: addresses.iter().map(|address| (*address).into()).collect() })
+    };
+    // It is gone before its connection hears that it sleeps.
+    scene.table.set_sleepers(put_to_sleep(&["hangs up"], &[]));
+    for _ in 0..30 {
+        scene.census(5, vec![scene.report(1, "kept", 10, 0)]);
+    }
+    let sick = Query { is_sick: Some(true), limit: 10, ..Query::default() };
+    assert_eq!(scene.names(&sick), ["lost"]);
+    let view = |scene: &Scene, name: &str| scene.table.worker(scene.now(), name).unwrap();
+    assert!(view(&scene, "hangs up").is_asleep && !view(&scene, "lost").is_asleep);
+    let summary = scene.table.summary(scene.now());
+    assert_eq!((summary.asleep, summary.sick, summary.offline, summary.counted), (1, 1, 1, 1));
+    // Those that are known by their address.
+    scene.table.set_sleepers(put_to_sleep(&[], &[[10, 0, 0, 1]]));
+    assert_eq!(scene.names(&sick), [""; 0], "all are there");
+    // It was woken, had its time, and is not back.
+    scene.table.set_sleepers(Arc::default());
+    assert_eq!(scene.names(&sick), ["hangs up", "lost"]);
+    // Who was asleep by its connection's word and is to be up is missed too.
+    let asleep = MinerReport { is_asleep: true, ..scene.report(1, "kept", 0, 0) };
+    scene.table.set_sleepers(put_to_sleep(&["kept"], &[]));
+    scene.census(5, vec![asleep.clone()]);
+    for _ in 0..30 {
+        scene.census(5, Vec::new());
+    }
+    assert_eq!(scene.names(&sick), ["hangs up", "lost"]);
+    scene.table.set_sleepers(Arc::default());
+    assert_eq!(scene.names(&sick), ["hangs up", "kept", "lost"]);
+}
+
+#[test]
+fn what_a_machine_did_not_do_asleep_is_not_held_against_it() {
+    let mut scene = Scene::new();
+    let of =
+        |scene: &Scene, found: u64, is_asleep: bool| vec![MinerReport { is_asleep, ..scene.report(1, "a", found, 0) }];
+    scene.census(5, of(&scene, 5, false));
+    let index = scene.table.by_name["a"];
+    scene.table.workers[index].placed.nameplate = Some(Hashrate::from_hs(hashes(1.0)));
+    let low = |scene: &Scene| scene.table.find("a").unwrap().sickness(scene.now()).has_low_hashrate;
+    let minutes = |scene: &mut Scene, minutes: u64, found: u64, is_asleep: bool| {
+        for _ in 0..minutes * 12 {
+            scene.census(5, of(scene, found, is_asleep));
+            assert!(!low(scene), "{} s", scene.seconds);
+        }
+    };
+    minutes(&mut scene, 60, 5, false);
+    // Two hours of sleep, and the way up.
+    minutes(&mut scene, 120, 0, true);
+    minutes(&mut scene, 60, 5, false);
+    // Away for long, with all of its hashrate when it is back.
+    for _ in 0..12 * 120 {
+        scene.census(5, Vec::new());
+    }
+    minutes(&mut scene, 60, 5, false);
+    // The same with half of it is seen as soon as firmware had its time.
+    minutes(&mut scene, 120, 0, true);
+    for _ in 0..SETTLED_AFTER.as_secs() / 5 + 1 {
+        assert!(!low(&scene));
+        scene.census(5, of(&scene, 2, false));
+    }
+    assert!(low(&scene));
+    // One that comes and goes is not forgiven: what it did before still counts.
+    for _ in 0..12 {
+        scene.census(5, Vec::new());
+    }
+    for _ in 0..SETTLED_AFTER.as_secs() / 5 + 1 {
+        scene.census(5, of(&scene, 5, false));
+    }
+    assert!(low(&scene), "an hour's average");
+}
+
+#[test]
 fn names_are_bounded_and_nothing_is_lost_of_those_that_have_no_place() {
     let mut scene = Scene::new();
     scene.table.most = 3;

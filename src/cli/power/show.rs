@@ -2,13 +2,14 @@
 //!
 //! Values in, text out. Power is at the site meter unless it says otherwise.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
     api::wire::{BlockRow, DevicePage, GroupRow, ModeSet, ModeWord, PowerPage, SiteRow, Stages},
+    cli::words::{ago, kw, line, time},
     power::{
         control::{Control, Forgotten, Plan},
         device::{Goal, StageKind},
@@ -333,33 +334,6 @@ pub fn receipts_in_words(receipts: &[Receipt]) -> String {
     text
 }
 
-fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{words}");
-}
-
 fn machines(count: u64) -> String {
     if count == 1 { "1 machine".to_owned() } else { format!("{count} machines") }
-}
-
-/// Power with as many digits as it has meaning.
-fn kw(kw: f64) -> String {
-    // A sum of nothing is -0.
-    let kw = kw + 0.0;
-    match kw.abs() {
-        size if size < 10.0 => format!("{kw:.2} kW"),
-        size if size < 100.0 => format!("{kw:.1} kW"),
-        _ => format!("{kw:.0} kW"),
-    }
-}
-
-fn time(seconds: f64) -> String {
-    let whole = Duration::try_from_secs_f64(seconds.round().max(0.0)).unwrap_or_default();
-    humantime::format_duration(whole).to_string()
-}
-
-/// The time from one moment to another, in its two largest units.
-fn ago(from: Timestamp, to: Timestamp) -> String {
-    let words = time(to.duration_since(from).as_secs_f64().max(0.0));
-    words.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }

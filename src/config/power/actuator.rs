@@ -89,6 +89,12 @@ enum Kind {
     Custom(Arc<str>),
 }
 
+/// Hashes that a simulated machine computes for each terahash, unless `hashgate sim site --hashes-per-terahash` says otherwise.
+const HASHES_PER_TERAHASH: f64 = 0.02;
+
+/// From one in an hour of a real machine's work to all of it.
+const PER_TERAHASH: std::ops::RangeInclusive<f64> = 1e-9..=1e12;
+
 const SLEEP_HELP: &str = "write what puts a machine to sleep: sleep = [\"/usr/local/bin/asic\", \"off\", \"{ip}\"]";
 const WAKE_HELP: &str = "write what wakes a machine: wake = [\"/usr/local/bin/asic\", \"on\", \"{ip}\"]";
 
@@ -176,5 +182,6 @@ fn simulated(section: &mut Section<'_, '_>) -> Option<ActuatorKind> {
             Ok(url)
         }),
     );
-    Some(ActuatorKind::Simulated { url: url? })
+    let hashes_per_terahash = section.or("hashes_per_terahash", HASHES_PER_TERAHASH, value::number(PER_TERAHASH));
+    Some(ActuatorKind::Simulated { url: url?, hashes_per_terahash })
 }

@@ -175,6 +175,8 @@ pub enum ActuatorKind {
     Simulated {
         /// Where that is, without a path.
         url: HttpUrl,
+        /// Hashes that one of them computes where a real one does a terahash: what its nameplate is in.
+        hashes_per_terahash: f64,
     },
     /// The firmware itself, over the network.
     Firmware(Firmware),

@@ -112,7 +112,9 @@ fn group(name: &str, group: &PowerGroup, power: &Power, f: &mut Formatter<'_>) -
             line(f, "wake by", wake)?;
         }
         ActuatorKind::Manual => line(f, "sleep by", "a person, who is asked; their watts are waited for")?,
-        ActuatorKind::Simulated { url } => line(f, "sleep by", format_args!("SIMULATION at {url}: no power is moved"))?,
+        ActuatorKind::Simulated { url, .. } => {
+            line(f, "sleep by", format_args!("SIMULATION at {url}: no power is moved"))?;
+        }
         ActuatorKind::Firmware(Firmware { make, login, port, timeout }) => {
             let login = login
                 .as_ref()

@@ -413,7 +413,10 @@ fn each_kind_of_actuator_has_its_keys() {
     assert_eq!(actuator_of(&by_hand, "kind = \"manual\"\n"), ActuatorKind::Manual);
     assert_eq!(actuator("kind = \"custom:my-driver\"\n"), ActuatorKind::Custom("my-driver".into()));
     let simulated = actuator("kind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\n");
-    assert!(matches!(simulated, ActuatorKind::Simulated { url } if url.to_string() == "http://127.0.0.1:9400/"));
+    let ActuatorKind::Simulated { url, hashes_per_terahash } = &simulated else { panic!("{simulated:?}") };
+    assert_eq!((url.to_string().as_str(), *hashes_per_terahash), ("http://127.0.0.1:9400/", 0.02));
+    let slow = actuator("kind = \"simulated\"\nurl = \"http://127.0.0.1:9400\"\nhashes_per_terahash = 0.8\n");
+    assert!(matches!(slow, ActuatorKind::Simulated { hashes_per_terahash, .. } if hashes_per_terahash == 0.8));
     let webhook = actuator(
         "kind = \"webhook\"\nsleep = \"http://{ip}/off\"\n[group.actuator.wake]\nurl = \"https://pdu.example/outlet/{device}?key=hunter2\"\n\
          method = \"PUT\"\nheaders = { Authorization = \"Bearer ${AI_SECRET}\" }\nbody = '{\"on\":true,\"mode\":\"{mode}\"}'\n",

@@ -199,7 +199,7 @@ pub fn build(group: &PowerGroup, drivers: &Drivers) -> Result<Arc<dyn Actuator>,
         ActuatorKind::Exec { sleep, wake, timeout } => Arc::new(exec::Exec::new(sleep, wake, *timeout)?),
         ActuatorKind::Webhook { sleep, wake, timeout } => Arc::new(webhook::Webhook::new(sleep, wake, *timeout)?),
         ActuatorKind::Manual => Arc::new(manual::Manual),
-        ActuatorKind::Simulated { url } => Arc::new(simulated::Simulated::new(url)?),
+        ActuatorKind::Simulated { url, .. } => Arc::new(simulated::Simulated::new(url)?),
         ActuatorKind::Firmware(firmware) => build_firmware(firmware, Trace::default())?,
         #[cfg(feature = "asic-rs")]
         ActuatorKind::AsicRs(it) => Arc::new(asic_rs::AsicRs::new(it)),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     power::{
-        device::{Device, Goal},
+        device::{Device, Goal, StageKind},
         group::{Group, Phase},
     },
     profit::Watts,
@@ -55,6 +55,15 @@ impl Site {
                 whereabouts: Whereabouts::default(),
             })
             .collect()
+    }
+
+    /// Whether a device was put to sleep, or is on its way up since.
+    pub fn rests(&self, key: DeviceKey) -> bool {
+        let device = self.members.get(key.group).and_then(|member| member.device(key.device));
+        device.is_some_and(|device| {
+            let is_open = matches!(device.stage().kind(), StageKind::Pending | StageKind::Dispatched);
+            device.goal() == Goal::Sleep || is_open && !device.is_untouched()
+        })
     }
 
     /// Devices of a group that sleep, by a fresh measurement, although nobody here put them to sleep.

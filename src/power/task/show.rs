@@ -1,6 +1,7 @@
 //! What is to be seen of the power side: events in the log, the snapshot, and what people are asked to do by hand.
 //!
-//! Limits: [`MAX_PAST_EVENTS`] events and [`SHOWN_RECEIPTS`] receipts; a snapshot every [`FASTEST`] at most; a person is asked for the same
+//! Limits: [`MAX_PAST_EVENTS`] events and [`SHOWN_RECEIPTS`] receipts; a snapshot every [`FASTEST`] at most, and who sleeps every
+//! [`LOOK_FOR_SLEEPERS`], as that is a look at each device; a person is asked for the same
 //! thing every [`ASK_AGAIN`] at most, and with [`NAMED`] names.
 
 use std::{
@@ -17,7 +18,7 @@ use super::{Keeper, MAX_PAST_EVENTS, SHOWN_RECEIPTS, estate::Past, orders::Order
 use crate::{
     config::{ActuatorKind, Mode, WattsSource},
     power::{
-        control::{Certificate, Named, Orphans, PastEvent, PowerSnapshot},
+        control::{Certificate, Named, Orphans, PastEvent, PowerSnapshot, Sleepers},
         device::Goal,
         group::{Command, Phase},
         receipt::Receipt,
@@ -31,6 +32,9 @@ const FASTEST: Duration = Duration::from_millis(250);
 
 /// How often one is made while nothing does.
 const AT_REST: Duration = Duration::from_secs(1);
+
+/// How often it is looked who sleeps, while anybody does.
+const LOOK_FOR_SLEEPERS: Duration = Duration::from_secs(2);
 
 /// How long names are gathered before a person is asked.
 const GATHER: Duration = Duration::from_secs(2);
@@ -50,6 +54,9 @@ pub(super) struct Shown {
     receipts: VecDeque<Receipt>,
     past: Past,
     orphans: Orphans,
+    sleepers: Arc<Sleepers>,
+    /// When it is looked next who sleeps.
+    sleepers_at: Instant,
     published: Instant,
     has_news: bool,
 }
@@ -86,6 +93,7 @@ impl Shown {
             totals: past.totals,
             orphans: orphans.clone(),
             certificates: Vec::new(),
+            sleepers: Arc::default(),
         });
         let snapshot = match publish {
             Some(publish) => publish,
@@ -98,6 +106,8 @@ impl Shown {
             receipts: receipts.into(),
             past,
             orphans,
+            sleepers: Arc::default(),
+            sleepers_at: Instant::now(),
             published: Instant::now(),
             has_news: true,
         }
@@ -151,6 +161,7 @@ impl Shown {
             totals: self.past.totals,
             orphans: self.orphans.clone(),
             certificates,
+            sleepers: self.sleepers.clone(),
         }));
     }
 
@@ -192,6 +203,29 @@ impl Shown {
 }
 
 impl Keeper {
+    /// Looks who sleeps, if it is time. What is shown stays the same as long as nobody else does.
+    pub(super) fn look_for_sleepers(&mut self, tick: Instant, view: &SiteView) {
+        let is_any =
+            view.groups.iter().flatten().any(|group| group.sleeping.iter().chain(&group.waking).any(|n| *n > 0));
+        let shown = &mut self.shown;
+        if !is_any && *shown.sleepers == Sleepers::default() || is_any && tick < shown.sleepers_at {
+            return;
+        }
+        shown.sleepers_at = tick + LOOK_FOR_SLEEPERS;
+        let mut sleepers = Sleepers::default();
+        let resting = self.devices.keys().filter(|key| self.site.rests(*key));
+        for target in resting.filter_map(|key| self.devices.target(key)) {
+            match (&target.worker, target.address) {
+                (Some(worker), _) => sleepers.workers.insert(worker.clone()),
+                (None, Some(address)) => sleepers.addresses.insert(address.to_canonical()),
+                (None, None) => false,
+            };
+        }
+        if *shown.sleepers != sleepers {
+            shown.sleepers = Arc::new(sleepers);
+        }
+    }
+
     /// A device is to be told; a person is asked where nothing else can do it.
     pub(super) fn command(&mut self, tick: Instant, key: DeviceKey, command: Command) {
         let actuator = self.machines.actuators.get(key.group).and_then(Option::as_ref);

@@ -110,6 +110,7 @@ fn quiet() -> PowerSnapshot {
         totals: PowerTotals::default(),
         orphans: Orphans::default(),
         certificates: Vec::new(),
+        sleepers: Arc::default(),
     }
 }
 
