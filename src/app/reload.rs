@@ -254,18 +254,7 @@ impl Reloader {
         if dry_run {
             return;
         }
-        match result {
-            Err(refused) => error!("reload ({why}): refused, the config before stays: {refused}"),
-            Ok(outcome) => {
-                for warning in &outcome.warnings {
-                    warn!("reload: {warning}");
-                }
-                let (followed, pending) = (outcome.followed().count(), outcome.pending().count());
-                info!("reload ({why}): {followed} changes followed, {pending} wait for a restart");
-                outcome.followed().for_each(|change| info!("reload: {change}"));
-                outcome.pending().for_each(|change| warn!("reload: {change}"));
-            }
-        }
+        // What the log says can be seen.
         let now = Timestamp::now();
         self.publish.send_modify(|status| {
             let status = Arc::make_mut(status);
@@ -282,6 +271,18 @@ impl Reloader {
             status.addresses = self.addresses.clone();
             status.last = Some(Attempt { at: now, why, result: result.clone() });
         });
+        match result {
+            Err(refused) => error!("reload ({why}): refused, the config before stays: {refused}"),
+            Ok(outcome) => {
+                for warning in &outcome.warnings {
+                    warn!("reload: {warning}");
+                }
+                let (followed, pending) = (outcome.followed().count(), outcome.pending().count());
+                info!("reload ({why}): {followed} changes followed, {pending} wait for a restart");
+                outcome.followed().for_each(|change| info!("reload: {change}"));
+                outcome.pending().for_each(|change| warn!("reload: {change}"));
+            }
+        }
     }
 }
 
