@@ -316,7 +316,9 @@ mod tests {
         let mut second = door.subscribe("second").await;
         second.asker().ask();
         assert_eq!(second.next().await.unwrap().miners.len(), 1);
+        let asker = second.asker();
         drop((second, door));
+        asker.ask();
         owner.await.unwrap();
         assert!(!stop.is_cancelled(), "it ended as nobody is left who could come");
     }

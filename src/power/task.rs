@@ -9,6 +9,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `begin.rs` | what is made before it begins, and its thread |
 //! | `terms.rs` | what the site is made of, from the config |
 //! | `start.rs` | what a start finds in the journal |
 //! | `estate.rs` | what it leaves to another that begins on another config inside the same proxy |
@@ -47,6 +48,7 @@
 mod answers;
 mod asks;
 mod backlog;
+mod begin;
 mod calls;
 mod census;
 mod clock;
@@ -67,6 +69,7 @@ mod terms;
 pub mod wake_all;
 
 pub use self::{
+    begin::{Equipment, Prepared, Ready, Running, Surroundings, equip, prepare, ready, start},
     estate::Estate,
     orphans::{left_behind, orphans},
 };
@@ -76,13 +79,12 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::{
-    runtime::{self, Handle},
+    runtime::Handle,
     select,
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -93,6 +95,7 @@ use tracing::{error, info};
 use self::{
     answers::{Answer, Compute as Told, Machines},
     backlog::Backlog,
+    begin::Asked,
     calls::Calls,
     census::{Due, Miners, is_moving},
     clock::Clock,
@@ -110,17 +113,15 @@ use self::{
     wake_all::Purpose,
 };
 use super::{
-    ASK_QUEUE, Ask, Power,
-    actuator::Drivers,
     control::{Control, Named, Orphans},
     device::Device,
     group::{Phase, Record},
-    journal::{Book, Journal, JournalError},
+    journal::{Journal, JournalError},
     ledger::{Epoch, Reading},
     site::{DeviceKey, EventKind, Input, Joining, Level, Output, Site, SiteEvent, Write},
 };
 use crate::{
-    census::{Asker, Subscription},
+    census::Asker,
     config::{Config, Mode},
     metrics::Books,
     profit::{
@@ -173,164 +174,6 @@ pub enum PowerError {
     /// Its thread.
     #[error("can't start the power side's thread: {0}")]
     Thread(io::Error),
-}
-
-/// What it needs of the rest of the proxy.
-pub struct Surroundings {
-    /// Decisions and the site's meter.
-    pub signals: Signals,
-    /// The way to the miners.
-    pub errands: Errands,
-    /// The count of the miners.
-    pub census: Subscription,
-    /// Whether pools are connected.
-    pub books: Arc<Books>,
-    /// Ends it.
-    pub stop: CancellationToken,
-    /// Cancelled when it ends by itself, which is a fault.
-    pub lost: CancellationToken,
-}
-
-/// The running thread.
-#[derive(Debug)]
-pub struct Running(JoinHandle<Option<Estate>>);
-
-impl Running {
-    /// Waits for its end, after `stop`; false if it was a panic.
-    pub fn join(self) -> bool {
-        self.0.join().is_ok()
-    }
-
-    /// Waits for its end, after `stop`, and takes what it leaves: nothing if it had ended by itself.
-    pub fn leave(self) -> Option<Estate> {
-        self.0.join().ok().flatten()
-    }
-}
-
-/// What can fail before anything else of a proxy is started: it has the ledger's lock, and its drivers.
-pub struct Prepared {
-    machines: Machines,
-    journal: Journal,
-    book: Book,
-    purpose: Purpose,
-}
-
-/// The drivers of a config's machines: what can be had while another power side runs.
-pub struct Equipment(Machines);
-
-/// Makes the drivers of a config, within the runtime that their calls will run on. `None` if the config has nothing that can be moved.
-///
-/// # Errors
-/// [`PowerError`] if a driver can't be made.
-pub fn equip(config: &Config, drivers: &Drivers) -> Result<Option<Equipment>, PowerError> {
-    let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Ok(None) };
-    Ok(Some(Equipment(Machines::build(profit, power, drivers)?)))
-}
-
-impl Equipment {
-    /// Goes on in the book that a power side before has left, or opens the config's ledger.
-    ///
-    /// # Errors
-    /// [`PowerError`] if the ledger can't be had.
-    pub fn prepare(self, config: &Config, estate: &mut Estate) -> Result<Prepared, PowerError> {
-        let now = Timestamp::now();
-        let (journal, book) = match estate.journal.take() {
-            Some(mut journal) => {
-                let book = journal.next_epoch(now)?;
-                (journal, book)
-            }
-            None => Journal::start(&config.power.as_ref().ok_or(PowerError::Nothing)?.ledger, now)?,
-        };
-        Ok(Prepared { machines: self.0, journal, book, purpose: Purpose::Control })
-    }
-}
-
-/// Opens the ledger of a config and makes its drivers, within the runtime that their calls will run on. `None` if the config has nothing
-/// that can be moved.
-///
-/// # Errors
-/// [`PowerError`] if the ledger can't be had, is lost or another controller's, or a driver can't be made.
-pub fn prepare(config: &Config, drivers: &Drivers) -> Result<Option<Prepared>, PowerError> {
-    let Some(equipment) = equip(config, drivers)? else { return Ok(None) };
-    equipment.prepare(config, &mut Estate::default()).map(Some)
-}
-
-/// Starts the power side of the config that it was prepared for, on a thread of its own.
-///
-/// # Errors
-/// [`PowerError`] if its ledger can't be written or read, or there are no threads.
-pub fn start(
-    config: Arc<Config>,
-    prepared: Prepared,
-    surroundings: Surroundings,
-) -> Result<(Power, Running), PowerError> {
-    Ok(ready(&config, prepared, surroundings, &mut Estate::default())?.begin())
-}
-
-/// A power side that has not begun, and of which nothing can fail any more.
-pub struct Ready {
-    thread: JoinHandle<Option<Estate>>,
-    begin: std::sync::mpsc::SyncSender<Begin>,
-    whole: Begin,
-}
-
-/// All that its thread needs.
-struct Begin {
-    keeper: Box<Keeper>,
-    answers: Answers,
-    power: Power,
-    asks: mpsc::Receiver<Ask>,
-    signals: Signals,
-    census: Subscription,
-    lost: CancellationToken,
-}
-
-impl Ready {
-    /// Begins. Signals go by the same config from then on.
-    pub fn begin(self) -> (Power, Running) {
-        let power = self.whole.power.clone();
-        // The thread waits for nothing else.
-        let _ = self.begin.send(self.whole);
-        (power, Running(self.thread))
-    }
-}
-
-/// Makes all of a power side that can fail, on the config that it was prepared for, and does not begin yet: if it fails, what another one
-/// has left is there for the next, but for its book.
-///
-/// # Errors
-/// [`PowerError`] if its ledger can't be written or read, or there are no threads.
-pub fn ready(
-    config: &Arc<Config>,
-    prepared: Prepared,
-    surroundings: Surroundings,
-    estate: &mut Estate,
-) -> Result<Ready, PowerError> {
-    let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(PowerError::Thread)?;
-    let (begin, begins) = std::sync::mpsc::sync_channel(1);
-    let run = move || {
-        // Who was never told to begin leaves nothing.
-        let Begin { keeper, answers, power, asks, signals, census, lost } = begins.recv().ok()?;
-        let guard = lost.drop_guard();
-        let stop = keeper.stop.clone();
-        keeper.runtime.spawn(counted(census, keeper.answer.clone()));
-        let estate = runtime.block_on(keeper.run(signals, (power, asks), answers));
-        if stop.is_cancelled() {
-            // An end that was asked for is no loss.
-            guard.disarm();
-            return Some(estate);
-        }
-        error!("the power side has ended although nobody told it to");
-        None
-    };
-    let thread = thread::Builder::new().name("power".to_owned()).spawn(run).map_err(PowerError::Thread)?;
-    let (keeper, way, answers) = Keeper::new(config, prepared, &surroundings, estate, Timestamp::now())?;
-    let Surroundings { signals, census, lost, .. } = surroundings;
-    let (power, asks) = way.unwrap_or_else(|| {
-        let (to_task, asks) = mpsc::channel(ASK_QUEUE);
-        (Power::new(to_task, keeper.shown.subscribe()), asks)
-    });
-    Ok(Ready { thread, begin, whole: Begin { keeper: Box::new(keeper), answers, power, asks, signals, census, lost } })
 }
 
 /// Begins a new ledger where the old one is lost: every AI block counts as holding all it can draw until it has given it back. Its epoch is
@@ -413,7 +256,7 @@ impl Keeper {
         surroundings: &Surroundings,
         estate: &mut Estate,
         now: Timestamp,
-    ) -> Result<(Self, Option<(Power, mpsc::Receiver<Ask>)>, Answers), PowerError> {
+    ) -> Result<(Self, Option<Asked>, Answers), PowerError> {
         let Prepared { machines, mut journal, mut book, purpose } = prepared;
         let (Some(profit), Some(power)) = (&config.profit, &config.power) else { return Err(PowerError::Nothing) };
         let tick = Instant::now();
@@ -532,12 +375,7 @@ impl Keeper {
         Ok((keeper, way, Answers { answers, to_engine }))
     }
 
-    async fn run(
-        mut self: Box<Self>,
-        signals: Signals,
-        (power, mut asks): (Power, mpsc::Receiver<Ask>),
-        from_outside: Answers,
-    ) -> Estate {
+    async fn run(mut self: Box<Self>, signals: Signals, (power, mut asks): Asked, from_outside: Answers) -> Estate {
         let stop = self.stop.clone();
         let Answers { mut answers, mut to_engine } = from_outside;
         let mut snapshots = signals.subscribe();
@@ -796,15 +634,6 @@ impl Keeper {
 struct Answers {
     answers: answers::Received,
     to_engine: watch::Receiver<Option<PowerFacts>>,
-}
-
-/// Passes every count of the miners on, among the other answers.
-async fn counted(mut census: Subscription, answer: mpsc::Sender<Answer>) {
-    while let Some(census) = census.next().await {
-        if answer.send(Answer::Counted(census)).await.is_err() {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

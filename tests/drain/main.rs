@@ -189,7 +189,7 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     world.says(false).await;
     world.is_in(Phase::Asleep).await;
     world.stop().await;
-    let told = world.gpus.told().len();
+    let before = world.gpus.told().len();
     world.lose_ledger();
     let refused = Proxy::start_with(world.config(), &drivers(&world.firmware, &world.gpus)).await;
     let refused = refused.map(|_| ()).unwrap_err().to_string();
@@ -197,8 +197,8 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     let epoch = take_over(&world.config()).unwrap();
     world.go_on().await;
     // AI compute counts with all that it could hold, until it has said that it holds nothing.
-    eventually("everything is asked back", || world.gpus.told().len() > told).await;
-    assert!(matches!(world.gpus.told()[told].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
+    eventually("everything is asked back", || world.gpus.told().len() > before).await;
+    assert!(matches!(world.gpus.told()[before].what, LeaseOrder::Revoke { .. }), "{:?}", world.gpus.told());
     let snapshot =
         world.shows("it is back", |snapshot| snapshot.site.blocks[0].as_ref().unwrap().leases.is_empty()).await;
     assert!(snapshot.site.epoch > epoch);

@@ -158,12 +158,13 @@ fn where_machines_are_moved_it_is_told_what_begins_anew() {
     signal "pays" max_age: 1h → 2h; signals and decisions begin anew on it; who stays as it is keeps its values
     [profit] mode: active → advise; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
     [profit] min_asleep: 15m → 5m; from the next decision on
-    [site] cap: 1.0 MW → 2.0 MW; from the next decision on
+    [site] cap: 1.00 MW → 2.00 MW; from the next decision on
     group "more" added; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
     ai "gpus" demand: another one; from the next decision on
-    [power] cap: 1.0 MW → 2.0 MW; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    [power] cap: 1.00 MW → 2.00 MW; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
     [power] lease_term: 2m → 3m; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
     group "hall" nameplate: 3.5 kW → 3.6 kW; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
+    group "hall" sleep_max: 70 W → 72 W; the power side begins anew on it; machines and leases stay as they are, miners notice nothing
     "#);
     assert!(power_begins_anew(&old, &new));
     // All of it is followed but for the ledger's place, and that is all that is left.
