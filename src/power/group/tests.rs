@@ -227,6 +227,8 @@ impl Rack {
     fn crashes(&mut self) {
         self.writing = None;
         self.waiting.clear();
+        // An end of it that was not written is forgotten with all else.
+        self.has_emergency = self.disk.as_ref().is_some_and(|record| record.order.urgent);
         let (terms, specs) = (self.terms.clone(), self.specs.clone());
         self.group = match &self.disk {
             Some(record) => {
