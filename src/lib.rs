@@ -25,6 +25,7 @@ pub mod downstream;
 pub mod hash;
 pub mod http;
 pub mod limits;
+mod lock;
 pub mod metrics;
 pub mod power;
 pub mod profit;

@@ -48,7 +48,7 @@ use super::{
     receipt::Receipt,
     site::Write as Writing,
 };
-use crate::profit::Watts;
+use crate::{lock::Locked, profit::Watts};
 
 /// Entries that are kept: 10 000 ASICs that sleep and wake once a day write 20 000, so this is 50 days; some 100 MiB.
 pub const MAX_ENTRIES: i64 = 1_000_000;
@@ -188,8 +188,8 @@ pub struct Journal {
     epoch: Epoch,
     rows: i64,
     max_rows: i64,
-    /// Locked for as long as it is open.
-    _lock: File,
+    /// For as long as it is open.
+    _lock: Locked,
 }
 
 impl Journal {
@@ -282,7 +282,7 @@ impl Journal {
         Ok(journal)
     }
 
-    fn new(database: Connection, path: &Path, lock: File, epoch: Epoch) -> Self {
+    fn new(database: Connection, path: &Path, lock: Locked, epoch: Epoch) -> Self {
         Self { database, path: path.to_owned(), epoch, rows: 0, max_rows: MAX_ENTRIES, _lock: lock }
     }
 
@@ -639,24 +639,23 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 /// Takes the lock of a ledger, and says in its file who has it.
-fn lock(path: &Path) -> Result<File, JournalError> {
+fn lock(path: &Path) -> Result<Locked, JournalError> {
     let lock_path = lock_path(path);
     let failed = |source| JournalError::Lock { path: lock_path.clone(), source };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(failed)?;
+    let mut locked = Locked::of(file).map_err(|(mut file, error)| match error {
+        TryLockError::WouldBlock => {
             let mut holder = String::new();
             // Who it is helps, and is not needed.
             let _ = (&mut file).take(64).read_to_string(&mut holder);
-            return Err(JournalError::Locked { path: path.to_owned(), holder });
+            JournalError::Locked { path: path.to_owned(), holder }
         }
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
-    }
+        TryLockError::Error(source) => failed(source),
+    })?;
+    let file = locked.file();
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     write!(file, "process {}", std::process::id()).map_err(failed)?;
-    Ok(file)
+    Ok(locked)
 }
 
 type Columns<'a> = (&'static str, &'a str, Option<LeaseId>, Option<f64>, Option<String>);

@@ -10,6 +10,7 @@ use super::{
     StoreError,
     sql::{Database, Value},
 };
+use crate::lock::Locked;
 
 /// How long another process's write is waited for; `hashgate export` only reads.
 const BUSY: Duration = Duration::from_secs(5);
@@ -21,8 +22,8 @@ const PREPARED: usize = 64;
 #[derive(Debug)]
 pub struct Sqlite {
     database: Connection,
-    /// Locked for as long as the writer has it.
-    _lock: Option<File>,
+    /// For as long as the writer has it.
+    _lock: Option<Locked>,
 }
 
 impl Sqlite {
@@ -35,7 +36,7 @@ impl Sqlite {
         lock_path.push(".lock");
         let at = |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", path.display()));
         let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(|e| at(&e))?;
-        lock.try_lock()
+        let lock = Locked::of(lock)
             .map_err(|_| at(&"another proxy writes to this store: give each one of its own ([store] path)"))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let database = Connection::open_with_flags(path, flags).map_err(|e| at(&e))?;
@@ -65,7 +66,7 @@ impl Sqlite {
         Ok(Self::new(database, None))
     }
 
-    fn new(database: Connection, lock: Option<File>) -> Self {
+    fn new(database: Connection, lock: Option<Locked>) -> Self {
         // Neither fails on an open connection.
         let _ = database.busy_timeout(BUSY);
         database.set_prepared_statement_cache_capacity(PREPARED);
