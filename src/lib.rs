@@ -7,7 +7,7 @@
 //! |---|---|
 //! | roof: wiring, command line | [`app`], [`cli`], [`demo`] |
 //! | beside the proxy: the simulated world, which imports nothing of it | [`sim`] |
-//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`), [`router`], [`profit`] and [`power`], `downstream/gate.rs`, `source/` of [`profit`], `journal.rs`, `actuator/`, `meter/` and `compute/` of [`power`], [`api`], [`http`], `tls.rs`, `command.rs`, [`metrics`], [`census`], [`store`], [`reload`], [`state`], [`limits`] |
+//! | second: own sockets, clocks, disks, threads | `task.rs` of [`downstream`], [`upstream`] (with `connect.rs`), [`router`], [`profit`] and [`power`], `downstream/gate.rs`, `source/` of [`profit`], `journal.rs`, `actuator/`, `meter/` and `compute/` of [`power`], [`api`], [`http`], `tls.rs`, `command.rs`, [`metrics`], [`census`], [`store`], [`reload`], [`state`], [`limits`], `lock.rs` |
 //! | first: state machines; time is an argument | the rest of [`downstream`], [`upstream`], [`router`], [`profit`] and [`power`] |
 //! | what the operator decided, as values | [`config`] |
 //! | ground: bytes in, values out | [`hash`], [`work`], [`stratum`]; the units and formulas of [`profit`] |

@@ -27,6 +27,8 @@
 //! many as groups that ever were, devices as many as the caller lets in. The lock is of one host: a file on a network's disk does not
 //! keep two hosts apart.
 
+mod rows;
+
 use std::{
     collections::HashMap,
     fs::{File, TryLockError},
@@ -41,14 +43,15 @@ use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior, par
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+use self::rows::{columns, entry};
 use super::{
     control::Control,
     group::Record,
-    ledger::{BlockId, Booking, DeviceId, Entry, Epoch, LeaseId},
+    ledger::{Entry, Epoch},
     receipt::Receipt,
     site::Write as Writing,
 };
-use crate::{lock::Locked, profit::Watts};
+use crate::lock::Locked;
 
 /// Entries that are kept: 10 000 ASICs that sleep and wake once a day write 20 000, so this is 50 days; some 100 MiB.
 pub const MAX_ENTRIES: i64 = 1_000_000;
@@ -656,51 +659,6 @@ fn lock(path: &Path) -> Result<Locked, JournalError> {
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     write!(file, "process {}", std::process::id()).map_err(failed)?;
     Ok(locked)
-}
-
-type Columns<'a> = (&'static str, &'a str, Option<LeaseId>, Option<f64>, Option<String>);
-
-fn columns(what: &Booking) -> Columns<'_> {
-    match what {
-        Booking::Hold { device, watts, highest } => {
-            ("hold", device.as_str(), None, Some(watts.get()), Some(highest.get().to_string()))
-        }
-        Booking::Freed { device, watts } => ("freed", device.as_str(), None, Some(watts.get()), None),
-        Booking::Lease { block, lease, watts, expires } => {
-            ("lease", block.as_str(), Some(*lease), Some(watts.get()), Some(expires.to_string()))
-        }
-        Booking::Revoke { block, lease } => ("revoke", block.as_str(), Some(*lease), None, None),
-        Booking::Returned { block, lease, watts } => {
-            ("returned", block.as_str(), Some(*lease), Some(watts.get()), None)
-        }
-    }
-}
-
-fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
-    let wrong = |column: usize, kind| {
-        rusqlite::Error::FromSqlConversionFailure(column, kind, "not what the ledger writes".into())
-    };
-    let at = row.get_ref(0)?.as_str()?.parse().map_err(|_| wrong(0, Type::Text))?;
-    let subject = row.get_ref(2)?.as_str()?;
-    let lease = || Ok::<_, rusqlite::Error>(LeaseId(row.get::<_, i64>(3)? as u64));
-    let watts = || Watts::new(row.get(4)?).ok_or_else(|| wrong(4, Type::Real));
-    let extra = || row.get_ref(5)?.as_str().map_err(|_| wrong(5, Type::Text));
-    let (device, block) = (|| DeviceId::from(subject), || BlockId::from(subject));
-    let what = match row.get_ref(1)?.as_str()? {
-        "hold" => {
-            let highest = extra()?.parse().ok().and_then(Watts::new).ok_or_else(|| wrong(5, Type::Text))?;
-            Booking::Hold { device: device(), watts: watts()?, highest }
-        }
-        "freed" => Booking::Freed { device: device(), watts: watts()? },
-        "lease" => {
-            let expires = extra()?.parse().map_err(|_| wrong(5, Type::Text))?;
-            Booking::Lease { block: block(), lease: lease()?, watts: watts()?, expires }
-        }
-        "revoke" => Booking::Revoke { block: block(), lease: lease()? },
-        "returned" => Booking::Returned { block: block(), lease: lease()?, watts: watts()? },
-        _ => return Err(wrong(1, Type::Text)),
-    };
-    Ok(Entry { at, what })
 }
 
 #[cfg(test)]

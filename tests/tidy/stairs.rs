@@ -69,6 +69,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("src/reload", Floor::Task),
     ("src/state.rs", Floor::Task),
     ("src/limits.rs", Floor::Task),
+    ("src/lock.rs", Floor::Task),
     ("src/sim/", Floor::Sim),
     ("src/app", Floor::Roof),
     ("src/cli", Floor::Roof),

@@ -8,10 +8,14 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::power::{
-    device::Goal,
-    group::{DeviceRecord, Order, Phase},
-    receipt::{Cost, DeviceBill, Move, Outcome, RECEIPT_VERSION, SecondBill, ShareBill, WattBill},
+use crate::{
+    power::{
+        device::Goal,
+        group::{DeviceRecord, Order, Phase},
+        ledger::{BlockId, Booking, DeviceId, LeaseId},
+        receipt::{Cost, DeviceBill, Move, Outcome, RECEIPT_VERSION, SecondBill, ShareBill, WattBill},
+    },
+    profit::Watts,
 };
 
 fn time(second: i64) -> Timestamp {
