@@ -218,7 +218,8 @@ impl Compute for Gpus {
                     LeaseAnswer::Taken
                 }
                 LeaseOrder::Revoke { .. } => {
-                    given.leases.remove(&lease);
+                    let is_all = message.lease == LeaseId::EVERYTHING;
+                    given.leases.retain(|held, _| !is_all && *held != lease);
                     LeaseAnswer::Released
                 }
             })
