@@ -188,6 +188,7 @@ async fn a_lost_ledger_is_not_begun_anew_by_itself() {
     world.is_known().await;
     world.says(false).await;
     world.is_in(Phase::Asleep).await;
+    eventually("power is lent", || world.gpus.leased() > 0.0).await;
     world.stop().await;
     let before = world.gpus.told().len();
     world.lose_ledger();
