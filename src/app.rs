@@ -441,16 +441,17 @@ impl Proxy {
             simulated = Some(pools);
             moving.end().await;
         }
+        // Charts tell the store their last minute when the API ends.
+        for task in self.beside {
+            // A scrape that hangs is not waited for.
+            let _ = tokio::time::timeout(END_BESIDE, task).await;
+        }
         if let Some(Storing { feeding, running }) = self.storing {
             // The last minute is counted, then it is written.
             let _ = tokio::time::timeout(END_BESIDE, feeding).await;
             if !matches!(tokio::task::spawn_blocking(move || running.join()).await, Ok(true)) {
                 error!("the store's thread ended by a panic");
             }
-        }
-        for task in self.beside {
-            // A scrape that hangs is not waited for.
-            let _ = tokio::time::timeout(END_BESIDE, task).await;
         }
         if let Some(simulated) = simulated {
             simulated.shut_down().await;

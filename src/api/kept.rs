@@ -3,6 +3,7 @@
 //! | asked for | this run of the proxy | before it, and where it has nothing |
 //! |---|---|---|
 //! | charts of hashrate | `watch/series.rs`, every ten seconds for a day | the store's minutes, hours, days |
+//! | charts of power and prices | the same | a day of minutes, read from the store once at the start (`watch/earlier.rs`) |
 //! | decisions | `watch/mod.rs`, with what was before | the store's records |
 //! | one worker's past | | the store's minutes, hours, days |
 //!

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! live table, books ─► feed.rs: each minute ─┐  bounded                    ┌─► SQLite file (WAL)
-//! signals, power ────► feed.rs: as it comes ─┴─ queue ─► task.rs: a thread ┴─► or PostgreSQL
+//! signals, power ────► feed.rs: as it comes ─┼─ queue ─► task.rs: a thread ┴─► or PostgreSQL
+//! charts ────────────► the API: each minute ─┘
 //!                                                          batches of a second, roll-up, retention
 //! API, `hashgate export` ─► read.rs: connections of their own, time-limited
 //! ```
@@ -110,6 +111,11 @@ impl Store {
     /// Of a writer, and of where it writes.
     pub fn new(config: &Config, queue: Arc<Queue>) -> Self {
         Self { reader: Reader::new(config), queue }
+    }
+
+    /// Has a record written, unless there is no room for it; does not wait.
+    pub fn put(&self, record: Record) {
+        self.queue.put(record);
     }
 
     /// How it is.

@@ -176,11 +176,14 @@ pub enum Topic {
     Event,
     /// A worker came or went.
     Connection,
+    /// What the lines of charts were in a minute, those that no counts tell; for a day only.
+    Chart,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Decision, Self::Signal, Self::Receipt, Self::Event, Self::Connection];
+    pub const ALL: [Self; 6] =
+        [Self::Decision, Self::Signal, Self::Receipt, Self::Event, Self::Connection, Self::Chart];
 
     /// In a word.
     pub const fn label(self) -> &'static str {
@@ -190,6 +193,7 @@ impl Topic {
             Self::Receipt => "receipt",
             Self::Event => "event",
             Self::Connection => "connection",
+            Self::Chart => "chart",
         }
     }
 }

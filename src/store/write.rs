@@ -5,6 +5,7 @@
 //! | when | what goes |
 //! |---|---|
 //! | a minute, hour, day or record is older than `[store]` says | that; minutes and hours only once they were added up |
+//! | a record of charts is older than [`KEEP_CHARTS_S`] | that |
 //! | a SQLite file is larger than `max_bytes` | minutes, the oldest first; then hours; then records; days never |
 //!
 //! Limits: [`MAX_NAMES`] workers that ever mined; of those that come after it, the store knows only what they add to the site.
@@ -18,7 +19,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    Counts, Record, Row, Span, StoreError, Subject,
+    Counts, Record, Row, Span, StoreError, Subject, Topic,
     schema::{get, set},
     sql::{Database, Value, places, transaction},
 };
@@ -38,6 +39,9 @@ const GRACE_S: i64 = 120;
 
 /// Records that are deleted in one transaction.
 const OLD_RECORDS: i64 = 1_000;
+
+/// What charts have of their own goes back no further than a day; a large site has some kilobytes of it a minute.
+const KEEP_CHARTS_S: i64 = 25 * 3_600;
 
 /// How long old rows may be deleted at once.
 const DELETING: Duration = Duration::from_millis(200);
@@ -407,7 +411,7 @@ fn drop_old(database: &mut dyn Database, config: &Config, now: i64) -> Result<bo
     }
     let before =
         now.saturating_sub(i64::try_from(config.keep_records.as_secs()).unwrap_or(i64::MAX)).saturating_mul(1_000);
-    if drop_records(database, before)? {
+    if drop_records(database, before)? || drop_charts(database, (now - KEEP_CHARTS_S).saturating_mul(1_000))? {
         return Ok(true);
     }
     if !database.shrinks() || database.bytes()? <= config.max_bytes {
@@ -433,4 +437,9 @@ fn drop_span(database: &mut dyn Database, span: Span, at: i64) -> Result<(), Sto
 fn drop_records(database: &mut dyn Database, before_ms: i64) -> Result<bool, StoreError> {
     let sql = "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE at < $1 ORDER BY id LIMIT $2)";
     Ok(database.execute(sql, &[before_ms.into(), OLD_RECORDS.into()])? > 0)
+}
+
+fn drop_charts(database: &mut dyn Database, before_ms: i64) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE topic = $1 AND at < $2 ORDER BY at, id LIMIT $3)";
+    Ok(database.execute(sql, &[Topic::Chart.label().into(), before_ms.into(), OLD_RECORDS.into()])? > 0)
 }

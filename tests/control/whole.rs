@@ -208,8 +208,19 @@ async fn what_an_earlier_run_did_is_shown_by_the_next() {
     let (status, _) = ask(address, Method::PUT, "/api/v1/signals/heard", Some(CONTROL), r#"{"value":1}"#).await;
     assert_eq!(status, StatusCode::OK);
     swarm.stop(LIMIT).await;
+    let priced = |page: &Value| {
+        let lines = page["lines"].as_array().unwrap();
+        lines.iter().any(|line| line["key"] == "power" && line["values"].as_array().unwrap().contains(&json!(60.0)))
+    };
+    until(address, "/api/v1/series/price?step=10", priced).await;
     earlier.shut_down(Duration::from_secs(1)).await;
 
+    // As if it had been three minutes ago.
+    let kept = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    let moved = kept.execute("UPDATE records SET at = at - 180000 WHERE topic = 'chart'", []).unwrap();
+    assert!(moved > 0, "the minute in which it ended is kept");
+    drop(kept);
+    let began = jiff::Timestamp::now().as_second();
     let later = proxy(&first, &second, &store).await;
     let address = later.admin_address().unwrap();
     let (status, page) = ask(address, Method::GET, &format!("/api/v1/workers/{name}"), Some(READ), "").await;
@@ -225,6 +236,13 @@ async fn what_an_earlier_run_did_is_shown_by_the_next() {
         assert!(line["values"].as_array().unwrap().iter().any(|value| value.as_f64() > Some(0.0)), "{key}: {line}");
     }
     assert_eq!(page["note"], json!(null));
+    // The price of the minutes before this run is on its charts.
+    let shown_before = |page: &Value| {
+        let line = page["lines"].as_array().unwrap().iter().find(|line| line["key"] == "power").unwrap();
+        let before = |(at, value): (&Value, &Value)| at.as_i64() < Some(began - 60) && value.as_f64() == Some(60.0);
+        page["at"].as_array().unwrap().iter().zip(line["values"].as_array().unwrap()).any(before)
+    };
+    until(address, "/api/v1/series/price?step=10", shown_before).await;
     let (status, _) = ask(address, Method::PUT, "/api/v1/signals/heard", Some(CONTROL), r#"{"value":2}"#).await;
     assert_eq!(status, StatusCode::OK);
     let page = until(address, "/api/v1/status", |page| page["store"]["written_at"].is_string()).await;

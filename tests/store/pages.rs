@@ -128,6 +128,9 @@ async fn minutes_become_hours_and_days_and_the_old_go() {
         let old = Timestamp::now() - SignedDuration::from_hours(24 * 3);
         open.queue.put(record(old, Topic::Event, "power", "old"));
         open.queue.put(record(Timestamp::now(), Topic::Event, "power", "new"));
+        for (hours, words) in [(26, "charts, not kept for longer than a day"), (23, "charts")] {
+            open.queue.put(record(Timestamp::now() - SignedDuration::from_hours(hours), Topic::Chart, "site", words));
+        }
         open.close();
 
         let ages = "keep_minutes = \"3h\"\nkeep_hours = \"3days\"\nkeep_records = \"2days\"\n";
@@ -162,12 +165,14 @@ async fn minutes_become_hours_and_days_and_the_old_go() {
             reader.rejects(Subject::Worker, "w", Span::Day, During { from: days[0].at, ..during }).await.unwrap();
         assert_eq!(rejects[0].count, 120);
         assert_eq!(series(Span::Minute).await.len(), 1, "the young stay");
-        eventually("the old record is gone", async || {
-            let events = RecordQuery { topics: vec![Topic::Event], limit: 9, ..RecordQuery::default() };
-            let records = reader.records(events).await.unwrap().records;
-            (records.iter().map(|stored| &*stored.record.words).collect::<Vec<_>>() == ["new"]).then_some(())
-        })
-        .await;
+        for (topic, left) in [(Topic::Event, "new"), (Topic::Chart, "charts")] {
+            eventually("the old records are gone", async || {
+                let query = RecordQuery { topics: vec![topic], limit: 9, ..RecordQuery::default() };
+                let records = reader.records(query).await.unwrap().records;
+                (records.iter().map(|stored| &*stored.record.words).collect::<Vec<_>>() == [left]).then_some(())
+            })
+            .await;
+        }
         open.close();
     }
 }

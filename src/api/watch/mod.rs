@@ -8,21 +8,24 @@
 //! | `ring.rs` | the last events, and who waits for the next |
 //! | `series.rs` | numbers over time, for charts |
 //! | `columns.rs` | which numbers, and what they are now |
+//! | `earlier.rs` | what charts had before a restart: into the store and back |
 //! | `alerts.rs` | what is wrong now |
 //! | `news.rs` | what is new between two looks |
 //!
 //! Where many of those that mine are not in the table of workers yet, as at a start, it has them counted: once in [`LOOK`] at most.
 //!
-//! Limits: [`MAX_EVENTS`](ring::MAX_EVENTS), [`MAX_DECISIONS`], [`MAX_ROWS`](series::MAX_ROWS); all of it is of this run of the proxy.
+//! Limits: [`MAX_EVENTS`](ring::MAX_EVENTS), [`MAX_DECISIONS`], [`MAX_ROWS`](series::MAX_ROWS); all of it is of this run of the proxy, but for charts.
 
 mod alerts;
 mod columns;
+mod earlier;
 mod news;
 mod ring;
 mod series;
 
 use std::{
     collections::{HashMap, VecDeque},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -174,9 +177,15 @@ pub(super) async fn watch(api: Arc<Api>) {
     let words = format!("hashgate {} was started", env!("CARGO_PKG_VERSION"));
     api.watched.events.tell(api.started, News { level: Level::Info, kind: EventWord::Started, about: None, words });
     let mut watcher = Watcher::new(&api);
+    let mut earlier = pin!(earlier::recall(&api));
+    let mut is_recalled = false;
     loop {
         select! {
-            () = api.stop.cancelled() => return,
+            () = api.stop.cancelled() => {
+                watcher.keep_minute();
+                return;
+            }
+            () = &mut earlier, if !is_recalled => is_recalled = true,
             _ = look.tick() => {
                 let now = Timestamp::now();
                 watcher.count(now).await;
@@ -198,6 +207,8 @@ struct Watcher<'a> {
     rates: Rates,
     /// Of the clock: the one that has its row.
     slot: i64,
+    /// The one whose rows are being added: its beginning, in seconds since 1970.
+    minute: i64,
     /// What the columns of the series are of.
     config: Option<Arc<Config>>,
     /// Many of the miners were not counted yet.
@@ -216,6 +227,7 @@ impl<'a> Watcher<'a> {
             past: VecDeque::new(),
             rates: Rates::default(),
             slot: i64::MIN,
+            minute: earlier::begin_of(api.started),
             config: None,
             is_behind: false,
             sleepers: Arc::default(),
@@ -265,6 +277,10 @@ impl<'a> Watcher<'a> {
             state.series.add(now.as_second(), values);
             state.ratios = ratios(&self.past, &totals);
             drop(state);
+            if self.minute != earlier::begin_of(now) {
+                self.keep_minute();
+                self.minute = earlier::begin_of(now);
+            }
             let kept = RATIO_OVER.as_secs() / series::EVERY.as_secs();
             self.past.push_back(totals.clone());
             while self.past.len() as u64 > kept {
@@ -285,6 +301,14 @@ impl<'a> Watcher<'a> {
         });
         self.raise(now, wrong);
         self.hurry(&totals);
+    }
+
+    /// Has the store keep what charts had in the minute that is over.
+    fn keep_minute(&self) {
+        if let Some(store) = &self.api.store {
+            let minute = self.api.watched.state().series.minute(self.minute);
+            earlier::keep(store, self.minute, &minute);
+        }
     }
 
     /// Has the miners counted now, if an eighth more of them are there than the last time: at a start, and after a storm.

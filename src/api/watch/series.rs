@@ -1,11 +1,15 @@
 //! What charts show: hashrate, the site's power, prices; as they were every [`EVERY`] since the start.
 //!
 //! One row of numbers for each moment, a column for each line of a chart; which there are is said by the config. What is not known is NaN.
-//! Where the config becomes another, lines that stay keep their numbers.
+//! Where the config becomes another, lines that stay keep their numbers. What an earlier run of the proxy had is put before it, by the minute;
+//! hashrate is not, that is in the store as counts.
 //!
 //! Limits: [`MAX_ROWS`] (a day), fewer where there are so many columns that they would take more than [`MAX_BYTES`].
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crate::api::{query::Steps, wire::Line};
 
@@ -14,6 +18,9 @@ pub const EVERY: Duration = Duration::from_secs(10);
 
 /// A day of them.
 pub const MAX_ROWS: usize = 8_640;
+
+/// What is kept for the next run is of so long, in seconds.
+pub const MINUTE: i64 = 60;
 
 /// Memory of all rows: a day of a hundred groups is half of it.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -31,6 +38,12 @@ pub struct Column {
     pub unit: String,
 }
 
+/// What an earlier run tells the next of a minute: the numbers that were known, by chart and key.
+pub type Minute = BTreeMap<String, f32>;
+
+/// Lines of which a minute is kept: the first of them.
+const MAX_KEPT: usize = 2_000;
+
 /// The charts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chart {
@@ -42,18 +55,32 @@ pub enum Chart {
     Price,
 }
 
+impl Column {
+    /// Under which name a minute of it is kept; `None` for hashrate.
+    fn kept_as(&self) -> Option<String> {
+        let chart = match self.chart {
+            Chart::Hashrate => return None,
+            Chart::Site => "site",
+            Chart::Price => "price",
+        };
+        Some(format!("{chart}/{}", self.key))
+    }
+}
+
 /// Rows of numbers, the oldest first.
 pub struct Series {
     columns: Vec<Column>,
     rows: VecDeque<(i64, Box<[f32]>)>,
     room: usize,
+    /// The first row that this run has added.
+    began: Option<i64>,
 }
 
 impl Series {
     /// With these columns, and no rows.
     pub fn new(columns: Vec<Column>) -> Self {
         let row_bytes = columns.len() * size_of::<f32>() + size_of::<(i64, Box<[f32]>)>();
-        Self { room: (MAX_BYTES / row_bytes).clamp(1, MAX_ROWS), columns, rows: VecDeque::new() }
+        Self { room: (MAX_BYTES / row_bytes).clamp(1, MAX_ROWS), columns, rows: VecDeque::new(), began: None }
     }
 
     /// Has other columns from now on. Those that stay keep their numbers; of those that are new there are none yet.
@@ -68,6 +95,7 @@ impl Series {
             let value = |column: &Option<usize>| column.map_or(f32::NAN, |column| values[column]);
             other.add(at, before.iter().map(value).collect());
         }
+        other.began = self.began;
         *self = other;
     }
 
@@ -80,11 +108,43 @@ impl Series {
             self.rows.pop_front();
         }
         self.rows.push_back((at, values));
+        self.began.get_or_insert(at);
     }
 
-    /// When its first row is of; `None` before there is one.
+    /// From when on it has what this run of the proxy has seen; `None` before there is a row.
     pub fn begins(&self) -> Option<i64> {
-        self.rows.front().map(|(at, _)| *at)
+        let (first, _) = self.rows.front()?;
+        self.began.map(|began| began.max(*first))
+    }
+
+    /// What an earlier run is to have known of a minute that begins then: the means of what is known.
+    pub fn minute(&self, begin: i64) -> Minute {
+        let first = self.rows.partition_point(|(at, _)| *at < begin);
+        let rows = || self.rows.range(first..).take_while(|(at, _)| *at < begin + MINUTE);
+        let mean = |index: usize| {
+            let known = || rows().map(|(_, values)| f64::from(values[index])).filter(|value| value.is_finite());
+            let count = known().count();
+            (count > 0).then(|| (known().sum::<f64>() / count as f64) as f32)
+        };
+        let kept = self.columns.iter().enumerate().filter_map(|(index, column)| Some((index, column.kept_as()?)));
+        kept.take(MAX_KEPT).filter_map(|(index, name)| Some((name, mean(index)?))).collect()
+    }
+
+    /// Puts a minute of an earlier run before all there is: as a row every [`EVERY`], so that it is drawn as the rest is. The latest minute comes
+    /// first. Whether there is room for another.
+    pub fn put_before(&mut self, begin: i64, minute: &Minute) -> bool {
+        let value = |column: &Column| column.kept_as().and_then(|name| minute.get(&name).copied()).unwrap_or(f32::NAN);
+        let values: Box<[f32]> = self.columns.iter().map(value).collect();
+        for row in (0..MINUTE / EVERY.as_secs().cast_signed()).rev() {
+            let at = begin + row * EVERY.as_secs().cast_signed();
+            if self.rows.len() >= self.room {
+                return false;
+            }
+            if self.rows.front().is_none_or(|(first, _)| at < *first) {
+                self.rows.push_front((at, values.clone()));
+            }
+        }
+        true
     }
 
     /// The lines of a chart: means over each step.
@@ -162,6 +222,35 @@ mod tests {
         let shown: Vec<_> = lines.iter().map(|line| (&*line.key, &line.values[..])).collect();
         assert_eq!(shown, [("c", &[None, Some(5.0)][..]), ("b", &[Some(2.0), Some(7.0)][..])]);
         assert_eq!(series.lines(Chart::Price, &steps)[0].values, [None, Some(6.0)]);
+    }
+
+    #[test]
+    fn what_an_earlier_run_knew_of_a_minute_is_drawn_before_what_this_one_sees() {
+        let lines = || vec![column(Chart::Hashrate, "total"), column(Chart::Site, "cap"), column(Chart::Price, "cap")];
+        let mut earlier = Series::new(lines());
+        for (at, cap) in [(110, 9.0), (120, 1.0), (150, 3.0), (180, 9.0)] {
+            earlier.add(at, [5.0, cap, f32::NAN].into());
+        }
+        let minute = earlier.minute(120);
+        assert_eq!(minute, Minute::from([("site/cap".to_owned(), 2.0)]), "counts tell hashrate, and NaN is not known");
+        let minute = serde_json::from_str(&serde_json::to_string(&minute).unwrap()).unwrap();
+
+        let mut series = Series::new(lines());
+        assert!(series.put_before(180, &Minute::new()), "there may be nothing yet");
+        assert_eq!(series.begins(), None);
+        series.add(300, [7.0, 7.0, 7.0].into());
+        assert!(series.put_before(120, &minute));
+        let steps = Steps { begin: 120, count: 6, step: 10 };
+        assert_eq!(series.lines(Chart::Site, &steps)[0].values, [Some(2.0); 6]);
+        assert_eq!(series.lines(Chart::Hashrate, &steps)[0].values, [None; 6]);
+        assert_eq!(series.begins(), Some(300), "before that, it is not of this run");
+        series.set_columns(vec![column(Chart::Site, "cap")]);
+        assert_eq!((series.begins(), &series.lines(Chart::Site, &steps)[0].values), (Some(300), &vec![Some(2.0); 6]));
+        // What is there already stays, and no more comes in than there is room for.
+        assert!(series.put_before(300, &minute));
+        assert_eq!(series.lines(Chart::Site, &Steps { begin: 300, count: 1, step: 10 })[0].values, [Some(7.0)]);
+        let before = (1..).take_while(|ago| series.put_before(120 - ago * MINUTE, &minute)).count();
+        assert!(before < MAX_ROWS / 6 && series.rows.len() == MAX_ROWS, "{before} minutes, {} rows", series.rows.len());
     }
 
     #[test]
